@@ -1,0 +1,26 @@
+// 128-bit content hash (XXH3). Not cryptographic: equality is always proven on the content itself.
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+
+namespace nextgate {
+
+struct Hash128 {
+  uint64_t high = 0;
+  uint64_t low = 0;
+  auto operator<=>(const Hash128&) const = default;
+  std::string Hex() const;  // 32 lower-case digits, high first
+};
+
+Hash128 HashBytes(std::string_view bytes);
+
+}  // namespace nextgate
+
+template <>
+struct std::hash<nextgate::Hash128> {
+  size_t operator()(const nextgate::Hash128& h) const noexcept { return h.low; }
+};
