@@ -1,0 +1,46 @@
+# Every third-party library. scripts/deps.sh installs Debian's packages and builds the pinned archives
+# into a prefix outside the tree; that prefix is preferred, then the system.
+if(DEFINED ENV{NEXTGATE_DEPS_PREFIX})
+  set(NEXTGATE_DEPS_PREFIX $ENV{NEXTGATE_DEPS_PREFIX})
+elseif(DEFINED ENV{XDG_CACHE_HOME})
+  set(NEXTGATE_DEPS_PREFIX $ENV{XDG_CACHE_HOME}/nextgate/deps)
+else()
+  set(NEXTGATE_DEPS_PREFIX $ENV{HOME}/.cache/nextgate/deps)
+endif()
+list(PREPEND CMAKE_PREFIX_PATH ${NEXTGATE_DEPS_PREFIX})
+
+macro(nextgate_require package)
+  find_package(${package} ${ARGN} QUIET)
+  if(NOT ${package}_FOUND)
+    message(FATAL_ERROR "${package} ${ARGN} was not found. Run scripts/deps.sh, then configure again.")
+  endif()
+endmacro()
+
+# A library without a CMake package of its own: header plus library name becomes target name::name.
+function(nextgate_find_plain name header library)
+  find_path(${name}_INCLUDE ${header})
+  find_library(${name}_LIBRARY ${library})
+  if(NOT ${name}_INCLUDE OR NOT ${name}_LIBRARY)
+    message(FATAL_ERROR "${name} (${header}) was not found. Run scripts/deps.sh, then configure again.")
+  endif()
+  add_library(${name}::${name} INTERFACE IMPORTED)
+  target_include_directories(${name}::${name} SYSTEM INTERFACE ${${name}_INCLUDE})
+  target_link_libraries(${name}::${name} INTERFACE ${${name}_LIBRARY})
+endfunction()
+
+nextgate_require(fmt)
+nextgate_require(spdlog)
+nextgate_require(nlohmann_json 3.11)
+nextgate_require(OpenSSL 3)
+nextgate_require(prometheus-cpp COMPONENTS core)
+nextgate_require(CLI11)
+nextgate_require(tomlplusplus)
+nextgate_find_plain(xxhash xxhash.h xxhash)
+nextgate_find_plain(utf8proc utf8proc.h utf8proc)
+
+# cpp-httplib 0.58 and llama.cpp's Jinja engine: pinned archives, built by scripts/deps.sh.
+nextgate_find_plain(httplib httplib.h cpp-httplib)
+target_compile_definitions(httplib::httplib INTERFACE CPPHTTPLIB_OPENSSL_SUPPORT)
+target_link_libraries(httplib::httplib INTERFACE OpenSSL::SSL)
+nextgate_find_plain(nextgate_jinja jinja/runtime.h nextgate_jinja)
+add_library(nextgate_jinja ALIAS nextgate_jinja::nextgate_jinja)

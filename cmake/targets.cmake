@@ -1,0 +1,35 @@
+# nextgate_library(name DEPS …): a static library nextgate_<name> of every source below <name>/, with
+# .cu files where CUDA is on. gateway/main.cc belongs to the executable.
+function(nextgate_library name)
+  cmake_parse_arguments(ARG "" "" "DEPS" ${ARGN})
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${name}/*.cc)
+  list(FILTER sources EXCLUDE REGEX "/main\\.cc$")
+  if(NEXTGATE_HAVE_CUDA)
+    file(GLOB_RECURSE cuda_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${name}/*.cu)
+  endif()
+  add_library(nextgate_${name} STATIC ${sources} ${cuda_sources})
+  target_link_libraries(nextgate_${name} PUBLIC nextgate_flags ${ARG_DEPS})
+  if(cuda_sources)
+    target_compile_definitions(nextgate_${name} PUBLIC NEXTGATE_HAVE_CUDA=1)
+    target_link_libraries(nextgate_${name} PUBLIC CUDA::cudart_static CUDA::cublasLt)
+  endif()
+endfunction()
+
+# nextgate_tests(folder DEPS …): one GoogleTest program of tests/<folder>/**/*_test.cc; every TEST is a
+# ctest case labelled cpu (or `LABEL`).
+function(nextgate_tests folder)
+  cmake_parse_arguments(ARG "" "LABEL" "DEPS" ${ARGN})
+  if(NOT ARG_LABEL)
+    set(ARG_LABEL cpu)
+  endif()
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/${folder}/*_test.cc)
+  if(NOT sources)
+    return()
+  endif()
+  string(REPLACE "/" "_" target test_${folder})
+  add_executable(${target} ${sources})
+  target_link_libraries(${target} PRIVATE nextgate_test_support ${ARG_DEPS} GTest::gmock GTest::gtest_main)
+  target_compile_definitions(${target} PRIVATE NEXTGATE_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+  gtest_discover_tests(${target} DISCOVERY_MODE PRE_TEST TEST_PREFIX "${folder}." DISCOVERY_TIMEOUT 60
+                       PROPERTIES LABELS ${ARG_LABEL} TIMEOUT 600)
+endfunction()

@@ -1,0 +1,53 @@
+# Language standards, warnings, sanitizers, and CUDA where nvcc is found.
+set(CMAKE_CXX_STANDARD 23)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release)
+endif()
+
+find_program(NEXTGATE_CCACHE ccache)
+if(NEXTGATE_CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${NEXTGATE_CCACHE})
+  set(CMAKE_CUDA_COMPILER_LAUNCHER ${NEXTGATE_CCACHE})
+endif()
+find_program(NEXTGATE_LLD ld.lld)
+if(NEXTGATE_LLD)
+  add_link_options(-fuse-ld=lld)
+endif()
+
+# Flags every target of ours gets. CMake 3.25 does not know nvcc's C++20 flag (it would silently build
+# C++17), so it is passed by hand.
+add_library(nextgate_flags INTERFACE)
+target_include_directories(nextgate_flags INTERFACE ${CMAKE_SOURCE_DIR})
+target_compile_options(nextgate_flags INTERFACE
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Werror;-Wno-missing-field-initializers>
+  $<$<COMPILE_LANGUAGE:CUDA>:-std=c++20;-Xcompiler=-Wall,-Wextra,-Werror;--Werror=all-warnings>)
+find_package(Threads REQUIRED)
+target_link_libraries(nextgate_flags INTERFACE Threads::Threads)
+
+set(NEXTGATE_SANITIZE "" CACHE STRING "Sanitizers, as -fsanitize= takes them: address,undefined or thread")
+if(NEXTGATE_SANITIZE)
+  add_compile_options(-fsanitize=${NEXTGATE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${NEXTGATE_SANITIZE})
+endif()
+
+include(CheckLanguage)
+option(NEXTGATE_CUDA "Build the CUDA backend where nvcc is found" ON)
+set(NEXTGATE_HAVE_CUDA OFF)
+if(NEXTGATE_CUDA AND NOT NEXTGATE_SANITIZE)
+  check_language(CUDA)
+  if(CMAKE_CUDA_COMPILER)
+    set(CMAKE_CUDA_ARCHITECTURES 90a-real)
+    enable_language(CUDA)
+    find_package(CUDAToolkit REQUIRED)
+    set(NEXTGATE_HAVE_CUDA ON)
+  endif()
+endif()
+if(NEXTGATE_HAVE_CUDA)
+  message(STATUS "CUDA: ${CMAKE_CUDA_COMPILER_VERSION}, building cuda:: bodies for sm_90a")
+else()
+  message(STATUS "CUDA: no nvcc (or sanitizers on): CPU backend only")
+endif()
