@@ -10,9 +10,9 @@ namespace nextgate::internal {
                               ...) __attribute__((format(printf, 4, 5)));
 }  // namespace nextgate::internal
 
-#define CHECK(cond, ...)                                                                         \
-  (__builtin_expect(static_cast<bool>(cond), 1)                                                  \
-       ? static_cast<void>(0)                                                                    \
+#define CHECK(cond, ...)                        \
+  (__builtin_expect(static_cast<bool>(cond), 1) \
+       ? static_cast<void>(0)                   \
        : ::nextgate::internal::CheckFailed(__FILE__, __LINE__, #cond __VA_OPT__(, ) __VA_ARGS__))
 
 #ifdef NDEBUG

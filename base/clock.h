@@ -12,7 +12,7 @@ class Clock {
  public:
   virtual ~Clock() = default;
   virtual int64_t MonotonicNs() const = 0;  // for durations and deadlines; never goes back
-  virtual int64_t UnixMs() const = 0;       // wall time, for `created`, Age and TTLs that are stored
+  virtual int64_t UnixMs() const = 0;  // wall time, for `created`, Age and TTLs that are stored
 
   // The machine's clock; never destroyed.
   static const Clock& System();

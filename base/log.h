@@ -1,5 +1,5 @@
-// One logger, key=value text on stderr (spdlog behind it). Callers format with fmt. No prompt text, no
-// secret is ever passed here; the step loop is silent.
+// One logger, key=value text on stderr (spdlog behind it). Callers format with fmt. No prompt text,
+// no secret is ever passed here; the step loop is silent.
 //
 // Threads: all functions may be called from any thread; lines are never interleaved.
 #pragma once

@@ -1,5 +1,5 @@
-// A bounded queue between threads. Push never blocks (a full queue is the caller's news to tell), Pop
-// blocks up to a deadline. After Close, pushes are refused and pops drain what is left.
+// A bounded queue between threads. Push never blocks (a full queue is the caller's news to tell),
+// Pop blocks up to a deadline. After Close, pushes are refused and pops drain what is left.
 //
 // Threads: any number of producers and consumers.
 #pragma once

@@ -1,5 +1,5 @@
-// Errors of the world (client, file, network) as values. Three kinds of failure exist in nextgate and
-// are never mixed: our own bugs abort through CHECK (base/check.h); the device aborts through
+// Errors of the world (client, file, network) as values. Three kinds of failure exist in nextgate
+// and are never mixed: our own bugs abort through CHECK (base/check.h); the device aborts through
 // CUDA_CHECK; everything a user or the world can cause is an Error in a Result.
 //
 // Threads: plain values, no shared state.
@@ -13,18 +13,18 @@ namespace nextgate {
 
 // A handful of codes; gateway/openai/error.cc maps each to one HTTP status.
 enum class ErrorCode {
-  kInvalidArgument,     // the caller's input is wrong: 400
-  kUnauthenticated,     // 401
-  kPermissionDenied,    // 403
-  kNotFound,            // 404
-  kTooLarge,            // 413
-  kResourceExhausted,   // a limit or a full queue; retry later: 429
-  kCancelled,           // the client left
-  kDeadlineExceeded,    // 504
-  kUnavailable,         // shutting down, or a peer is away: 503
-  kDataLoss,            // a file or a message is corrupt
-  kUnimplemented,       // known, not supported yet: 400
-  kInternal,            // 500
+  kInvalidArgument,    // the caller's input is wrong: 400
+  kUnauthenticated,    // 401
+  kPermissionDenied,   // 403
+  kNotFound,           // 404
+  kTooLarge,           // 413
+  kResourceExhausted,  // a limit or a full queue; retry later: 429
+  kCancelled,          // the client left
+  kDeadlineExceeded,   // 504
+  kUnavailable,        // shutting down, or a peer is away: 503
+  kDataLoss,           // a file or a message is corrupt
+  kUnimplemented,      // known, not supported yet: 400
+  kInternal,           // 500
 };
 
 struct Error {
@@ -56,15 +56,15 @@ inline std::unexpected<Error> NotFound(std::string message) {
 #define NEXTGATE_CONCAT_INNER(a, b) a##b
 #define NEXTGATE_CONCAT(a, b) NEXTGATE_CONCAT_INNER(a, b)
 
-#define RETURN_IF_ERROR(expr)                                                      \
-  do {                                                                             \
+#define RETURN_IF_ERROR(expr)                                                                \
+  do {                                                                                       \
     if (auto status_ = (expr); !status_) return std::unexpected(std::move(status_.error())); \
   } while (0)
 
 // ASSIGN_OR_RETURN(auto x, F()): x = value of F(), or return its error.
 #define ASSIGN_OR_RETURN(lhs, expr) \
   NEXTGATE_ASSIGN_OR_RETURN(NEXTGATE_CONCAT(result_, __LINE__), lhs, expr)
-#define NEXTGATE_ASSIGN_OR_RETURN(tmp, lhs, expr)                \
-  auto tmp = (expr);                                             \
-  if (!tmp) return std::unexpected(std::move(tmp.error()));      \
+#define NEXTGATE_ASSIGN_OR_RETURN(tmp, lhs, expr)           \
+  auto tmp = (expr);                                        \
+  if (!tmp) return std::unexpected(std::move(tmp.error())); \
   lhs = std::move(*tmp)

@@ -5,8 +5,8 @@
 // engine thread, without locks; requests reach it through a bounded queue.
 //
 // Invariants: (1) a request that was accepted gets exactly one Finished event; (2) nothing is
-// allocated in proportion to the model after Open; (3) on the CPU backend a request's tokens depend on
-// nothing but the request, the model and its seed.
+// allocated in proportion to the model after Open; (3) on the CPU backend a request's tokens depend
+// on nothing but the request, the model and its seed.
 #pragma once
 
 #include <cstdint>
@@ -20,26 +20,26 @@
 namespace nextgate::engine {
 
 struct EngineConfig {
-  std::string model_dir;  // a checkpoint directory (see model/weights.h)
+  std::string model_dir;             // a checkpoint directory (see model/weights.h)
   std::string load_format = "auto";  // auto | safetensors | dummy
   std::string hf_overrides;          // JSON object merged over config.json; empty: none
-  int32_t max_model_len = 0;         // 0: the checkpoint's max_position_embeddings, as memory allows
+  int32_t max_model_len = 0;  // 0: the checkpoint's max_position_embeddings, as memory allows
   int32_t max_num_seqs = 64;
   int32_t max_num_batched_tokens = 2048;
   bool enable_chunked_prefill = true;
-  double memory_utilization = 0.9;   // share of the device's memory the plan may take
-  int64_t kv_tokens = 0;             // KV pool size in tokens; 0: from the memory plan
-  int32_t num_threads = 0;           // 0: one per core
-  uint64_t seed = 0;                 // for requests without one
-  int32_t queue_capacity = 4096;     // requests waiting for the engine thread
+  double memory_utilization = 0.9;  // share of the device's memory the plan may take
+  int64_t kv_tokens = 0;            // KV pool size in tokens; 0: from the memory plan
+  int32_t num_threads = 0;          // 0: one per core
+  uint64_t seed = 0;                // for requests without one
+  int32_t queue_capacity = 4096;    // requests waiting for the engine thread
 };
 
 struct ModelInfo {
-  int32_t vocab_size = 0;      // rows of the head; ids at or above the tokenizer's size have no string
-  int32_t max_model_len = 0;   // prompt + answer, tokens
+  int32_t vocab_size = 0;  // rows of the head; ids at or above the tokenizer's size have no string
+  int32_t max_model_len = 0;  // prompt + answer, tokens
   std::vector<int32_t> eos_token_ids;
-  std::string fingerprint;     // hex; weights index, config, tokenizer, template, generation config
-  std::string dtype;           // of most weights
+  std::string fingerprint;  // hex; weights index, config, tokenizer, template, generation config
+  std::string dtype;        // of most weights
   int64_t parameters = 0;
   int64_t weight_bytes = 0;
 };
@@ -49,7 +49,7 @@ struct EngineStats {  // counters since start, gauges now
   uint64_t requests_submitted = 0;
   uint64_t requests_finished = 0;
   uint64_t requests_cancelled = 0;
-  uint64_t prompt_tokens = 0;      // computed
+  uint64_t prompt_tokens = 0;  // computed
   uint64_t generated_tokens = 0;
   uint64_t preemptions = 0;
   int32_t running = 0;
@@ -66,15 +66,15 @@ class Engine {
   static Result<std::unique_ptr<Engine>> Open(const EngineConfig& config);
   virtual ~Engine() = default;  // stops at once; unfinished requests get Finished{kCancelled}
 
-  // kInvalidArgument: the request could never run (says the arithmetic); kResourceExhausted: the queue is
-  // full; kUnavailable: stopping.
+  // kInvalidArgument: the request could never run (says the arithmetic); kResourceExhausted: the
+  // queue is full; kUnavailable: stopping.
   virtual Result<std::unique_ptr<Generation>> Submit(GenerationRequest request) = 0;
 
   virtual const ModelInfo& info() const = 0;
   virtual EngineStats Stats() const = 0;
 
-  // Time since the engine thread last came round its loop. It comes round at least every 100 ms when idle;
-  // a larger age than a long step means it hangs (/health turns red).
+  // Time since the engine thread last came round its loop. It comes round at least every 100 ms
+  // when idle; a larger age than a long step means it hangs (/health turns red).
   virtual int64_t HeartbeatAgeMs() const = 0;
 };
 

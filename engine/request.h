@@ -1,5 +1,5 @@
-// What goes into the engine and what comes out: tokens in, events out. Text, JSON and HTTP stay in the
-// gateway; stop *strings* too (they are found in text), so the engine knows only token ids.
+// What goes into the engine and what comes out: tokens in, events out. Text, JSON and HTTP stay in
+// the gateway; stop *strings* too (they are found in text), so the engine knows only token ids.
 #pragma once
 
 #include <chrono>
@@ -14,7 +14,8 @@
 
 namespace nextgate::engine {
 
-// Field meanings, ranges and defaults are OpenAI's and vLLM's. The gateway has validated the ranges.
+// Field meanings, ranges and defaults are OpenAI's and vLLM's. The gateway has validated the
+// ranges.
 struct SamplingParams {
   double temperature = 1.0;  // 0: greedy
   double top_p = 1.0;        // (0, 1]
@@ -28,9 +29,10 @@ struct SamplingParams {
 };
 
 struct GenerationRequest {
-  std::string id;  // for logs
-  std::vector<int32_t> prompt;           // at least one token
-  std::vector<int32_t> message_borders;  // ascending token offsets at which messages end; may be empty
+  std::string id;               // for logs
+  std::vector<int32_t> prompt;  // at least one token
+  std::vector<int32_t>
+      message_borders;  // ascending token offsets at which messages end; may be empty
   SamplingParams sampling;
   int32_t max_tokens = 16;  // >= 0; 0 computes the prompt only (echo, prompt_logprobs)
   int32_t min_tokens = 0;   // eos and stop_token_ids are not sampled before
@@ -48,8 +50,8 @@ struct TokenLogprob {
   int32_t rank = 0;  // 1 = most likely; vLLM's `rank`
 };
 
-// Logprobs are of the model's distribution before temperature and filters (log softmax of raw logits),
-// as vLLM's default `raw_logprobs`.
+// Logprobs are of the model's distribution before temperature and filters (log softmax of raw
+// logits), as vLLM's default `raw_logprobs`.
 struct PositionLogprobs {
   TokenLogprob chosen;
   std::vector<TokenLogprob> top;  // most likely first
@@ -61,7 +63,7 @@ enum class FinishReason { kStop, kLength, kCancelled, kError };
 struct GenerationEvent {
   struct Started {
     int32_t prompt_tokens = 0;
-    int32_t cached_tokens = 0;  // prefix reuse
+    int32_t cached_tokens = 0;                      // prefix reuse
     std::vector<PositionLogprobs> prompt_logprobs;  // [prompt - 1] if asked for
   };
   struct Token {
@@ -70,8 +72,9 @@ struct GenerationEvent {
   };
   struct Finished {
     FinishReason reason = FinishReason::kStop;
-    int32_t stop_token = -1;  // the eos or stop token id that ended it (delivered as a Token before), or -1
-    std::string error;        // kError
+    int32_t stop_token =
+        -1;  // the eos or stop token id that ended it (delivered as a Token before), or -1
+    std::string error;  // kError
   };
 
   std::optional<Started> started;
@@ -86,8 +89,9 @@ class Generation {
  public:
   virtual ~Generation() = default;
 
-  // Everything that arrived since the last call, merged; waits until there is something or `timeout`
-  // passes (then the event is empty). After Finished was returned, must not be called again.
+  // Everything that arrived since the last call, merged; waits until there is something or
+  // `timeout` passes (then the event is empty). After Finished was returned, must not be called
+  // again.
   virtual GenerationEvent Next(std::chrono::milliseconds timeout) = 0;
 
   // Stops the generation within one step; a Finished{kCancelled} follows unless it had finished.

@@ -18,16 +18,16 @@ namespace nextgate::engine {
 
 struct ModelOptions {
   std::string dir;
-  bool dummy_weights = false;  // seeded random instead of the files
-  std::string hf_overrides;    // JSON object merged over config.json
-  int32_t step_tokens_max = 2048;     // T: activations are sized for it
-  int32_t step_sequences_max = 64;    // S
-  int32_t logit_rows_max = 64;        // R
-  int32_t num_threads = 0;            // 0: one per core
+  bool dummy_weights = false;       // seeded random instead of the files
+  std::string hf_overrides;         // JSON object merged over config.json
+  int32_t step_tokens_max = 2048;   // T: activations are sized for it
+  int32_t step_sequences_max = 64;  // S
+  int32_t logit_rows_max = 64;      // R
+  int32_t num_threads = 0;          // 0: one per core
 };
 
-// Called with the name of each intermediate of the forward ("layers.3.mixer", "layers.3.moe", "final_norm",
-// …) and its rows; for layer-by-layer goldens.
+// Called with the name of each intermediate of the forward ("layers.3.mixer", "layers.3.moe",
+// "final_norm", …) and its rows; for layer-by-layer goldens.
 using ActivationTap =
     std::function<void(const std::string& name, kernels::View<const float, 2> rows)>;
 
@@ -36,8 +36,8 @@ class Qwen3Next {
   static Result<std::unique_ptr<Qwen3Next>> Load(const ModelOptions& options);
   virtual ~Qwen3Next() = default;
 
-  // logits: [R, V], one row per logit_rows. REQUIRES: the sizes stay within the options; tables and slots
-  // within the storage.
+  // logits: [R, V], one row per logit_rows. REQUIRES: the sizes stay within the options; tables and
+  // slots within the storage.
   virtual void Forward(const StepInput& input, const KvStorage& kv, const StateStorage& states,
                        kernels::View<float, 2> logits) = 0;
 

@@ -1,6 +1,6 @@
-// Incremental detokenisation of one answer: tokens in, text out, never half a code point. Bytes that
-// cannot become valid UTF-8 come out as U+FFFD as soon as that is certain; Flush gives what is left.
-// The concatenation of all outputs equals Tokenizer::Decode of all ids.
+// Incremental detokenisation of one answer: tokens in, text out, never half a code point. Bytes
+// that cannot become valid UTF-8 come out as U+FFFD as soon as that is certain; Flush gives what is
+// left. The concatenation of all outputs equals Tokenizer::Decode of all ids.
 //
 // Threads: one answer, one thread.
 #pragma once

@@ -1,5 +1,5 @@
-// Byte-level BPE as Hugging Face `tokenizers` computes it from tokenizer.json: added tokens, NFC, Qwen's
-// pre-tokenizer, merges. Exactly equal to `tokenizers` on every valid UTF-8 text.
+// Byte-level BPE as Hugging Face `tokenizers` computes it from tokenizer.json: added tokens, NFC,
+// Qwen's pre-tokenizer, merges. Exactly equal to `tokenizers` on every valid UTF-8 text.
 //
 // Threads: immutable after Open; all methods may be called from any thread.
 #pragma once
@@ -16,9 +16,9 @@
 
 namespace nextgate::engine {
 
-// A piece of a rendered prompt. In `is_template` pieces special tokens are recognised; in the others
-// (what a user wrote) `<|im_end|>` is just text. Marking decides only that: text between two recognised
-// special tokens is encoded as one string, across pieces.
+// A piece of a rendered prompt. In `is_template` pieces special tokens are recognised; in the
+// others (what a user wrote) `<|im_end|>` is just text. Marking decides only that: text between two
+// recognised special tokens is encoded as one string, across pieces.
 struct TextPiece {
   std::string text;
   bool is_template = true;
@@ -30,12 +30,14 @@ class Tokenizer {
   static Result<std::unique_ptr<Tokenizer>> Open(const std::string& dir);
   virtual ~Tokenizer() = default;
 
-  // `text` must be valid UTF-8: callers check with ValidateUtf8 (the gateway answers 400). Invalid bytes
-  // are read as U+FFFD each, as Python's decode('utf-8', 'replace') has it.
-  virtual std::vector<int32_t> Encode(std::string_view text, bool recognise_special = true) const = 0;
+  // `text` must be valid UTF-8: callers check with ValidateUtf8 (the gateway answers 400). Invalid
+  // bytes are read as U+FFFD each, as Python's decode('utf-8', 'replace') has it.
+  virtual std::vector<int32_t> Encode(std::string_view text,
+                                      bool recognise_special = true) const = 0;
   virtual std::vector<int32_t> Encode(std::span<const TextPiece> pieces) const = 0;
 
-  // As `tokenizers` decodes: ids without a string give nothing; bytes that are not UTF-8 become U+FFFD.
+  // As `tokenizers` decodes: ids without a string give nothing; bytes that are not UTF-8 become
+  // U+FFFD.
   virtual std::string Decode(std::span<const int32_t> ids, bool skip_special) const = 0;
 
   // The raw bytes of one token (may be part of a code point); empty for ids without a string.

@@ -1,8 +1,8 @@
 // Where an op runs: the device, its threads or stream, and scratch memory. Passed last to every op.
 // The cpu:: bodies share work over `pool`; the cuda:: bodies launch on `stream`.
 //
-// ThreadPool::ParallelFor splits [0, count) over the caller and the workers. How the range is split never
-// changes a result: each index is computed whole by one thread, in a fixed order.
+// ThreadPool::ParallelFor splits [0, count) over the caller and the workers. How the range is split
+// never changes a result: each index is computed whole by one thread, in a fixed order.
 //
 // Threads: one Exec per engine thread; ParallelFor may be called by one thread at a time.
 #pragma once
@@ -22,8 +22,8 @@ class ThreadPool {
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
-  // Calls body(begin, end) on disjoint ranges that cover [0, count), each at least `grain` long (but the
-  // last); returns when all are done. The body must not call ParallelFor.
+  // Calls body(begin, end) on disjoint ranges that cover [0, count), each at least `grain` long
+  // (but the last); returns when all are done. The body must not call ParallelFor.
   void ParallelFor(int64_t count, int64_t grain, const std::function<void(int64_t, int64_t)>& body);
 
   int threads() const;
@@ -42,7 +42,7 @@ struct Workspace {
 struct Exec {
   ThreadPool* pool = nullptr;  // cpu::
   Workspace workspace;
-  void* stream = nullptr;        // cuda:: (a cudaStream_t)
+  void* stream = nullptr;         // cuda:: (a cudaStream_t)
   void* cublas_handle = nullptr;  // cuda:: (a cublasLtHandle_t)
 };
 

@@ -1,7 +1,7 @@
-// View<T, Rank>: a borrowed, strided tensor. Pointer + shape + stride, the last axis contiguous. What
-// every op in kernels/ takes and nothing else: ops never see owners, names or devices' allocators.
-// View<T> converts to View<const T>, never back. C++20 and free of base/status.h, since .cu files
-// include it.
+// View<T, Rank>: a borrowed, strided tensor. Pointer + shape + stride, the last axis contiguous.
+// What every op in kernels/ takes and nothing else: ops never see owners, names or devices'
+// allocators. View<T> converts to View<const T>, never back. C++20 and free of base/status.h, since
+// .cu files include it.
 //
 // Threads: a value; the pointee's rules are the owner's.
 #pragma once
@@ -41,8 +41,8 @@ struct View {
 
   // View<T> → View<const T>.
   template <class U>
-    requires(std::is_same_v<const U, T> && !std::is_same_v<U, T>)
-  View(const View<U, Rank>& other)  // NOLINT(google-explicit-constructor)
+  requires(std::is_same_v<const U, T> && !std::is_same_v<U, T>)
+      View(const View<U, Rank>& other)  // NOLINT(google-explicit-constructor)
       : data(other.data), shape(other.shape), stride(other.stride) {}
 
   // The address of element (i, j, …); fewer indices than Rank give the start of a row, plane, ….
