@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# What the tests need beyond the libraries: a Python environment with the official `openai` client and
+# Hugging Face `tokenizers`, and the real Qwen3 tokenizer. Fetched by pinned version, kept in the prefix.
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+requirements="$root/tests/e2e/requirements.txt"
+venv="$deps_prefix/test-venv"
+stamp="$venv/.$(sha256sum "$requirements" | cut -c1-16)"
+if [ ! -f "$stamp" ]; then
+  echo "test-venv: installing $(grep -vc '^#' "$requirements") Python packages"
+  rm -rf "$venv"
+  python3 -m venv "$venv"
+  "$venv/bin/pip" install -q --disable-pip-version-check -r "$requirements"
+  touch "$stamp"
+fi
+"$root/scripts/fetch_test_data.sh"
