@@ -6,6 +6,11 @@
 
 namespace nextgate::internal {
 
+void CheckFailed(const char* file, int line, const char* expr) {
+  std::fprintf(stderr, "%s:%d: CHECK failed: %s\n", file, line, expr);
+  std::abort();
+}
+
 void CheckFailed(const char* file, int line, const char* expr, const char* format, ...) {
   std::fprintf(stderr, "%s:%d: CHECK failed: %s ", file, line, expr);
   va_list args;

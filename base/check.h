@@ -6,8 +6,9 @@
 #include <string_view>
 
 namespace nextgate::internal {
-[[noreturn]] void CheckFailed(const char* file, int line, const char* expr, const char* format = "",
-                              ...) __attribute__((format(printf, 4, 5)));
+[[noreturn]] void CheckFailed(const char* file, int line, const char* expr);
+[[noreturn]] void CheckFailed(const char* file, int line, const char* expr, const char* format, ...)
+    __attribute__((format(printf, 4, 5)));
 }  // namespace nextgate::internal
 
 #define CHECK(cond, ...)                        \
