@@ -37,9 +37,11 @@ nextgate_require(tomlplusplus)
 nextgate_find_plain(xxhash xxhash.h xxhash)
 nextgate_find_plain(utf8proc utf8proc.h utf8proc)
 
-# cpp-httplib 0.58 and llama.cpp's Jinja engine: pinned archives, built by scripts/deps.sh.
+# cpp-httplib 0.58 and llama.cpp's Jinja engine: pinned archives, built by scripts/deps.sh with these very
+# definitions.
 nextgate_find_plain(httplib httplib.h cpp-httplib)
-target_compile_definitions(httplib::httplib INTERFACE CPPHTTPLIB_OPENSSL_SUPPORT)
+target_compile_definitions(httplib::httplib INTERFACE CPPHTTPLIB_OPENSSL_SUPPORT CPPHTTPLIB_LISTEN_BACKLOG=1024
+                                                      CPPHTTPLIB_KEEPALIVE_TIMEOUT_CHECK_INTERVAL_USECOND=500000)
 target_link_libraries(httplib::httplib INTERFACE OpenSSL::SSL)
-nextgate_find_plain(nextgate_jinja jinja/runtime.h nextgate_jinja)
-add_library(nextgate_jinja ALIAS nextgate_jinja::nextgate_jinja)
+nextgate_find_plain(jinja nextgate-jinja/jinja/runtime.h nextgate_jinja)
+target_include_directories(jinja::jinja SYSTEM INTERFACE ${jinja_INCLUDE}/nextgate-jinja)

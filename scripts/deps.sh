@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# Installs the libraries nextgate is built from: Debian's packages, and archives pinned by name, version
+# and sha256 that are built once into the prefix ($NEXTGATE_DEPS_PREFIX, default ~/.cache/nextgate/deps).
+# Quick and offline when nothing is missing. Archives come from PyPI through pip, so a mirror that pip is
+# configured for serves here too; PyPI's archives never change.
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+packages=(
+  build-essential cmake ninja-build lld ccache git ca-certificates clang-format-14
+  python3 python3-venv libfmt-dev libspdlog-dev nlohmann-json3-dev libutf8proc-dev libssl-dev libxxhash-dev
+  libtomlplusplus-dev prometheus-cpp-dev libgtest-dev libgmock-dev libbenchmark-dev
+)
+
+# llama-cpp-python carries two sources: cpp-httplib 0.58 (Debian's 0.11 has a listen backlog of 5 and open
+# CVEs) and llama.cpp's Jinja engine (so that any checkpoint's own chat template renders).
+llama_archive=llama_cpp_python-0.3.36.tar.gz
+llama_requirement=llama-cpp-python==0.3.36
+llama_sha256=832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e
+httplib_flags=(-DCPPHTTPLIB_OPENSSL_SUPPORT -DCPPHTTPLIB_LISTEN_BACKLOG=1024
+  -DCPPHTTPLIB_KEEPALIVE_TIMEOUT_CHECK_INTERVAL_USECOND=500000)  # cmake/dependencies.cmake has the same
+
+install_packages() {
+  local missing=() package
+  for package in "${packages[@]}"; do
+    dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+  done
+  [ ${#missing[@]} -gt 0 ] || return 0
+  local as_root=()
+  if [ "$(id -u)" -ne 0 ]; then
+    command -v sudo >/dev/null || {
+      echo "missing Debian packages; as root run: apt-get install -y ${missing[*]}" >&2
+      exit 1
+    }
+    as_root=(sudo)
+  fi
+  echo "Debian packages: installing ${missing[*]}"
+  "${as_root[@]}" apt-get update -qq
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+# fetch REQUIREMENT ARCHIVE SHA256 DIR: one source archive from PyPI, checked.
+fetch() {
+  local requirement=$1 archive=$2 sha256=$3 dir=$4
+  echo "$archive: fetching"
+  [ -x "$dir/pip/bin/pip" ] || python3 -m venv "$dir/pip"
+  "$dir/pip/bin/pip" download -q --disable-pip-version-check --no-deps --no-binary "${requirement%%==*}" -d "$dir" "$requirement"
+  echo "$sha256  $dir/$archive" | sha256sum --check --quiet || {
+    echo "$archive: the sha256 is not $sha256; not used" >&2
+    exit 1
+  }
+}
+
+# compile OUTPUT_ARCHIVE INCLUDE_FLAGS SOURCE…: a static library, two compilers at a time.
+compile() {
+  local output=$1 includes=$2 objects
+  shift 2
+  objects=$(mktemp -d)
+  printf '%s\n' "$@" | xargs -P 2 -I{} sh -c \
+    'g++ -std=c++20 -O2 -fPIC -w '"${httplib_flags[*]} $includes"' -c "$1" -o "'"$objects"'/$(basename "$1").o"' _ {}
+  ar rcs "$output" "$objects"/*.o
+  rm -rf "$objects"
+}
+
+build_llama_parts() {
+  local stamp="$deps_prefix/.llama-$(printf '%s' "$llama_sha256 ${httplib_flags[*]} layout1" | sha256sum | cut -c1-16)"
+  [ ! -f "$stamp" ] || return 0
+  local work began=$SECONDS
+  work=$(mktemp -d)
+  fetch "$llama_requirement" "$llama_archive" "$llama_sha256" "$work"
+  echo "cpp-httplib and the Jinja engine: building into $deps_prefix (about a minute)"
+  tar -xzf "$work/$llama_archive" -C "$work" --strip-components=3 --wildcards \
+    '*/vendor/llama.cpp/vendor/cpp-httplib/*' '*/vendor/llama.cpp/vendor/nlohmann/*' '*/vendor/llama.cpp/common/*' '*/vendor/llama.cpp/ggml/include/*' '*/vendor/llama.cpp/LICENSE'
+  mkdir -p "$deps_prefix/lib" "$deps_prefix/include/nextgate-jinja/jinja" "$deps_prefix/share/licenses"
+  compile "$work/libcpp-httplib.a" "-I$work/vendor/cpp-httplib" "$work/vendor/cpp-httplib/httplib.cpp"
+  compile "$work/libnextgate_jinja.a" "-I$work/common -I$work/vendor -I$work/ggml/include" \
+    "$work"/common/jinja/*.cpp "$work/common/json.cpp" "$work/common/unicode.cpp"
+  cp "$work"/lib*.a "$deps_prefix/lib/"
+  cp "$work/vendor/cpp-httplib/httplib.h" "$deps_prefix/include/"
+  cp "$work"/common/jinja/*.h "$deps_prefix/include/nextgate-jinja/jinja/"
+  cp "$work/common/json.h" "$deps_prefix/include/nextgate-jinja/"
+  cp "$work/LICENSE" "$deps_prefix/share/licenses/llama.cpp"
+  cp "$work/vendor/cpp-httplib/LICENSE" "$deps_prefix/share/licenses/cpp-httplib"
+  rm -rf "$work"
+  touch "$stamp"
+  echo "cpp-httplib and the Jinja engine: done in $((SECONDS - began)) s"
+}
+
+install_packages
+build_llama_parts
+echo "libraries are ready in $deps_prefix"
