@@ -57,11 +57,11 @@ class Writer {
   std::atomic<int64_t> stored_ = 0;
   std::atomic<int64_t> dropped_ = 0;
   std::atomic<int64_t> refused_ = 0;
-  std::atomic<int64_t> accepted_ = 0;
-  mutable std::mutex flush_mutex_;
+  std::mutex flush_mutex_;
   std::condition_variable progress_;
-  int64_t finished_ = 0;  // guarded by flush_mutex_
-  std::thread thread_;    // last: starts when everything above exists
+  int64_t accepted_ = 0;  // guarded by flush_mutex_, as is finished_
+  int64_t finished_ = 0;
+  std::thread thread_;  // last: starts when everything above exists
 };
 
 }  // namespace nextgate::cache

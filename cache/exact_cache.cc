@@ -1,0 +1,40 @@
+#include "cache/exact_cache.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+
+namespace nextgate::cache {
+
+ExactCache::ExactCache(AnswerStore& store, const Clock& clock) : store_(store), clock_(clock) {}
+
+std::optional<CacheHit> ExactCache::Lookup(const CacheKey& key, const CachePlan& plan) {
+  CHECK(plan.read);
+  const std::shared_ptr<const StoredAnswer> entry = store_.Get(key.hash);
+  if (entry == nullptr) return std::nullopt;
+  if (entry->material != key.material) {
+    collisions_.fetch_add(1, std::memory_order_relaxed);
+    return std::nullopt;
+  }
+  // The wall clock may have been set back since: an age is never negative.
+  const int64_t age_ms = std::max<int64_t>(0, clock_.UnixMs() - entry->created_unix_ms);
+  if (plan.max_age_ms && age_ms > *plan.max_age_ms) return std::nullopt;
+  return CacheHit{.answer = entry->answer, .age_s = age_ms / 1000};
+}
+
+Reason ExactCache::Insert(CacheKey key, std::shared_ptr<const Answer> answer,
+                          const CachePlan& plan) {
+  CHECK(plan.write && answer != nullptr);
+  if (plan.ttl_ms <= 0) return Reason::kZeroTtl;
+  const int64_t now_ms = clock_.UnixMs();
+  key.material.shrink_to_fit();
+  auto entry =
+      std::make_shared<const StoredAnswer>(StoredAnswer{.material = std::move(key.material),
+                                                        .answer = std::move(answer),
+                                                        .created_unix_ms = now_ms,
+                                                        .expires_unix_ms = now_ms + plan.ttl_ms});
+  return store_.Put(key.hash, std::move(entry)) ? Reason::kNone : Reason::kAnswerTooLarge;
+}
+
+}  // namespace nextgate::cache

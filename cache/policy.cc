@@ -1,0 +1,137 @@
+#include "cache/policy.h"
+
+#include <algorithm>
+#include <string>
+
+#include "base/check.h"
+
+namespace nextgate::cache {
+namespace {
+
+bool IsWordByte(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || static_cast<unsigned char>(c) >= 0x80;
+}
+
+// English, lower case. Whole words: "now" is not in "know".
+constexpr std::string_view kEnglish[] = {
+    "today",          "today's",         "tonight",
+    "tomorrow",       "yesterday",       "now",
+    "nowadays",       "currently",       "latest",
+    "recent",         "recently",        "newest",
+    "at the moment",  "at present",      "these days",
+    "this morning",   "this evening",    "this afternoon",
+    "this week",      "this month",      "this year",
+    "this weekend",   "last night",      "last week",
+    "last month",     "last year",       "next week",
+    "next month",     "next year",       "current time",
+    "current date",   "current day",     "current year",
+    "current price",  "current weather", "current version",
+    "up to date",     "up-to-date",      "what time is it",
+    "what day is it", "minutes ago",     "hours ago",
+    "days ago",       "just happened",   "breaking news",
+};
+
+// Chinese (both scripts) and Japanese, which do not put spaces between words.
+constexpr std::string_view kIdeographic[] = {
+    "今天", "今日", "今晚", "今早",   "今晨",   "今夜",   "今年",   "今朝",   "今週",
+    "今月", "明天", "明日", "明年",   "明晚",   "昨天",   "昨日",   "昨晚",   "去年",
+    "后天", "後天", "前天", "现在",   "現在",   "目前",   "当前",   "當前",   "此刻",
+    "眼下", "如今", "刚才", "剛才",   "刚刚",   "剛剛",   "最近",   "最新",   "近日",
+    "近期", "近来", "近來", "本周",   "本週",   "这周",   "這週",   "上周",   "上週",
+    "下周", "下週", "本月", "上个月", "上個月", "下个月", "下個月", "这个月", "這個月",
+    "实时", "實時", "几点", "幾點",   "星期几", "星期幾", "几号",   "幾號",
+};
+
+void Bypass(CachePlan& plan, Reason reason) { plan.reasons.push_back(reason); }
+
+// Everything that makes the request ineligible, whatever the client wishes, most important first.
+void CollectIneligible(const PolicySettings& settings, const RequestFacts& facts, int64_t ttl_s,
+                       const std::expected<std::string, Ineligible>& canonical, CachePlan& plan) {
+  if (!facts.cacheable_route) Bypass(plan, Reason::kUnsupportedRoute);
+  if (!canonical) {
+    Bypass(plan, canonical.error().reason);
+    plan.detail = canonical.error().detail;
+  }
+  const bool sampled = facts.temperature && *facts.temperature != 0 && !facts.has_seed;
+  if (sampled && !settings.cache_sampled) Bypass(plan, Reason::kSampled);
+  if (facts.has_tools && !settings.cache_tools) Bypass(plan, Reason::kTools);
+  if (facts.has_images) Bypass(plan, Reason::kImages);
+  if (facts.prompt_bytes < settings.prompt_bytes_min) Bypass(plan, Reason::kPromptTooShort);
+  if (facts.prompt_bytes > settings.prompt_bytes_max) Bypass(plan, Reason::kPromptTooLong);
+  if (ttl_s > settings.short_ttl_s && HasTimeWords(facts.last_user_text))
+    Bypass(plan, Reason::kTimeWords);
+}
+
+Status CheckRights(const PolicySettings& settings, const CacheControls& controls) {
+  const auto denied = [](const char* what, const char* param) {
+    return MakeError(ErrorCode::kPermissionDenied,
+                     std::string("This API key may not ") + what + ".", param);
+  };
+  if (!settings.may_set_ttl && controls.ttl_s)
+    return denied("choose how long its answers are cached", "cache.ttl");
+  if (!settings.may_set_namespace && !controls.name_space.empty())
+    return denied("choose a cache namespace", "cache.namespace");
+  if (!settings.may_refresh && (controls.no_cache || controls.max_age_s))
+    return denied("refresh cached answers (no-cache, max-age)", "Cache-Control");
+  return {};
+}
+
+}  // namespace
+
+bool HasTimeWords(std::string_view text) {
+  std::string lower(text);
+  for (char& c : lower)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+
+  const auto has_whole_word = [&](std::string_view word) {
+    for (size_t at = lower.find(word); at != std::string::npos; at = lower.find(word, at + 1)) {
+      const size_t end = at + word.size();
+      const bool begins = at == 0 || !IsWordByte(lower[at - 1]);
+      const bool ends = end == lower.size() || !IsWordByte(lower[end]);
+      if (begins && ends) return true;
+    }
+    return false;
+  };
+  return std::ranges::any_of(kEnglish, has_whole_word) ||
+         std::ranges::any_of(kIdeographic, [&](std::string_view word) {
+           return lower.find(word) != std::string::npos;
+         });
+}
+
+Result<CachePlan> MakePlan(const PolicySettings& settings, const RequestFacts& facts,
+                           const CacheControls& controls,
+                           const std::expected<std::string, Ineligible>& canonical) {
+  RETURN_IF_ERROR(CheckRights(settings, controls));
+  const int64_t ttl_s =
+      std::min(controls.ttl_s.value_or(settings.ttl_default_s), settings.ttl_max_s);
+
+  CachePlan plan;
+  if (!settings.enabled) Bypass(plan, Reason::kDisabled);
+  if (controls.no_store) Bypass(plan, Reason::kNoStore);
+  if (controls.mode_off) Bypass(plan, Reason::kModeOff);
+  CollectIneligible(settings, facts, ttl_s, canonical, plan);
+
+  // no-cache alone leaves the request eligible: its answer replaces the stored one.
+  plan.write = plan.reasons.empty() && ttl_s > 0;
+  if (controls.no_cache) Bypass(plan, Reason::kNoCache);
+  plan.read = plan.reasons.empty();
+  plan.reason = plan.read ? Reason::kNone : plan.reasons.front();
+  plan.only_if_cached = controls.only_if_cached;
+  if (controls.max_age_s) plan.max_age_ms = *controls.max_age_s * 1000;
+  plan.ttl_ms = ttl_s * 1000;
+  plan.name_space = controls.name_space;
+  return plan;
+}
+
+Reason StoreDecision(const CachePlan& plan, const AnswerFacts& facts) {
+  CHECK(plan.write);
+  if (!facts.complete || facts.finish_reasons.empty()) return Reason::kNotComplete;
+  for (const std::string& finish : facts.finish_reasons) {
+    if (finish == "stop" || finish == "tool_calls") continue;
+    if (finish != "length") return Reason::kFinishReason;
+    if (!facts.limit_set_by_request) return Reason::kLengthNotRequested;
+  }
+  return Reason::kNone;
+}
+
+}  // namespace nextgate::cache
