@@ -62,7 +62,7 @@ compile() {
 }
 
 build_llama_parts() {
-  local stamp="$deps_prefix/.llama-$(printf '%s' "$llama_sha256 ${httplib_flags[*]} layout1" | sha256sum | cut -c1-16)"
+  local stamp="$deps_prefix/.llama-$(printf '%s' "$llama_sha256 ${httplib_flags[*]} layout2" | sha256sum | cut -c1-16)"
   [ ! -f "$stamp" ] || return 0
   local work began=$SECONDS
   work=$(mktemp -d)
@@ -72,8 +72,10 @@ build_llama_parts() {
     '*/vendor/llama.cpp/vendor/cpp-httplib/*' '*/vendor/llama.cpp/vendor/nlohmann/*' '*/vendor/llama.cpp/common/*' '*/vendor/llama.cpp/ggml/include/*' '*/vendor/llama.cpp/LICENSE'
   mkdir -p "$deps_prefix/lib" "$deps_prefix/include/nextgate-jinja/jinja" "$deps_prefix/share/licenses"
   compile "$work/libcpp-httplib.a" "-I$work/vendor/cpp-httplib" "$work/vendor/cpp-httplib/httplib.cpp"
+  # The engine's JSON adapter reports a broken invariant through ggml_abort, whose library is not built here.
+  echo 'extern "C" [[noreturn]] void ggml_abort(const char*, int, const char*, ...) { __builtin_trap(); }' >"$work/abort.cpp"
   compile "$work/libnextgate_jinja.a" "-I$work/common -I$work/vendor -I$work/ggml/include" \
-    "$work"/common/jinja/*.cpp "$work/common/json.cpp" "$work/common/unicode.cpp"
+    "$work"/common/jinja/*.cpp "$work/common/json.cpp" "$work/common/unicode.cpp" "$work/abort.cpp"
   cp "$work"/lib*.a "$deps_prefix/lib/"
   cp "$work/vendor/cpp-httplib/httplib.h" "$deps_prefix/include/"
   cp "$work"/common/jinja/*.h "$deps_prefix/include/nextgate-jinja/jinja/"
