@@ -1,0 +1,204 @@
+#include "gateway/metrics.h"
+
+#include <fmt/format.h>
+#include <prometheus/counter.h>
+#include <prometheus/histogram.h>
+#include <prometheus/registry.h>
+#include <prometheus/text_serializer.h>
+
+#include <vector>
+
+namespace nextgate::gateway {
+namespace {
+
+using prometheus::ClientMetric;
+using prometheus::Histogram;
+using prometheus::Labels;
+using prometheus::MetricFamily;
+using prometheus::MetricType;
+
+// vLLM's own bucket edges, so that quantiles on its dashboards mean the same.
+const Histogram::BucketBoundaries kFirstTokenS = {
+    0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1,  0.25,  0.5,   0.75,
+    1.0,   2.5,   5.0,  7.5,  10.0, 20.0, 40.0, 80.0, 160.0, 640.0, 2560.0};
+const Histogram::BucketBoundaries kPerTokenS = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1,
+                                                0.15,  0.2,    0.3,   0.4,  0.5,   0.75, 1.0,   2.5,
+                                                5.0,   7.5,    10.0,  20.0, 40.0,  80.0};
+const Histogram::BucketBoundaries kTotalS = {0.3,  0.5,   0.8,   1.0,   1.5,   2.0,    2.5,
+                                             5.0,  10.0,  15.0,  20.0,  30.0,  40.0,   50.0,
+                                             60.0, 120.0, 240.0, 480.0, 960.0, 1920.0, 7680.0};
+const Histogram::BucketBoundaries kTokens = {
+    1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000, 100000, 200000};
+
+// One sample of a counter or gauge that somebody else keeps.
+struct Sample {
+  double value;
+  Labels labels;
+};
+
+MetricFamily FamilyOf(std::string name, std::string help, MetricType type,
+                      const std::vector<Sample>& samples) {
+  MetricFamily family;
+  family.name = std::move(name);
+  family.help = std::move(help);
+  family.type = type;
+  for (const Sample& sample : samples) {
+    ClientMetric metric;
+    for (const auto& [key, value] : sample.labels) metric.label.push_back({key, value});
+    if (type == MetricType::Counter) {
+      metric.counter.value = sample.value;
+    } else {
+      metric.gauge.value = sample.value;
+    }
+    family.metric.push_back(std::move(metric));
+  }
+  return family;
+}
+
+std::vector<MetricFamily> EngineFamilies(const engine::EngineStats& stats, const Labels& labels) {
+  const auto counter = [&](std::string name, std::string help, uint64_t value) {
+    return FamilyOf(std::move(name), std::move(help), MetricType::Counter,
+                    {{static_cast<double>(value), labels}});
+  };
+  const auto gauge = [&](std::string name, std::string help, double value) {
+    return FamilyOf(std::move(name), std::move(help), MetricType::Gauge, {{value, labels}});
+  };
+  const double kv_share = stats.kv_blocks_total > 0
+                              ? static_cast<double>(stats.kv_blocks_used) / stats.kv_blocks_total
+                              : 0;
+  return {
+      counter("engine_steps_total", "Forwards of the model", stats.steps),
+      counter("engine_requests_submitted_total", "Requests the engine accepted",
+              stats.requests_submitted),
+      counter("engine_requests_cancelled_total", "Requests whose client left",
+              stats.requests_cancelled),
+      counter("engine_prompt_tokens_total", "Prompt tokens computed", stats.prompt_tokens),
+      counter("engine_generated_tokens_total", "Tokens generated", stats.generated_tokens),
+      counter("engine_preemptions_total", "Sequences put back and recomputed", stats.preemptions),
+      gauge("engine_kv_blocks_used", "KV blocks of 64 tokens in use", stats.kv_blocks_used),
+      gauge("engine_kv_blocks_total", "KV blocks of 64 tokens", stats.kv_blocks_total),
+      gauge("engine_state_slots_used", "Recurrent-state slots in use", stats.state_slots_used),
+      gauge("engine_state_slots_total", "Recurrent-state slots", stats.state_slots_total),
+      gauge("vllm:num_requests_running", "Number of requests in model execution batches",
+            stats.running),
+      gauge("vllm:num_requests_waiting", "Number of requests waiting to be processed",
+            stats.waiting),
+      gauge("vllm:kv_cache_usage_perc", "KV-cache usage. 1 means 100 percent usage", kv_share),
+      counter("vllm:prompt_tokens_total", "Number of prefill tokens processed",
+              stats.prompt_tokens),
+      counter("vllm:generation_tokens_total", "Number of generation tokens processed",
+              stats.generated_tokens),
+      counter("vllm:num_preemptions_total", "Cumulative number of preemptions from the engine",
+              stats.preemptions),
+  };
+}
+
+std::vector<MetricFamily> AnswerCacheFamilies(const cache::StatsSnapshot& stats,
+                                              const cache::StoreStats& store) {
+  std::vector<Sample> hits;
+  for (size_t tier = 0; tier < cache::kNumTiers; ++tier)
+    hits.push_back({static_cast<double>(stats.hits[tier]),
+                    {{"tier", std::string(cache::TierName(static_cast<cache::Tier>(tier)))}}});
+  std::vector<Sample> bypasses;
+  std::vector<Sample> not_stored;
+  for (size_t reason = 1; reason < cache::kNumReasons; ++reason) {
+    const Labels labels = {
+        {"reason", std::string(cache::ReasonCode(static_cast<cache::Reason>(reason)))}};
+    bypasses.push_back({static_cast<double>(stats.bypasses[reason]), labels});
+    not_stored.push_back({static_cast<double>(stats.not_stored[reason]), labels});
+  }
+  const auto one = [](double value) { return std::vector<Sample>{{value, {}}}; };
+  return {
+      FamilyOf("answer_cache_hits_total", "Requests answered from the answer cache",
+               MetricType::Counter, hits),
+      FamilyOf("answer_cache_misses_total", "Eligible requests that were generated",
+               MetricType::Counter, one(static_cast<double>(stats.misses))),
+      FamilyOf("answer_cache_bypasses_total", "Requests that were not looked up",
+               MetricType::Counter, bypasses),
+      FamilyOf("answer_cache_not_stored_total", "Generated answers that were not kept",
+               MetricType::Counter, not_stored),
+      FamilyOf("answer_cache_completion_tokens_saved_total", "Answer tokens not generated again",
+               MetricType::Counter, one(static_cast<double>(stats.completion_tokens_saved))),
+      FamilyOf("answer_cache_prompt_tokens_saved_total", "Prompt tokens not computed again",
+               MetricType::Counter, one(static_cast<double>(stats.prompt_tokens_saved))),
+      FamilyOf("answer_cache_entries", "Stored answers", MetricType::Gauge,
+               one(static_cast<double>(store.entries))),
+      FamilyOf("answer_cache_bytes", "Memory of the stored answers", MetricType::Gauge,
+               one(static_cast<double>(store.bytes))),
+      FamilyOf("answer_cache_evictions_total", "Answers dropped for room", MetricType::Counter,
+               one(static_cast<double>(store.evictions))),
+  };
+}
+
+}  // namespace
+
+struct Metrics::Impl {
+  explicit Impl(std::string model_name)
+      : labels{{"model_name", std::move(model_name)}, {"engine", "0"}},
+        requests(prometheus::BuildCounter()
+                     .Name("gateway_requests_total")
+                     .Help("HTTP requests by route and status")
+                     .Register(registry)),
+        success(prometheus::BuildCounter()
+                    .Name("vllm:request_success_total")
+                    .Help("Count of successfully processed requests")
+                    .Labels(labels)
+                    .Register(registry)),
+        first_token(AddHistogram("vllm:time_to_first_token_seconds",
+                                 "Histogram of time to first token in seconds", kFirstTokenS)),
+        per_token(AddHistogram("vllm:request_time_per_output_token_seconds",
+                               "Histogram of time per output token in seconds, per request",
+                               kPerTokenS)),
+        total(AddHistogram("vllm:e2e_request_latency_seconds",
+                           "Histogram of end to end request latency in seconds", kTotalS)),
+        prompt_tokens(AddHistogram("vllm:request_prompt_tokens",
+                                   "Number of prefill tokens processed", kTokens)),
+        generated_tokens(AddHistogram("vllm:request_generation_tokens",
+                                      "Number of generation tokens processed", kTokens)) {}
+
+  Histogram& AddHistogram(const std::string& name, const std::string& help,
+                          const Histogram::BucketBoundaries& edges) {
+    return prometheus::BuildHistogram().Name(name).Help(help).Labels(labels).Register(registry).Add(
+        {}, edges);
+  }
+
+  Labels labels;
+  prometheus::Registry registry;
+  prometheus::Family<prometheus::Counter>& requests;
+  prometheus::Family<prometheus::Counter>& success;
+  Histogram& first_token;
+  Histogram& per_token;
+  Histogram& total;
+  Histogram& prompt_tokens;
+  Histogram& generated_tokens;
+};
+
+Metrics::Metrics(std::string model_name) : impl_(std::make_unique<Impl>(std::move(model_name))) {}
+Metrics::~Metrics() = default;
+
+void Metrics::Count(const RequestSample& sample) {
+  impl_->requests
+      .Add({{"route", std::string(sample.route)}, {"status", fmt::format("{}", sample.status)}})
+      .Increment();
+  if (!sample.finish_reason.empty())
+    impl_->success.Add({{"finished_reason", std::string(sample.finish_reason)}}).Increment();
+  if (sample.from_cache || sample.status != 200) return;
+  impl_->total.Observe(sample.total_s);
+  impl_->prompt_tokens.Observe(sample.prompt_tokens);
+  impl_->generated_tokens.Observe(sample.generated_tokens);
+  if (sample.first_token_s < 0) return;
+  impl_->first_token.Observe(sample.first_token_s);
+  if (sample.generated_tokens > 1)
+    impl_->per_token.Observe((sample.total_s - sample.first_token_s) /
+                             (sample.generated_tokens - 1));
+}
+
+std::string Metrics::Expose(const engine::EngineStats& engine, const cache::StatsSnapshot& answers,
+                            const cache::StoreStats& store) const {
+  std::vector<MetricFamily> families = impl_->registry.Collect();
+  for (auto& family : EngineFamilies(engine, impl_->labels)) families.push_back(std::move(family));
+  for (auto& family : AnswerCacheFamilies(answers, store)) families.push_back(std::move(family));
+  return prometheus::TextSerializer().Serialize(families);
+}
+
+}  // namespace nextgate::gateway

@@ -1,0 +1,50 @@
+// What /metrics says, in Prometheus' text format: our own names (<layer>_<noun>_<unit>) and vLLM's
+// (vllm:*) where the meaning is the same, so that its dashboards work. prometheus-cpp behind it.
+//
+// Threads: all methods may be called from any thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "cache/stats.h"
+#include "engine/engine.h"
+
+namespace nextgate::gateway {
+
+// One finished HTTP request of a generating route.
+struct RequestSample {
+  std::string_view route;  // "/v1/chat/completions" or "/v1/completions"
+  int status = 200;
+  std::string_view finish_reason;  // of the first choice: stop, length, abort, error; "" if none
+  bool from_cache = false;         // answered by the answer cache: the engine's histograms skip it
+  int32_t prompt_tokens = 0;
+  int32_t generated_tokens = 0;
+  double total_s = 0;         // arrival to last byte
+  double first_token_s = -1;  // arrival to first token; below 0: there was none
+};
+
+class Metrics {
+ public:
+  // `model_name` is the label that vLLM's metrics carry.
+  explicit Metrics(std::string model_name);
+  ~Metrics();
+  Metrics(const Metrics&) = delete;
+  Metrics& operator=(const Metrics&) = delete;
+
+  void Count(const RequestSample& sample);
+
+  // The exposition: what Count collected, and the given counters as they are now.
+  std::string Expose(const engine::EngineStats& engine, const cache::StatsSnapshot& answers,
+                     const cache::StoreStats& store) const;
+
+  static constexpr std::string_view kContentType = "text/plain; version=0.0.4; charset=utf-8";
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace nextgate::gateway
