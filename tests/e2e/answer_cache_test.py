@@ -1,0 +1,102 @@
+"""The exact answer cache as a client and an operator see it."""
+
+import json
+
+import httpx
+import pytest
+
+
+def ask(server, text, headers=None, **fields):
+    return server.chat(text, headers=headers, **fields)
+
+
+def without_identity(body):
+    return {key: value for key, value in body.items() if key not in ("id", "created")}
+
+
+def events(reply):
+    return [json.loads(line[6:]) for line in reply.text.splitlines() if line.startswith("data: {")]
+
+
+def stats(server):
+    return httpx.get(server.admin_url + "/admin/cache/stats").json()
+
+
+def test_the_second_time_is_a_hit_and_byte_equal_but_for_identity(server):
+    first, second = ask(server, "What does anchor mean?"), ask(server, "What does anchor mean?")
+    assert first.headers["X-Cache"] == "MISS" and second.headers["X-Cache"] == "HIT"
+    assert second.headers["X-Cache-Tier"] == "exact" and int(second.headers["Age"]) >= 0
+    assert without_identity(first.json()) == without_identity(second.json())
+    assert first.json()["id"] != second.json()["id"]
+
+
+@pytest.mark.parametrize("first_streams", [False, True])
+def test_one_entry_serves_stream_and_body(server, first_streams):
+    text = f"What does bell mean? {first_streams}"
+    usage = {"stream": True, "stream_options": {"include_usage": True}}
+    kinds = [usage, {}] if first_streams else [{}, usage]
+    first, second = (ask(server, text, **fields) for fields in kinds)
+    assert (first.headers["X-Cache"], second.headers["X-Cache"]) == ("MISS", "HIT")
+    body, stream = (second, first) if first_streams else (first, second)
+    chunks = events(stream)
+    streamed = "".join(c["choices"][0]["delta"].get("content") or "" for c in chunks if c["choices"])
+    assert streamed == body.json()["choices"][0]["message"]["content"]
+    assert chunks[-1]["usage"] == body.json()["usage"]
+    assert stream.text.rstrip().endswith("data: [DONE]")
+
+
+def test_a_replayed_stream_has_the_chunks_of_the_first(server):
+    first, second = (ask(server, "Define candle.", stream=True) for _ in range(2))
+    assert second.headers["X-Cache"] == "HIT"
+    assert [without_identity(e) for e in events(first)] == [without_identity(e) for e in events(second)]
+
+
+def test_controls_of_the_request(server):
+    text = "Define drum."
+    assert ask(server, text, headers={"Cache-Control": "only-if-cached"}).status_code == 504
+    assert ask(server, text, headers={"Cache-Control": "no-store"}).headers["X-Cache"] == "BYPASS"
+    assert ask(server, text).headers["X-Cache"] == "MISS"
+    assert ask(server, text, headers={"Cache-Control": "only-if-cached"}).headers["X-Cache"] == "HIT"
+    refreshed = ask(server, text, headers={"Cache-Control": "no-cache"})
+    assert refreshed.headers["X-Cache"] == "BYPASS" and refreshed.headers["X-Cache-Reason"] == "no_cache"
+    assert ask(server, text, headers={"Cache-Control": "max-age=3600"}).headers["X-Cache"] == "HIT"
+    assert ask(server, text, cache={"no-cache": True}).headers["X-Cache"] == "BYPASS"
+    assert ask(server, text, cache={"namespace": "other"}).headers["X-Cache"] == "MISS"
+
+
+def test_eligibility_and_its_reasons(server):
+    sampled = ask(server, "Define eagle.", temperature=0.7)
+    assert sampled.headers["X-Cache"] == "BYPASS" and sampled.headers["X-Cache-Reason"] == "sampled"
+    seeded = [ask(server, "Define eagle.", temperature=0.7, seed=5).headers["X-Cache"] for _ in range(2)]
+    assert seeded == ["MISS", "HIT"]
+    assert ask(server, "What is the news today?").headers["X-Cache"] == "BYPASS"
+
+
+def test_what_changes_the_answer_changes_the_key_and_nothing_else_does(server):
+    base = dict(temperature=0, seed=1)
+    assert ask(server, "Define fence.", **base).headers["X-Cache"] == "MISS"
+    for same in ({"user": "someone"}, {"metadata": {"a": "b"}}, {"max_tokens": 32.0}, {"n": 1}):
+        assert ask(server, "Define fence.", **{**base, **same}).headers["X-Cache"] == "HIT", same
+    for other in ({"max_tokens": 31}, {"seed": 2}, {"stop": ["q"]}, {"logprobs": True}, {"min_tokens": 1},
+                  {"presence_penalty": 0.1}, {"n": 2}):
+        assert ask(server, "Define fence.", **{**base, **other}).headers["X-Cache"] == "MISS", other
+
+
+def test_stats_count_every_request_in_one_class(start):
+    server = start()
+    before = stats(server)
+    assert before["requests"] == 0 and before["hit_rate"] is None
+    ask(server, "Define garden.")
+    ask(server, "Define garden.")
+    ask(server, "Define garden.", temperature=1.0)
+    ask(server, "Define garden.", temperature=9.0)  # a 400 asks nothing of the cache
+    after = stats(server)
+    assert after["requests"] == 3 and after["eligible"] == 2 and after["misses"] == 1
+    assert after["hits"]["exact"] == 1 and after["bypass"]["sampled"] == 1
+    assert after["hit_rate"] == 0.5
+    assert httpx.get(server.url + "/admin/cache/stats").status_code == 404  # only on the admin port
+
+
+def test_the_cache_can_be_switched_off(start):
+    server = start("--no-enable-answer-cache")
+    assert [ask(server, "Define hammer.").headers["X-Cache"] for _ in range(2)] == ["BYPASS", "BYPASS"]
