@@ -61,8 +61,52 @@ compile() {
   rm -rf "$objects"
 }
 
+# change FILE COUNT PATTERN SED_SCRIPT: edits a fetched source; PATTERN must be on COUNT lines of it, so that
+# an archive that changed is noticed.
+change() {
+  local file=$1 count=$2 pattern=$3 script=$4 found
+  found=$(grep -cF -- "$pattern" "$file") || true
+  [ "$found" -eq "$count" ] || {
+    echo "$(basename "$file"): expected $count lines with '$pattern', found $found; not built" >&2
+    exit 1
+  }
+  sed -i "$script" "$file"
+}
+
+# What the Jinja engine must do differently for gateway/chat_template*.cc.
+change_jinja() {
+  local dir=$1
+  # Its tables of filters and methods may be replaced at start (exact JSON, code points, provenance kept).
+  change "$dir/value.cpp" 9 'static const func_builtins builtins = {' \
+    's/static const func_builtins builtins = {/static func_builtins builtins = {/'
+  # A part's mark says from which message it came, not only that it is input.
+  change "$dir/string.h" 1 'bool is_input = false;' 's/bool is_input = false;/int is_input = 0;/'
+  # No copy of a whole table for each identifier and each filter.
+  change "$dir/runtime.cpp" 1 'auto builtins = global_builtins();' \
+    's/auto builtins = global_builtins();/const auto \& builtins = global_builtins();/'
+  change "$dir/runtime.cpp" 1 'auto builtins = input->get_builtins();' \
+    's/auto builtins = input->get_builtins();/const auto \& builtins = input->get_builtins();/'
+  # `object.name` finds a dict's methods only; `param.default` or `param.length` is the key.
+  change "$dir/runtime.cpp" 1 'if (it != builtins.end()) {' \
+    's/if (it != builtins.end()) {/if (it != builtins.end() \&\& !(undef_on_missing \&\& is_val<value_object>(input) \&\& name != "get" \&\& name != "items" \&\& name != "keys" \&\& name != "values")) {/'
+  # What an iteration sets is gone in the next, as in Jinja2.
+  change "$dir/runtime.cpp" 1 'JJ_DEBUG("For loop iteration' \
+    '/JJ_DEBUG("For loop iteration/a\
+        context iteration(scope);\
+        context \& scope = iteration;'
+  # `text[i]` is the slice [i, i + 1): a code point, from either end, with its mark.
+  change "$dir/runtime.cpp" 1 'auto str = object->as_string().str();' \
+    '/auto str = object->as_string().str();/,+3c\
+                func_args at(ctx);\
+                at.push_back(mk_val<value_int>(index));\
+                at.push_back(mk_val<value_int>(index == -1 ? INT64_MAX : index + 1));\
+                at.push_back(mk_val<value_int>(1));\
+                auto one = try_builtin_func(ctx, "slice", object)->invoke(at);\
+                if (one->as_bool()) val = one;'
+}
+
 build_llama_parts() {
-  local stamp="$deps_prefix/.llama-$(printf '%s' "$llama_sha256 ${httplib_flags[*]} layout2" | sha256sum | cut -c1-16)"
+  local stamp="$deps_prefix/.llama-$(printf '%s' "$llama_sha256 ${httplib_flags[*]} layout4" | sha256sum | cut -c1-16)"
   [ ! -f "$stamp" ] || return 0
   local work began=$SECONDS
   work=$(mktemp -d)
@@ -74,9 +118,13 @@ build_llama_parts() {
   compile "$work/libcpp-httplib.a" "-I$work/vendor/cpp-httplib" "$work/vendor/cpp-httplib/httplib.cpp"
   # The engine's JSON adapter reports a broken invariant through ggml_abort, whose library is not built here.
   echo 'extern "C" [[noreturn]] void ggml_abort(const char*, int, const char*, ...) { __builtin_trap(); }' >"$work/abort.cpp"
+  change_jinja "$work/common/jinja"
   compile "$work/libnextgate_jinja.a" "-I$work/common -I$work/vendor -I$work/ggml/include" \
     "$work"/common/jinja/*.cpp "$work/common/json.cpp" "$work/common/unicode.cpp" "$work/abort.cpp"
-  cp "$work"/lib*.a "$deps_prefix/lib/"
+  local library
+  for library in "$work"/lib*.a; do  # renamed into place: a build that runs meanwhile sees the old or the new
+    cp "$library" "$deps_prefix/lib/.new" && mv "$deps_prefix/lib/.new" "$deps_prefix/lib/$(basename "$library")"
+  done
   cp "$work/vendor/cpp-httplib/httplib.h" "$deps_prefix/include/"
   cp "$work"/common/jinja/*.h "$deps_prefix/include/nextgate-jinja/jinja/"
   cp "$work/common/json.h" "$deps_prefix/include/nextgate-jinja/"
