@@ -1,0 +1,25 @@
+// JSON files of a checkpoint: read whole, bounded in size and depth, errors that name the file.
+//
+// Threads: pure.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+
+namespace nextgate::engine {
+
+inline constexpr int kJsonDepthMax = 64;
+
+// The bytes of a file of at most `bytes_max`.
+Result<std::string> ReadFile(const std::string& path, int64_t bytes_max);
+
+// Parsed text; `name` is for the error.
+Result<nlohmann::json> ParseJson(std::string_view text, const std::string& name);
+
+Result<nlohmann::json> ReadJsonFile(const std::string& path, int64_t bytes_max = int64_t{64} << 20);
+
+}  // namespace nextgate::engine

@@ -1,0 +1,42 @@
+#include "kernels/delta_net/delta_recurrent.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/check.h"
+#include "kernels/core/simd.h"
+
+namespace nextgate::kernels::cpu {
+
+void DeltaRecurrent(View<float, 3> out, View<float, 4> states, const DeltaNetInputs& in,
+                    Sequences sequences, Exec& exec) {
+  const int64_t heads = in.v.shape[1];
+  const int64_t key_dim = in.q.shape[2];
+  const int64_t value_dim = in.v.shape[2];
+  const int64_t group = heads / in.q.shape[1];
+  CHECK(out.shape == in.v.shape && heads % in.q.shape[1] == 0);
+  CHECK(states.shape[1] == heads && states.shape[2] == key_dim && states.shape[3] == value_dim);
+  const simd::Ops& simd = simd::Best();
+  const auto jobs = static_cast<int64_t>(sequences.size()) * heads;
+  exec.pool->ParallelFor(jobs, 2, [&](int64_t begin, int64_t end) {
+    for (int64_t job = begin; job < end; ++job) {
+      const SequenceSpan& s = sequences[static_cast<size_t>(job / heads)];
+      const int64_t m = job % heads;
+      float* state = states.at(s.state_slot, m);
+      if (s.context_len == 0) std::fill_n(state, key_dim * value_dim, 0.0f);
+      for (int64_t t = s.token_begin; t < s.token_begin + s.token_count; ++t) {
+        simd.delta_step({.state = state,
+                         .key_dim = key_dim,
+                         .value_dim = value_dim,
+                         .q = in.q.at(t, m / group),
+                         .k = in.k.at(t, m / group),
+                         .v = in.v.at(t, m),
+                         .decay = std::exp(*in.g.at(t, m)),
+                         .beta = *in.beta.at(t, m),
+                         .out = out.at(t, m)});
+      }
+    }
+  });
+}
+
+}  // namespace nextgate::kernels::cpu

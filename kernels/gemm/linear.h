@@ -1,0 +1,20 @@
+// out[t, n] = Σ_k x[t, k] · w[n, k]
+//
+//   out  [T, N]  rows may be strided (a slice of a wider buffer)
+//   x    [T, K]
+//   w    [N, K]  any weight type; FP8 is dequantised by its 128×128 block scales, activations are
+//   not quantised
+//
+// cpu: one fused-multiply-add chain per output in a fixed order over k, so a row's bits depend on
+// that row only. Memory bound at small T (weights are read once), arithmetic bound above.
+#pragma once
+
+#include "kernels/core/dtype.h"
+#include "kernels/core/exec.h"
+#include "kernels/core/view.h"
+
+namespace nextgate::kernels::cpu {
+
+void Linear(View<float, 2> out, View<const float, 2> x, const WeightView& w, Exec& exec);
+
+}  // namespace nextgate::kernels::cpu
