@@ -6,7 +6,6 @@ Everything is vectorised: a batch of 65,536 tokens takes a few milliseconds of o
 """
 
 import json
-import random
 import re
 from pathlib import Path
 
@@ -18,8 +17,7 @@ WRAPPERS = [("", "")] * 16 + [("*", "*")] * 4 + [('"', '"')] * 4 + [("'", "'")] 
     ("“", "”"), ("`", "`"), ("**", "**"), ("_", "_"), ("(", ")"), ("«", "»")]
 CASES = ["lower"] * 18 + ["capital"] * 6 + ["upper"]
 # Shares of the turns; the unknown words are WordNet's others, collocations and made-up words.
-SHARES = {"known": 0.64, "wordnet": 0.20, "collocations": 0.03, "made_up": 0.12, "smalltalk": 0.01}
-VARIANTS = 60000
+SHARES = {"known": 0.65, "wordnet": 0.20, "collocations": 0.02, "made_up": 0.12, "smalltalk": 0.01}
 FORMS = 6  # of a word: lower, capital, upper; each with and without a space before
 
 
@@ -40,37 +38,73 @@ def normalised(phrasing):
     return re.sub(r"\s+", " ", text).strip(" .!?")
 
 
+def held_out_phrasings():
+    """The test phrasings of held_out.json and fresh.json, normalised."""
+    files = [json.loads((HERE / name).read_text()) for name in ("held_out.json", "fresh.json")]
+    return [normalised(entry["phrasing"]) for f in files for entry in f["phrasings"]]
+
+
 def lower_first(text):
     return text if re.match(r"(I\b|\{)", text) else text[0].lower() + text[1:]
 
 
-def all_phrasings():
-    """Every phrasing that training can show, normalised."""
-    starts, ends = openings()
-    cores = lines("phrasings.txt")
-    return {normalised(a + core + b) for a in starts for core in cores for b in ends}
+class Phrasings:
+    """Draws phrasings: listed ones and patterns, varied by openings, endings, case, quotes and strewn words."""
 
+    def __init__(self, rng):
+        self.rng = rng
+        self.listed, self.patterns = lines("phrasings.txt"), lines("grammar.txt")
+        self.parts = {name: parts.split("|") for name, parts in (t.split("|", 1) for t in lines("words_of_patterns.txt"))}
+        self.starts, self.ends = openings()
+        self.held_out = held_out_phrasings()
 
-def draw_phrasing(starts, cores, ends, rng):
-    """(text before the word, text after it, case of the word) of one phrasing."""
-    text = rng.choice(cores)
-    if rng.random() < 0.15:
-        text = lower_first(text)
-    if rng.random() < 0.12:
-        text = text.rstrip("?.!")
-    if rng.random() < 0.2:
-        start = rng.choice(starts)
-        text = start + (lower_first(text) if start.endswith((", ", ": ")) else text)
-    if rng.random() < 0.12:
-        text = text + rng.choice(ends)
-    before, after = text.split("{w}")
-    left, right = rng.choice(WRAPPERS)
-    if not before and left == "'":  # the tokenizer would read 't of 'tree as a contraction
-        left = right = ""
-    case = rng.choice(CASES)
-    if not before and not left and rng.random() < 0.4:
-        case = "capital"
-    return before + left, right + after, case
+    def expand(self, pattern):
+        """A pattern with one of each group's parts and of each named part's words."""
+        while match := re.search(r"\(([^()]*)\)", pattern):
+            pattern = pattern[:match.start()] + self.rng.choice(match[1].split("|")) + pattern[match.end():]
+        return re.sub(r"\{(\w\w*)\}", lambda m: m[0] if m[1] == "w" else self.rng.choice(self.parts[m[1]]), pattern)
+
+    def strew(self, text):
+        """One or two words added, exchanged or dropped anywhere but at the word asked for."""
+        words = text.split(" ")
+        for _ in range(self.rng.choice([1, 1, 2])):
+            filler, at = self.rng.choice(self.parts["filler"]), self.rng.randrange(len(words))
+            if self.rng.random() < 0.6 or "{w}" in words[at]:
+                words.insert(at + (self.rng.random() < 0.3), filler)
+            elif self.rng.random() < 0.7 or len(words) < 4:
+                words[at] = filler
+            else:
+                del words[at]
+        return " ".join(words)
+
+    def sentence(self):
+        """A phrasing with its {w}, not yet in quotes."""
+        rng = self.rng
+        text = self.expand(rng.choice(self.patterns)) if rng.random() < 0.6 else rng.choice(self.listed)
+        if len(text) > 8 and rng.random() < 0.3:
+            text = self.strew(text)
+        if rng.random() < 0.2:
+            text = lower_first(text)
+        if rng.random() < 0.12:
+            text = text.rstrip("?.!")
+        if rng.random() < 0.18:
+            start = rng.choice(self.starts)
+            text = start + (lower_first(text) if start.endswith((", ", ": ")) else text)
+        return text + rng.choice(self.ends) if rng.random() < 0.1 else text
+
+    def draw(self):
+        """(text before the word, text after it, case of the word); never one that contains a held-out phrasing."""
+        rng, text = self.rng, self.sentence()
+        while any(h in normalised(text) for h in self.held_out):
+            text = self.sentence()
+        before, after = text.split("{w}")
+        left, right = rng.choice(WRAPPERS)
+        if not before and left == "'":  # the tokenizer would read 't of 'tree as a contraction
+            left = right = ""
+        case = rng.choice(CASES)
+        if not before and not left and rng.random() < 0.4:
+            case = "capital"
+        return before + left, right + after, case
 
 
 def form_index(before, case):
@@ -110,12 +144,12 @@ class Pieces:
 class Conversations:
     """`batch(rng, rows, length)` draws conversations that fill `rows` rows of `length` tokens."""
 
-    def __init__(self, words, tokenizer, seed=0):
+    def __init__(self, words, tokenizer):
         self.pieces = Pieces(tokenizer)
         add = self.pieces.add
         self.user, self.system, self.system_end, self.reply, self.newline = add([
             "<|im_start|>user\n", "<|im_start|>system\n", "<|im_end|>\n", "<|im_end|>\n<|im_start|>assistant\n", "\n"])
-        self._add_phrasings(random.Random(seed))
+        self._add_phrasings(words["phrasings"])
         self._add_words(words)
         self.inline = add([" " + s for s in words["sentences"]])
         self.line = add([s + "\n" for s in words["sentences"]])
@@ -125,9 +159,7 @@ class Conversations:
         self.tools = add(words["tools"])
         self.pieces.encode()
 
-    def _add_phrasings(self, rng):
-        starts, ends = openings()
-        drawn = [draw_phrasing(starts, lines("phrasings.txt"), ends, rng) for _ in range(VARIANTS)]
+    def _add_phrasings(self, drawn):
         self.before = self.pieces.add([b.removesuffix(" ") for b, _, _ in drawn])
         self.after = self.pieces.add([a for _, a, _ in drawn])
         self.form = np.array([form_index(b, case) for b, _, case in drawn])
@@ -146,7 +178,7 @@ class Conversations:
 
     def _turns(self, rng, count):
         """Pieces of `count` turns [count, 10]."""
-        variant = rng.integers(0, VARIANTS, count)
+        variant = rng.integers(0, len(self.form), count)
         before, after, form = self.before[variant], self.after[variant], self.form[variant]
         kinds = rng.choice(len(SHARES), count, p=list(SHARES.values()))
         word = np.zeros(count, dtype=np.int64)
