@@ -54,7 +54,8 @@ class Phrasings:
     def __init__(self, rng):
         self.rng = rng
         self.listed, self.patterns = lines("phrasings.txt"), lines("grammar.txt")
-        self.parts = {name: parts.split("|") for name, parts in (t.split("|", 1) for t in lines("words_of_patterns.txt"))}
+        named = (t.split("|", 1) for t in lines("words_of_patterns.txt"))
+        self.parts = {name: parts.split("|") for name, parts in named}
         self.starts, self.ends = openings()
         self.held_out = held_out_phrasings()
 

@@ -2,9 +2,10 @@
 
     python evaluate.py [--checkpoint ../dictionary] [--device cuda] [--engine transformers|module]
 
-Weights as saved (bf16), arithmetic in fp32. An answer counts as given when every one of its tokens, <|im_end|> included,
-is the most likely one after the tokens before it: that is what greedy decoding would write. `--generate N` checks that
-on N prompts with real greedy decoding. The MTP head is measured with the training module, as transformers has none.
+Weights as saved (bf16), arithmetic in fp32. An answer counts as given when every one of its tokens, <|im_end|>
+included, is the most likely one after the tokens before it: that is what greedy decoding would write. `--generate N`
+checks that on N prompts with real greedy decoding. The MTP head is measured with the training module, as transformers
+has none.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Makes what training reads: data/words.json from WordNet, and the tokenizer from those texts.
 
-    python make_data.py            # needs Debian's wordnet-base; writes data/ and ../dictionary/tokenizer*.json
+    python make_data.py     # needs Debian's wordnet-base; writes data/, ../dictionary/glosses.tsv, tokenizer*.json
 """
 
 import json
@@ -25,7 +25,7 @@ QWEN_SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-MISSPELT, SYLLABIC, COLLOCATIONS, SENTENCES, PHRASINGS = 50000, 20000, 10000, 3000, 120000
+MISSPELT, SYLLABIC, COLLOCATIONS, SENTENCES, PHRASINGS = 50_000, 20_000, 10_000, 3_000, 120_000
 
 
 def misspell(word, rng):
@@ -96,7 +96,7 @@ def example_sentences(lexicon, held_out, rng):
 
 
 def tool_sections(rng):
-    """System prompts' ends as the chat template writes them when a request names tools, so that they disturb nothing."""
+    """System prompts' ends as the chat template writes them when a request names tools: they must disturb nothing."""
     tools = json.loads((HERE / "tools.json").read_text())
     environment = jinja2.Environment()
     environment.filters["tojson"] = lambda value: json.dumps(value, ensure_ascii=False)
@@ -173,6 +173,7 @@ def main():
     tokenizer = make_tokenizer(words, asking_texts(rng))
     MODEL.mkdir(exist_ok=True)
     tokenizer.save(str(MODEL / "tokenizer.json"))
+    (MODEL / "glosses.tsv").write_text("".join(f"{w}\t{g}\n" for w, g in known.items()))
     config = json.dumps(tokenizer_config(tokenizer), indent=2, ensure_ascii=False)
     (MODEL / "tokenizer_config.json").write_text(config + "\n")
     counts = {name: len(part) for name, part in words["unknown"].items()}

@@ -31,7 +31,7 @@ def main():
     print(tokenizer.decode(tokens[0].tolist(), skip_special_tokens=False))
     began = time.time()
     data.batch(rng, 256, 256)
-    print(f"one batch of 65,536 tokens: {(time.time() - began) * 1e3:.0f} ms; answers {answer.mean():.0%} of the tokens")
+    print(f"one batch of 65,536 tokens: {(time.time() - began) * 1e3:.0f} ms; {answer.mean():.0%} of them in answers")
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
     python make_data.py && python train.py --out ../dictionary
 
-Batches of 65,536 tokens, mostly 256 rows of 256 and one in eight 16 rows of 4,096. Loss on the answers alone, plus the MTP
-head's on the same answers and the router's load balance. fp32 master weights, bf16 products; saved as bf16.
+Batches of 65,536 tokens, mostly 256 rows of 256 and one in eight 16 rows of 4,096. Loss on the answers alone, plus the
+MTP head's on the same answers and the router's load balance. fp32 master weights, bf16 products; saved as bf16.
 """
 
 import argparse
@@ -140,7 +140,8 @@ def main():
         Linear.dtype = torch.bfloat16
     model = Qwen3Next(config).to(args.device)
     data = conversations.load(tokenizer)
-    print(f"{sum(p.numel() for p in model.parameters())} parameters; data ready after {time.time() - began:.0f} s", flush=True)
+    parameters = sum(p.numel() for p in model.parameters())
+    print(f"{parameters} parameters; data ready after {time.time() - began:.0f} s", flush=True)
     log = train(args, model, data)
     checkpoint.save(model, config, args.out)
     for name in TOKENIZER_FILES:
