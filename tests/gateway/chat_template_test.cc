@@ -6,11 +6,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <openssl/sha.h>
+#include <pthread.h>
+#include <unistd.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 namespace nextgate::gateway {
 namespace {
@@ -287,6 +291,59 @@ TEST(ChatTemplate, DeepAndWideInputIsRefusedBeforeAnythingRecurses) {
          {{"name", "f"}, {"arguments", std::string(200, '[') + std::string(200, ']')}}}}});
   request.erase("tools");
   EXPECT_FALSE(RenderJson(*any, request));
+}
+
+// HTTP workers have 256 KB of stack; sanitizers multiply a frame's size.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr size_t kStackBytes = 1024 << 10;
+#else
+constexpr size_t kStackBytes = 256 << 10;
+#endif
+
+TEST(ChatTemplate, TheDeepestAllowedInputRendersOnAWorkersStack) {
+  struct Work {
+    std::unique_ptr<ChatTemplate> chat_template;
+    Json request;
+    Result<RenderedChat> chat = RenderedChat();
+  } work;
+  work.chat_template = Parse(Goldens()[0]["template"].get<std::string>());
+  Json deep = "x";
+  for (int i = 0; i < kMaxChatDepth - 2; ++i) deep = Json{{"key", std::move(deep)}};
+  work.request["tools"] = Json::array({deep});
+  work.request["messages"] = Json::array({{{"role", "user"}, {"content", "x"}}});
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setstacksize(&attributes, kStackBytes);
+  pthread_t thread;
+  ASSERT_EQ(pthread_create(
+                &thread, &attributes,
+                [](void* argument) -> void* {
+                  auto* work = static_cast<Work*>(argument);
+                  work->chat = RenderJson(*work->chat_template, work->request);
+                  return nullptr;
+                },
+                &work),
+            0);
+  pthread_join(thread, nullptr);
+  pthread_attr_destroy(&attributes);
+  ASSERT_TRUE(work.chat) << work.chat.error().message;
+  EXPECT_THAT(Text(*work.chat), HasSubstr(R"({"key": {"key": "x"}})"));
+}
+
+TEST(ChatTemplate, ManyThreadsRenderOneTemplate) {
+  const auto lines = Goldens();
+  const auto ours = Parse(lines[0]["template"].get<std::string>());
+  std::vector<std::thread> threads;
+  std::atomic<int> equal = 0;
+  for (int t = 0; t < 4; ++t)
+    threads.emplace_back([&] {
+      for (size_t i = 1; i <= 40; ++i) {
+        const auto chat = RenderJson(*ours, lines[i]["input"]);
+        equal += lines[i]["text"].is_null() ? !chat : chat && Text(*chat) == lines[i]["text"];
+      }
+    });
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(equal, 160);
 }
 
 class TemplateFiles : public testing::Test {

@@ -18,7 +18,8 @@ MAY_INCLUDE = {
 GATEWAY_ENGINE = re.compile(r"engine/(engine|request)\.h|engine/tokenizer/\w+\.h|engine/model/generation_config\.h")
 WRAPPERS = {
     "httplib.h": {"gateway/http_server.cc", "gateway/http_client.cc"},
-    "jinja/": {"gateway/chat_template.cc"},
+    "jinja/": {"gateway/chat_template.cc", "gateway/chat_template_builtins.h", "gateway/chat_template_input.h",
+               "gateway/chat_template_text.h"},  # chat_template.h, which others include, knows nothing of it
     "spdlog/": {"base/log.cc"},
     "xxhash.h": {"base/hash.cc"},
     "prometheus/": {"gateway/metrics.cc"},
