@@ -23,6 +23,7 @@ struct ModelOptions {
   int32_t step_tokens_max = 2048;   // T: activations are sized for it
   int32_t step_sequences_max = 64;  // S
   int32_t logit_rows_max = 64;      // R
+  int64_t positions_max = 4096;     // of one sequence: the longest context any step may have
   int32_t num_threads = 0;          // 0: one per core
 };
 

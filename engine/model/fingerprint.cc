@@ -1,0 +1,77 @@
+#include "engine/model/fingerprint.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <vector>
+
+#include "base/hash.h"
+
+namespace nextgate::engine {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int64_t kWholeBytesMax = 1'000'000'000;
+constexpr int64_t kSampleBytes = 64 << 10;
+constexpr int64_t kSamples = 64;
+constexpr int64_t kChunkBytes = 8 << 20;
+
+// Appends the hash of `length` bytes of a file from `offset` on.
+Status AddRange(std::string& material, std::ifstream& file, const std::string& path, int64_t offset,
+                int64_t length) {
+  std::string buffer(static_cast<size_t>(length), '\0');
+  file.seekg(offset);
+  if (!file.read(buffer.data(), length))
+    return DataLoss(fmt::format("{}: could not be read", path));
+  material += HashBytes(buffer).Hex();
+  return {};
+}
+
+Status AddFile(std::string& material, const std::string& path, int64_t size, bool whole) {
+  material += fmt::format("\n{} {} ", fs::path(path).filename().string(), size);
+  std::ifstream file(path, std::ios::binary);
+  const int64_t length = whole ? kChunkBytes : kSampleBytes;
+  const int64_t step = whole ? kChunkBytes : std::max(kSampleBytes, size / kSamples);
+  for (int64_t offset = 0; offset < size; offset += step) {
+    RETURN_IF_ERROR(AddRange(material, file, path, offset, std::min(length, size - offset)));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::string> Fingerprint(const std::string& dir, const std::string& hf_overrides,
+                                bool dummy_weights) {
+  struct Item {
+    std::string path;
+    int64_t size;
+    bool weights;
+  };
+  std::vector<Item> items;
+  int64_t weight_bytes = 0;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(dir, error)) {
+    const std::string name = entry.path().filename();
+    const std::string extension = entry.path().extension();
+    const bool weights = extension == ".safetensors";
+    if (!weights && extension != ".json" && extension != ".jinja") continue;
+    if ((weights && dummy_weights) || !entry.is_regular_file()) continue;
+    const auto size = static_cast<int64_t>(entry.file_size());
+    if (weights) weight_bytes += size;
+    items.push_back({entry.path(), size, weights});
+  }
+  if (error) return NotFound(fmt::format("{}: {}", dir, error.message()));
+  std::ranges::sort(items, {}, &Item::path);
+  std::string material =
+      fmt::format("nextgate 1\n{}\n{}", dummy_weights ? "dummy" : "files", hf_overrides);
+  for (const Item& item : items) {
+    RETURN_IF_ERROR(
+        AddFile(material, item.path, item.size, !item.weights || weight_bytes <= kWholeBytesMax));
+  }
+  return HashBytes(material).Hex();
+}
+
+}  // namespace nextgate::engine
