@@ -1,6 +1,8 @@
 """Writes chat_goldens.jsonl: conversations and small templates, with what Hugging Face transformers makes of them.
 
-    python tests/golden/make_chat_goldens.py MODEL_DIR QWEN3_DIR   (each with a chat template and a tokenizer)
+    python tests/golden/make_chat_goldens.py models/dictionary ~/.cache/nextgate/deps/share/qwen3
+
+(any two directories with a tokenizer and a chat template; needs transformers 5, jinja2, torch not).
 
 Lines: {"template": …} the template of MODEL_DIR; {"input": …, "text": …, "qwen3": …} a conversation, its rendering by
 that template, and the sha256 of its rendering by the real Qwen3 template (fetched by scripts/fetch_test_data.sh; its text
