@@ -1,0 +1,27 @@
+// The sampling defaults and stop tokens of a checkpoint: generation_config.json, as vLLM's
+// `--generation-config auto` uses it. Absent fields stay empty: the API's own defaults then hold.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+
+namespace nextgate::engine {
+
+struct GenerationDefaults {
+  std::optional<double> temperature;  // `do_sample: false` says 0: greedy, as transformers reads it
+  std::optional<double> top_p;
+  std::optional<int32_t> top_k;
+  std::optional<double> min_p;
+  std::optional<double> repetition_penalty;
+  std::optional<int32_t> max_new_tokens;
+  std::vector<int32_t> eos_token_ids;
+};
+
+// Reads `dir`/generation_config.json; no file: all empty. Errors name the field.
+Result<GenerationDefaults> ReadGenerationDefaults(const std::string& dir);
+
+}  // namespace nextgate::engine
