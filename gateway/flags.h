@@ -1,10 +1,12 @@
 // The command line of `nextgate serve`. Every flag of `vllm serve` is one row of one table
 // (flag_table.cc): implemented, accepted without effect (one warning line), or refused because
-// ignoring it would change results. Taken as vLLM's parser takes them: `--flag value`, `--flag=value`,
-// dashes or underscores, unambiguous prefixes, `--no-flag` for booleans, lists as `--flag a b`.
+// ignoring it would change results. Taken as vLLM's parser takes them: `--flag value`,
+// `--flag=value`, dashes or underscores, unambiguous prefixes, `--no-flag` for booleans, lists as
+// `--flag a b`.
 // `--config FILE` (TOML) holds the same names; the command line wins; an unknown key is an error.
 //
-// Threads: pure functions but for reading FILE and the environment (NEXTGATE_API_KEY, VLLM_API_KEY).
+// Threads: pure functions but for reading FILE and the environment (NEXTGATE_API_KEY,
+// VLLM_API_KEY).
 #pragma once
 
 #include <span>
@@ -26,12 +28,12 @@ enum class FlagSupport {
 };
 
 struct Flag {
-  std::string_view name;     // without dashes in front: "max-model-len"
-  std::string_view alias;    // a short form as typed, "-tp", or empty
-  std::string_view group;    // heading in --help
+  std::string_view name;   // without dashes in front: "max-model-len"
+  std::string_view alias;  // a short form as typed, "-tp", or empty
+  std::string_view group;  // heading in --help
   FlagKind kind;
   FlagSupport support;
-  std::string_view help;     // implemented: what it does, with unit and default; else why not
+  std::string_view help;  // implemented: what it does, with unit and default; else why not
   Status (*set)(ServeOptions& options, std::string_view value);  // null unless implemented
 };
 
