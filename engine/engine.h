@@ -60,10 +60,18 @@ struct EngineStats {  // counters since start, gauges now
   int32_t state_slots_total = 0;
 };
 
+class Qwen3Next;
+
 class Engine {
  public:
   // Loads the model, plans and prints memory, starts the engine thread.
   static Result<std::unique_ptr<Engine>> Open(const EngineConfig& config);
+
+  // The same over a model that is already there. REQUIRES: it takes steps of max_num_batched_tokens
+  // tokens, max_num_seqs sequences and max_num_seqs + 64 rows of logits, and positions up to
+  // max_model_len. model_dir may be empty: then only the model's own eos tokens are known.
+  static Result<std::unique_ptr<Engine>> Open(const EngineConfig& config,
+                                              std::unique_ptr<Qwen3Next> model);
   virtual ~Engine() = default;  // stops at once; unfinished requests get Finished{kCancelled}
 
   // kInvalidArgument: the request could never run (says the arithmetic); kResourceExhausted: the

@@ -1,0 +1,106 @@
+#include "engine/memory/memory_plan.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <fstream>
+#include <limits>
+
+#include "engine/prefix/kv_pool.h"
+
+namespace nextgate::engine {
+namespace {
+
+std::string Bytes(int64_t bytes) {
+  if (bytes >= int64_t{1} << 30)
+    return fmt::format("{:.2f} GiB", static_cast<double>(bytes) / (int64_t{1} << 30));
+  return fmt::format("{:.2f} MiB", static_cast<double>(bytes) / (int64_t{1} << 20));
+}
+
+int64_t BudgetOf(const MemoryNeeds& n) {
+  return static_cast<int64_t>(static_cast<double>(n.machine_bytes) * n.utilization);
+}
+int64_t FixedBytes(const MemoryNeeds& n) {
+  return n.weight_bytes + n.activation_bytes + n.logit_bytes + n.slot_bytes * n.slots;
+}
+
+std::string Arithmetic(const MemoryNeeds& n) {
+  return fmt::format(
+      "{} of memory x {} = {}; weights {}, activations {}, logits {}, {} states of {} = {}; left "
+      "for "
+      "KV: {}",
+      Bytes(n.machine_bytes), n.utilization, Bytes(BudgetOf(n)), Bytes(n.weight_bytes),
+      Bytes(n.activation_bytes), Bytes(n.logit_bytes), n.slots, Bytes(n.slot_bytes),
+      Bytes(n.slot_bytes * n.slots), Bytes(std::max<int64_t>(0, BudgetOf(n) - FixedBytes(n))));
+}
+
+// Blocks that are useful: every sequence at full length, within the default's cap, but never less
+// than one sequence at full length.
+int64_t UsefulBlocks(const MemoryNeeds& n, int64_t block_bytes) {
+  const int64_t one = BlocksFor(n.max_model_len);
+  return std::max(one, std::min(one * n.slots, kDefaultKvBytesMax / block_bytes));
+}
+
+}  // namespace
+
+Result<MemoryPlan> PlanMemory(const MemoryNeeds& needs) {
+  const int64_t block_bytes = std::max<int64_t>(1, needs.block_bytes);
+  const int64_t left = BudgetOf(needs) - FixedBytes(needs);
+  const int64_t blocks_fit = std::min<int64_t>(std::max<int64_t>(0, left) / block_bytes,
+                                               std::numeric_limits<int32_t>::max());
+  const int64_t wanted =
+      needs.kv_tokens > 0 ? BlocksFor(needs.kv_tokens) : UsefulBlocks(needs, block_bytes);
+  const int64_t blocks = std::min(wanted, blocks_fit);
+  if (blocks < 1 || (needs.kv_tokens > 0 && blocks < wanted)) {
+    return MakeError(
+        ErrorCode::kResourceExhausted,
+        fmt::format("not enough memory: {} KV blocks of {} = {} wanted; {}. Lower "
+                    "--max-num-seqs, or raise --gpu-memory-utilization",
+                    wanted, Bytes(block_bytes), Bytes(wanted * block_bytes), Arithmetic(needs)));
+  }
+  MemoryPlan plan{
+      .needs = needs, .blocks = static_cast<int32_t>(blocks), .max_model_len = needs.max_model_len};
+  const int64_t tokens = blocks * kBlockTokens;
+  if (needs.kv_tokens == 0 && tokens < needs.max_model_len) {
+    if (needs.max_model_len_fixed) {
+      return MakeError(
+          ErrorCode::kResourceExhausted,
+          fmt::format("not enough memory for --max-model-len {}: it needs {} KV blocks "
+                      "of {}, {} fit ({} tokens); {}",
+                      needs.max_model_len, BlocksFor(needs.max_model_len), Bytes(block_bytes),
+                      blocks, tokens, Arithmetic(needs)));
+    }
+    plan.max_model_len = static_cast<int32_t>(tokens);
+  }
+  return plan;
+}
+
+std::string MemoryTable(const MemoryPlan& plan) {
+  const MemoryNeeds& n = plan.needs;
+  const int64_t kv_bytes = n.block_bytes * plan.blocks;
+  return fmt::format(
+      "memory plan ({} x {} = {} at most)\n"
+      "  weights      {:>12}\n"
+      "  activations  {:>12}\n"
+      "  logits       {:>12}\n"
+      "  states       {:>12}   {} slots of {}\n"
+      "  KV blocks    {:>12}   {} blocks of {} tokens = {} tokens\n"
+      "  total        {:>12}   pages are backed when first used",
+      Bytes(n.machine_bytes), n.utilization, Bytes(BudgetOf(n)), Bytes(n.weight_bytes),
+      Bytes(n.activation_bytes), Bytes(n.logit_bytes), Bytes(n.slot_bytes * n.slots), n.slots,
+      Bytes(n.slot_bytes), Bytes(kv_bytes), plan.blocks, kBlockTokens,
+      int64_t{plan.blocks} * kBlockTokens, Bytes(FixedBytes(n) + kv_bytes));
+}
+
+int64_t MachineMemoryBytes() {
+  int64_t bytes = int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE);
+  for (const char* path :
+       {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"}) {
+    int64_t limit = 0;
+    if (std::ifstream(path) >> limit && limit > 0) bytes = std::min(bytes, limit);
+  }
+  return bytes;
+}
+
+}  // namespace nextgate::engine

@@ -1,0 +1,47 @@
+// What the engine's memory is spent on, decided once at start: weights, activations, logits, states
+// (one slot per sequence) and, with what is left, KV blocks. Too little memory is an error with the
+// arithmetic in it.
+//
+// Threads: pure, but for MachineMemoryBytes.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/status.h"
+
+namespace nextgate::engine {
+
+// The default KV pool on the CPU is no larger than this; --kv tokens given by hand may be.
+inline constexpr int64_t kDefaultKvBytesMax = int64_t{4} << 30;
+
+struct MemoryNeeds {
+  int64_t machine_bytes = 0;
+  double utilization = 0.9;  // share of it the plan may take
+  int64_t weight_bytes = 0;
+  int64_t activation_bytes = 0;
+  int64_t logit_bytes = 0;
+  int64_t slot_bytes = 0;   // of one state
+  int32_t slots = 0;        // max_num_seqs
+  int64_t block_bytes = 0;  // of one KV block
+  int64_t kv_tokens = 0;    // asked for; 0: as many as are useful and fit
+  int32_t max_model_len = 0;
+  bool max_model_len_fixed = false;  // asked for: may not be lowered to what fits
+};
+
+struct MemoryPlan {
+  MemoryNeeds needs;
+  int32_t blocks = 0;
+  int32_t max_model_len = 0;  // as asked, or lowered to the KV that fits
+};
+
+// kResourceExhausted: it does not fit.
+Result<MemoryPlan> PlanMemory(const MemoryNeeds& needs);
+
+// The plan as lines of text, for the log at start.
+std::string MemoryTable(const MemoryPlan& plan);
+
+// Of the machine, or less where a control group says so.
+int64_t MachineMemoryBytes();
+
+}  // namespace nextgate::engine
