@@ -49,8 +49,8 @@ class EngineImpl final : public Engine {
   }
 
   ~EngineImpl() override {
+    submitted_.Close();  // first: whatever was pushed is seen by the loop before it ends
     stop_.store(true);
-    submitted_.Close();
   }  // thread_ joins first: it is the last member
 
   Result<std::unique_ptr<Generation>> Submit(GenerationRequest request) override;

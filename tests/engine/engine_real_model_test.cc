@@ -1,0 +1,127 @@
+// The engine over real checkpoints: what a request gets depends on nothing but the request.
+#include <gtest/gtest.h>
+
+#include <random>
+#include <vector>
+
+#include "engine/engine.h"
+#include "engine/model/step.h"
+
+namespace nextgate::engine {
+namespace {
+
+const std::string kGolden = NEXTGATE_SOURCE_DIR "/tests/golden/data/models/";
+
+struct Answer {
+  std::vector<int32_t> tokens;
+  std::vector<float> logprobs;
+  bool operator==(const Answer&) const = default;
+};
+
+EngineConfig Config(const std::string& dir, int32_t threads) {
+  EngineConfig config;
+  config.model_dir = dir;
+  config.max_model_len = 512;
+  config.max_num_seqs = 8;
+  config.max_num_batched_tokens = 512;
+  config.kv_tokens = 8 * 512;
+  config.num_threads = threads;
+  return config;
+}
+
+std::unique_ptr<Engine> Open(const EngineConfig& config) {
+  auto engine = Engine::Open(config);
+  EXPECT_TRUE(engine.has_value()) << engine.error().message;
+  return std::move(*engine);
+}
+
+std::vector<GenerationRequest> Requests(int32_t vocab) {
+  std::mt19937 random(11);
+  std::vector<GenerationRequest> requests;
+  for (const int length : {5, 64, 1, 130, 33, 200, 65, 17}) {
+    GenerationRequest r;
+    for (int i = 0; i < length; ++i)
+      r.prompt.push_back(static_cast<int32_t>(random() % static_cast<uint32_t>(vocab)));
+    r.max_tokens = 80;
+    r.ignore_eos = true;
+    r.num_logprobs = 0;
+    r.sampling.temperature = requests.size() % 2 ? 1.0 : 0.0;
+    r.sampling.seed = 100 + requests.size();
+    requests.push_back(r);
+  }
+  return requests;
+}
+
+Answer Collect(Generation& generation) {
+  Answer answer;
+  for (bool done = false; !done;) {
+    const GenerationEvent event = generation.Next(std::chrono::milliseconds(1000));
+    for (const auto& token : event.tokens) {
+      answer.tokens.push_back(token.id);
+      answer.logprobs.push_back(token.logprobs->chosen.logprob);
+    }
+    done = event.finished.has_value();
+    if (done) {
+      EXPECT_EQ(event.finished->reason, FinishReason::kLength) << event.finished->error;
+    }
+  }
+  return answer;
+}
+
+std::vector<Answer> Together(Engine& engine, const std::vector<GenerationRequest>& requests) {
+  std::vector<std::unique_ptr<Generation>> generations;
+  for (const auto& request : requests) generations.push_back(*engine.Submit(request));
+  std::vector<Answer> answers;
+  for (auto& generation : generations) answers.push_back(Collect(*generation));
+  return answers;
+}
+
+class RealModel : public testing::TestWithParam<const char*> {};
+
+TEST_P(RealModel, AloneBatchedPreemptedChunkedAndThreadedGiveTheSameBits) {
+  const std::string dir = kGolden + GetParam();
+  const auto alone = Open(Config(dir, 1));
+  const auto requests = Requests(alone->info().vocab_size);
+  std::vector<Answer> expected;
+  for (const auto& request : requests) expected.push_back(Together(*alone, {request})[0]);
+
+  EXPECT_EQ(Together(*alone, requests), expected) << "batched with seven others";
+  EXPECT_EQ(Together(*Open(Config(dir, 2)), requests), expected) << "two threads";
+
+  EngineConfig tight = Config(dir, 2);
+  tight.kv_tokens = 9 * kBlockTokens;
+  tight.max_num_batched_tokens = 100;
+  const auto preempting = Open(tight);
+  EXPECT_EQ(Together(*preempting, requests), expected) << "preempted, in small chunks";
+  EXPECT_GT(preempting->Stats().preemptions, 0u);
+
+  EngineConfig whole = Config(dir, 2);
+  whole.enable_chunked_prefill = false;
+  EXPECT_EQ(Together(*Open(whole), requests), expected) << "prompts not interleaved";
+}
+
+INSTANTIATE_TEST_SUITE_P(Checkpoints, RealModel,
+                         testing::Values("bf16_base", "f32_wide_heads", "fp8_blocks"));
+
+TEST(EnginePromptLogprobs, AreThoseTheSameTokensHadWhenGenerated) {
+  const auto engine = Open(Config(kGolden + "bf16_base", 2));
+  GenerationRequest request{.prompt = {1, 2, 3}, .max_tokens = 70, .ignore_eos = true};
+  request.num_logprobs = 0;
+  request.sampling.temperature = 0;
+  const Answer answer = Together(*engine, {request})[0];
+  GenerationRequest echo{.prompt = request.prompt, .max_tokens = 0};
+  echo.prompt.insert(echo.prompt.end(), answer.tokens.begin(), answer.tokens.end());
+  echo.num_prompt_logprobs = 0;
+  auto generation = engine->Submit(echo);
+  ASSERT_TRUE(generation.has_value());
+  GenerationEvent event;
+  while (!event.started) event = (*generation)->Next(std::chrono::milliseconds(1000));
+  ASSERT_EQ(event.started->prompt_logprobs.size(), 72u);
+  for (size_t i = 0; i < answer.tokens.size(); ++i) {
+    EXPECT_EQ(event.started->prompt_logprobs[2 + i].chosen.logprob, answer.logprobs[i]) << i;
+    EXPECT_EQ(event.started->prompt_logprobs[2 + i].chosen.rank, 1);
+  }
+}
+
+}  // namespace
+}  // namespace nextgate::engine

@@ -1,0 +1,493 @@
+// The engine over a model whose logits are a hash of everything it was given (tests/support/
+// fake_model.h): any mistake in tables, slots, positions or tokens changes what comes out.
+#include "engine/engine.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <limits>
+#include <mutex>
+#include <random>
+#include <semaphore>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "engine/sampling/sampler.h"
+#include "tests/support/fake_model.h"
+
+namespace nextgate::engine {
+namespace {
+
+using std::chrono::milliseconds;
+
+struct Collected {
+  int started = 0;
+  int finished = 0;
+  GenerationEvent::Started start;
+  std::vector<int32_t> tokens;
+  std::vector<std::optional<PositionLogprobs>> logprobs;
+  GenerationEvent::Finished end;
+};
+
+// Until Finished; fails on events out of order.
+Collected Collect(Generation& generation) {
+  Collected all;
+  while (all.finished == 0) {
+    GenerationEvent event = generation.Next(milliseconds(1000));
+    if (event.started) {
+      EXPECT_TRUE(all.tokens.empty());
+      ++all.started;
+      all.start = std::move(*event.started);
+    }
+    for (auto& token : event.tokens) {
+      EXPECT_EQ(all.started, 1) << "a token before Started";
+      all.tokens.push_back(token.id);
+      all.logprobs.push_back(std::move(token.logprobs));
+    }
+    if (event.finished) {
+      ++all.finished;
+      all.end = std::move(*event.finished);
+    }
+  }
+  EXPECT_EQ(all.started, 1);
+  return all;
+}
+
+// What the request must give: no batch, no pools, no engine.
+Collected Expected(const GenerationRequest& request) {
+  Collected all;
+  Sampler sampler(kFakeVocab);
+  const std::vector<int32_t> eos = {kFakeEos};
+  RequestSampling sampling(request, eos, kFakeVocab, request.sampling.seed.value_or(0));
+  std::vector<int32_t> history;
+  for (const int32_t token : request.prompt) {
+    if (!history.empty() && request.num_prompt_logprobs >= 0) {
+      std::vector<float> logits = FakeLogits(history);
+      all.start.prompt_logprobs.push_back(
+          sampler.LogprobsOf({logits.data(), {kFakeVocab}}, token, request.num_prompt_logprobs));
+    }
+    history.push_back(token);
+  }
+  all.end = {.reason = FinishReason::kLength};
+  while (static_cast<int32_t>(all.tokens.size()) < request.max_tokens) {
+    std::vector<float> logits = FakeLogits(history);
+    const auto sampled = sampler.Sample({logits.data(), {kFakeVocab}}, sampling,
+                                        static_cast<int64_t>(history.size()), request.num_logprobs);
+    const int32_t token = sampled->token;
+    sampling.Accept(token);
+    history.push_back(token);
+    all.tokens.push_back(token);
+    all.logprobs.push_back(sampled->logprobs);
+    const auto& stops = request.stop_token_ids;
+    const bool stop = (token == kFakeEos && !request.ignore_eos) ||
+                      std::find(stops.begin(), stops.end(), token) != stops.end();
+    if (stop && static_cast<int32_t>(all.tokens.size()) >= request.min_tokens) {
+      all.end = {.reason = FinishReason::kStop, .stop_token = token};
+      break;
+    }
+  }
+  return all;
+}
+
+void ExpectEqual(const PositionLogprobs& a, const PositionLogprobs& b) {
+  EXPECT_EQ(a.chosen.token, b.chosen.token);
+  EXPECT_EQ(a.chosen.logprob, b.chosen.logprob);
+  EXPECT_EQ(a.chosen.rank, b.chosen.rank);
+  ASSERT_EQ(a.top.size(), b.top.size());
+  for (size_t i = 0; i < a.top.size(); ++i) {
+    EXPECT_EQ(a.top[i].token, b.top[i].token);
+    EXPECT_EQ(a.top[i].logprob, b.top[i].logprob);
+  }
+}
+
+void ExpectEqual(const Collected& got, const Collected& expected,
+                 const GenerationRequest& request) {
+  EXPECT_EQ(got.tokens, expected.tokens);
+  EXPECT_EQ(got.end.reason, expected.end.reason) << got.end.error;
+  EXPECT_EQ(got.end.stop_token, expected.end.stop_token);
+  EXPECT_EQ(got.start.prompt_tokens, static_cast<int32_t>(request.prompt.size()));
+  ASSERT_EQ(got.start.prompt_logprobs.size(), expected.start.prompt_logprobs.size());
+  for (size_t i = 0; i < got.start.prompt_logprobs.size(); ++i)
+    ExpectEqual(got.start.prompt_logprobs[i], expected.start.prompt_logprobs[i]);
+  ASSERT_EQ(got.logprobs.size(), expected.logprobs.size());
+  for (size_t i = 0; i < got.logprobs.size(); ++i) {
+    ASSERT_EQ(got.logprobs[i].has_value(), request.num_logprobs >= 0);
+    if (got.logprobs[i]) ExpectEqual(*got.logprobs[i], *expected.logprobs[i]);
+  }
+}
+
+EngineConfig SmallConfig() {
+  EngineConfig config;
+  config.max_model_len = 512;
+  config.max_num_seqs = 4;
+  config.max_num_batched_tokens = 128;
+  config.kv_tokens = 8 * kBlockTokens;
+  return config;
+}
+
+std::unique_ptr<Engine> Open(const EngineConfig& config, FakeModel::OnForward on_forward = {},
+                             FakeModel::OnLogits on_logits = {}) {
+  auto engine = Engine::Open(
+      config, std::make_unique<FakeModel>(std::move(on_forward), std::move(on_logits)));
+  EXPECT_TRUE(engine.has_value()) << engine.error().message;
+  return std::move(*engine);
+}
+
+std::unique_ptr<Generation> Submit(Engine& engine, GenerationRequest request) {
+  auto generation = engine.Submit(std::move(request));
+  EXPECT_TRUE(generation.has_value()) << generation.error().message;
+  return std::move(*generation);
+}
+
+GenerationRequest Greedy(std::vector<int32_t> prompt, int32_t max_tokens) {
+  GenerationRequest request{.prompt = std::move(prompt), .max_tokens = max_tokens};
+  request.sampling.temperature = 0;
+  request.ignore_eos = true;
+  return request;
+}
+
+GenerationRequest RandomRequest(std::mt19937& random) {
+  GenerationRequest r;
+  const size_t length = 1 + random() % (random() % 3 == 0 ? 250 : 40);
+  while (r.prompt.size() < length) r.prompt.push_back(static_cast<int32_t>(random() % kFakeVocab));
+  r.max_tokens = static_cast<int32_t>(random() % 130);
+  r.sampling.temperature = random() % 2 ? 0.0 : 1.0;
+  r.sampling.seed = random();
+  if (random() % 3 == 0) r.sampling.top_k = 1 + static_cast<int32_t>(random() % 20);
+  if (random() % 3 == 0) r.sampling.top_p = 0.8;
+  if (random() % 4 == 0) r.sampling.repetition_penalty = 1.2;
+  if (random() % 4 == 0) r.sampling.frequency_penalty = 0.5;
+  if (random() % 4 == 0) r.sampling.logit_bias = {{kFakeEos, 3.0f}};
+  if (random() % 4 == 0) r.min_tokens = r.max_tokens / 2;
+  if (random() % 4 == 0) r.stop_token_ids = {3, 50};
+  if (random() % 3 == 0) r.num_logprobs = static_cast<int32_t>(random() % 4);
+  if (random() % 4 == 0) r.num_prompt_logprobs = static_cast<int32_t>(random() % 3);
+  r.ignore_eos = random() % 2;
+  r.priority = static_cast<int32_t>(random() % 3);
+  return r;
+}
+
+void ExpectNothingHeld(const EngineStats& stats) {
+  EXPECT_EQ(stats.running, 0);
+  EXPECT_EQ(stats.waiting, 0);
+  EXPECT_EQ(stats.kv_blocks_used, 0);
+  EXPECT_EQ(stats.state_slots_used, 0);
+}
+
+TEST(Engine, EveryRequestGetsWhatItWouldGetAlone) {
+  uint64_t preemptions = 0;
+  for (uint32_t seed = 0; seed < 24; ++seed) {
+    SCOPED_TRACE(seed);
+    std::mt19937 random(seed);
+    EngineConfig config = SmallConfig();
+    config.max_num_seqs = 3 + static_cast<int32_t>(random() % 6);
+    config.max_num_batched_tokens = kBlockTokens + static_cast<int32_t>(random() % 200);
+    config.kv_tokens = static_cast<int64_t>(6 + random() % 4) * kBlockTokens;
+    config.enable_chunked_prefill = seed % 3 != 0;
+    const auto engine = Open(config);
+    struct Client {
+      GenerationRequest request;
+      std::unique_ptr<Generation> generation;
+      bool leaves = false;
+    };
+    std::vector<Client> clients;
+    for (int i = 0; i < 40; ++i) {
+      Client client{.request = RandomRequest(random)};
+      client.leaves = random() % 5 == 0;
+      client.generation = Submit(*engine, client.request);
+      clients.push_back(std::move(client));
+      if (random() % 4 == 0) std::this_thread::sleep_for(std::chrono::microseconds(random() % 300));
+      if (random() % 6 == 0) clients[random() % clients.size()].leaves = true;
+    }
+    uint64_t left = 0;
+    for (Client& client : clients) {
+      if (!client.leaves) continue;
+      if (random() % 2) client.generation->Next(milliseconds(1));
+      client.generation.reset();
+      ++left;
+    }
+    for (Client& client : clients) {
+      if (client.leaves) continue;
+      const Collected got = Collect(*client.generation);
+      ExpectEqual(got, Expected(client.request), client.request);
+    }
+    while (engine->Stats().requests_finished < clients.size())
+      std::this_thread::sleep_for(milliseconds(1));
+    const EngineStats stats = engine->Stats();
+    ExpectNothingHeld(stats);
+    EXPECT_EQ(stats.requests_submitted, clients.size());
+    EXPECT_LE(stats.requests_cancelled, left);
+    preemptions += stats.preemptions;
+  }
+  RecordProperty("preemptions", static_cast<int>(preemptions));
+  EXPECT_GT(preemptions, 20u) << "the pools were too large to show anything";
+}
+
+TEST(Engine, APreemptedRequestGivesTheSameTokensAndPromptLogprobs) {
+  EngineConfig config = SmallConfig();
+  config.kv_tokens = 6 * kBlockTokens;
+  const auto engine = Open(config);
+  std::vector<GenerationRequest> requests;
+  for (int i = 0; i < 3; ++i) {
+    GenerationRequest request = Greedy(std::vector<int32_t>(60, 5 + i), 200);
+    request.sampling.temperature = 1;
+    request.sampling.seed = 40 + i;
+    request.num_prompt_logprobs = 1;
+    requests.push_back(request);
+  }
+  std::vector<std::unique_ptr<Generation>> generations;
+  for (const auto& request : requests) generations.push_back(Submit(*engine, request));
+  for (size_t i = 0; i < requests.size(); ++i)
+    ExpectEqual(Collect(*generations[i]), Expected(requests[i]), requests[i]);
+  EXPECT_GT(engine->Stats().preemptions, 0u);
+  ExpectNothingHeld(engine->Stats());
+}
+
+TEST(Engine, TheSameSeedGivesTheSameTokensWhateverElseRuns) {
+  GenerationRequest request = Greedy({1, 2, 3}, 40);
+  request.sampling.temperature = 1;
+  request.sampling.seed = 77;
+  std::vector<int32_t> alone;
+  {
+    const auto engine = Open(SmallConfig());
+    alone = Collect(*Submit(*engine, request)).tokens;
+  }
+  const auto engine = Open(SmallConfig());
+  std::vector<std::unique_ptr<Generation>> others;
+  for (int i = 0; i < 3; ++i) others.push_back(Submit(*engine, Greedy({4, i}, 60)));
+  EXPECT_EQ(Collect(*Submit(*engine, request)).tokens, alone);
+  request.sampling.seed = 78;
+  EXPECT_NE(Collect(*Submit(*engine, request)).tokens, alone);
+}
+
+TEST(Engine, RequestsWithoutASeedDifferFromEachOther) {
+  const auto engine = Open(SmallConfig());
+  GenerationRequest request = Greedy({1, 2, 3}, 30);
+  request.sampling.temperature = 1;
+  EXPECT_NE(Collect(*Submit(*engine, request)).tokens, Collect(*Submit(*engine, request)).tokens);
+}
+
+TEST(Engine, PriorityRunsBeforeArrival) {
+  std::binary_semaphore first_step(0);
+  std::binary_semaphore go_on(0);
+  std::mutex mutex;
+  std::vector<int32_t> order;  // first prompt token of each sequence when it first runs
+  std::atomic<int> steps = 0;
+  EngineConfig config = SmallConfig();
+  config.max_num_seqs = 1;
+  const auto engine = Open(config, [&](const StepInput& input) {
+    if (steps++ == 0) {
+      first_step.release();
+      go_on.acquire();
+    }
+    std::lock_guard lock(mutex);
+    for (const auto& s : input.sequences)
+      if (s.context_len == 0) order.push_back(input.token_ids[s.token_begin]);
+  });
+  std::vector<std::unique_ptr<Generation>> generations;
+  generations.push_back(Submit(*engine, Greedy({10}, 1)));
+  first_step.acquire();
+  for (const auto& [token, priority] :
+       std::vector<std::pair<int32_t, int32_t>>{{11, 5}, {12, -1}, {13, 5}, {14, 0}}) {
+    GenerationRequest request = Greedy({token}, 1);
+    request.priority = priority;
+    generations.push_back(Submit(*engine, request));
+  }
+  go_on.release();
+  for (auto& generation : generations) Collect(*generation);
+  EXPECT_EQ(order, (std::vector<int32_t>{10, 12, 14, 11, 13}));
+}
+
+// Lets each forward start only when the test says so.
+struct Gate {
+  std::counting_semaphore<1000> entered{0};
+  std::counting_semaphore<1000> pass{0};
+  std::atomic<int> steps = 0;
+  std::atomic<bool> open = false;
+  FakeModel::OnForward Hook() {
+    return [this](const StepInput&) {
+      ++steps;
+      if (open) return;
+      entered.release();
+      pass.acquire();
+    };
+  }
+  void Open() {
+    open = true;
+    pass.release(100);
+  }
+};
+
+TEST(Engine, AClientThatLeavesIsInNoFurtherStep) {
+  Gate gate;
+  const auto engine = Open(SmallConfig(), gate.Hook());
+  auto generation = Submit(*engine, Greedy({1, 2}, 300));
+  gate.entered.acquire();
+  gate.pass.release();
+  gate.entered.acquire();  // the second step has begun
+  generation.reset();
+  gate.Open();
+  while (engine->Stats().requests_finished == 0) std::this_thread::sleep_for(milliseconds(1));
+  EXPECT_EQ(gate.steps, 2);
+  EXPECT_EQ(engine->Stats().requests_cancelled, 1u);
+  ExpectNothingHeld(engine->Stats());
+  EXPECT_EQ(Collect(*Submit(*engine, Greedy({1, 2}, 3))).tokens,
+            Expected(Greedy({1, 2}, 3)).tokens);
+}
+
+TEST(Engine, CancelEndsWithExactlyOneFinished) {
+  Gate gate;
+  const auto engine = Open(SmallConfig(), gate.Hook());
+  auto generation = Submit(*engine, Greedy({1, 2}, 300));
+  gate.entered.acquire();
+  generation->Cancel();
+  gate.Open();
+  const Collected got = Collect(*generation);
+  EXPECT_EQ(got.end.reason, FinishReason::kCancelled);
+  EXPECT_LE(got.tokens.size(), 1u);
+  EXPECT_EQ(gate.steps, 1);
+}
+
+TEST(Engine, StoppingFinishesEverythingThatWasAccepted) {
+  Gate gate;
+  auto engine = Open(SmallConfig(), gate.Hook());
+  std::vector<std::unique_ptr<Generation>> generations;
+  for (int i = 0; i < 9; ++i) generations.push_back(Submit(*engine, Greedy({i}, 200)));
+  gate.entered.acquire();
+  std::jthread opener([&gate] { gate.pass.release(); });
+  engine.reset();
+  for (auto& generation : generations)
+    EXPECT_EQ(Collect(*generation).end.reason, FinishReason::kCancelled);
+}
+
+TEST(Engine, RefusesWhenTooManyWait) {
+  Gate gate;
+  EngineConfig config = SmallConfig();
+  config.max_num_seqs = 1;
+  config.queue_capacity = 2;
+  const auto engine = Open(config, gate.Hook());
+  std::vector<std::unique_ptr<Generation>> generations;
+  generations.push_back(Submit(*engine, Greedy({1}, 2)));
+  gate.entered.acquire();  // it runs, so it no longer waits
+  generations.push_back(Submit(*engine, Greedy({2}, 2)));
+  generations.push_back(Submit(*engine, Greedy({3}, 2)));
+  const auto refused = engine->Submit(Greedy({4}, 2));
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().code, ErrorCode::kResourceExhausted);
+  EXPECT_EQ(engine->Stats().waiting, 2);
+  gate.Open();
+  for (auto& generation : generations)
+    EXPECT_EQ(Collect(*generation).end.reason, FinishReason::kLength);
+  generations.push_back(Submit(*engine, Greedy({4}, 2)));
+  EXPECT_EQ(Collect(*generations.back()).tokens.size(), 2u);
+}
+
+TEST(Engine, BrokenLogitsEndOneRequestAndNoOther) {
+  const auto engine = Open(SmallConfig(), {}, [](auto history, auto logits) {
+    if (history[0] == 66 && history.size() > 4)
+      logits[12] = std::numeric_limits<float>::quiet_NaN();
+  });
+  auto good = Submit(*engine, Greedy({1, 2}, 30));
+  auto bad = Submit(*engine, Greedy({66, 2}, 30));
+  GenerationRequest bad_prompt = Greedy({66, 2, 3, 4, 5, 6, 7, 8}, 30);
+  bad_prompt.num_prompt_logprobs = 0;
+  auto worse = Submit(*engine, bad_prompt);
+  const Collected failed = Collect(*bad);
+  EXPECT_EQ(failed.end.reason, FinishReason::kError);
+  EXPECT_EQ(failed.tokens.size(), 3u);
+  EXPECT_NE(failed.end.error.find("not finite"), std::string::npos);
+  EXPECT_EQ(Collect(*worse).end.reason, FinishReason::kError);
+  EXPECT_EQ(Collect(*good).tokens, Expected(Greedy({1, 2}, 30)).tokens);
+  ExpectNothingHeld(engine->Stats());
+}
+
+TEST(Engine, RefusesWhatCouldNeverRunWithTheArithmetic) {
+  EngineConfig config = SmallConfig();
+  config.kv_tokens = 2 * kBlockTokens;  // fewer than max_model_len
+  const auto engine = Open(config);
+  const auto message = [&](const GenerationRequest& request) {
+    const auto refused = engine->Submit(request);
+    if (refused) return std::string("accepted");
+    EXPECT_EQ(refused.error().code, ErrorCode::kInvalidArgument);
+    return refused.error().message;
+  };
+  const std::vector<int32_t> prompt(100, 1);
+  EXPECT_EQ(message(Greedy(prompt, 29)), "accepted");  // 128 tokens are computed
+  EXPECT_EQ(message(Greedy(prompt, 30)),
+            "100 tokens of prompt + 30 max_tokens need 3 KV blocks of 64 tokens; there are 2");
+  EXPECT_EQ(message(Greedy(prompt, 413)),
+            "This model's maximum context length is 512 tokens: 100 tokens of prompt + 413 "
+            "max_tokens = 513");
+  EXPECT_EQ(message(Greedy({}, 3)), "the prompt has no tokens");
+  EXPECT_EQ(message(Greedy({kFakeVocab}, 3)), "token id 97 is outside the vocabulary of 97");
+  EXPECT_EQ(message(Greedy({-1}, 3)), "token id -1 is outside the vocabulary of 97");
+  EXPECT_EQ(message(Greedy({1}, -1)), "max_tokens must be >= 0, not -1");
+  GenerationRequest request = Greedy({1}, 3);
+  request.sampling.logit_bias = {{97, 1.0f}};
+  EXPECT_EQ(message(request), "logit_bias: token id 97 is outside the vocabulary of 97");
+  request = Greedy({1}, 3);
+  request.min_tokens = 4;
+  EXPECT_EQ(message(request), "min_tokens must be between 0 and max_tokens = 3, not 4");
+  request = Greedy({1}, 3);
+  request.sampling.temperature = std::numeric_limits<double>::quiet_NaN();
+  EXPECT_EQ(message(request), "temperature must be a finite number >= 0, not nan");
+}
+
+TEST(Engine, MaxTokensZeroComputesThePromptOnly) {
+  std::atomic<int> steps = 0;
+  const auto engine = Open(SmallConfig(), [&](const StepInput&) { ++steps; });
+  GenerationRequest request = Greedy({4, 5, 6, 7}, 0);
+  request.num_prompt_logprobs = 2;
+  ExpectEqual(Collect(*Submit(*engine, request)), Expected(request), request);
+  EXPECT_EQ(steps, 1);
+}
+
+TEST(Engine, TheHeartbeatStopsWhileAStepHangsAndGoesOnAfterIt) {
+  Gate gate;
+  const auto engine = Open(SmallConfig(), gate.Hook());
+  auto generation = Submit(*engine, Greedy({1}, 2));
+  gate.entered.acquire();
+  while (engine->HeartbeatAgeMs() < 250) std::this_thread::sleep_for(milliseconds(5));
+  gate.Open();
+  Collect(*generation);
+  // Idle it comes round every 100 ms.
+  while (engine->HeartbeatAgeMs() >= 200) std::this_thread::sleep_for(milliseconds(5));
+}
+
+TEST(Engine, NextReturnsEmptyWhenNothingComesInTime) {
+  Gate gate;
+  const auto engine = Open(SmallConfig(), gate.Hook());
+  auto generation = Submit(*engine, Greedy({1}, 2));
+  const GenerationEvent event = generation->Next(milliseconds(1));
+  EXPECT_FALSE(event.started || event.finished || !event.tokens.empty());
+  gate.Open();
+  EXPECT_EQ(Collect(*generation).tokens.size(), 2u);
+}
+
+TEST(Engine, RefusesConfigurationsItCannotRun) {
+  const auto message = [](auto change) {
+    EngineConfig config = SmallConfig();
+    change(config);
+    const auto engine = Engine::Open(config, std::make_unique<FakeModel>());
+    return engine ? std::string("opened") : engine.error().message;
+  };
+  EXPECT_NE(message([](EngineConfig& c) { c.max_num_seqs = 0; }).find("--max-num-seqs"),
+            std::string::npos);
+  EXPECT_NE(message([](EngineConfig& c) {
+              c.max_num_batched_tokens = 63;
+            }).find("--max-num-batched-tokens must be between 64"),
+            std::string::npos);
+  EXPECT_NE(message([](EngineConfig& c) {
+              c.max_model_len = 4096;
+            }).find("more than the checkpoint's max_position_embeddings 2048"),
+            std::string::npos);
+  EXPECT_NE(
+      message([](EngineConfig& c) { c.memory_utilization = 0; }).find("--gpu-memory-utilization"),
+      std::string::npos);
+  EXPECT_EQ(message([](EngineConfig&) {}), "opened");
+}
+
+}  // namespace
+}  // namespace nextgate::engine
