@@ -17,8 +17,10 @@
 namespace nextgate::engine {
 
 // A piece of a rendered prompt. In `is_template` pieces special tokens are recognised; in the
-// others (what a user wrote) `<|im_end|>` is just text. Marking decides only that: text between two
-// recognised special tokens is encoded as one string, across pieces.
+// others (what a user wrote) `<|im_end|>` is just text, and so is one that only partly lies in the
+// template. Marking decides only that: text between two recognised tokens is encoded as one string,
+// across pieces. Added tokens that tokenizer.json does not call special (`<think>`, `<tool_call>`)
+// are words of the vocabulary and recognised everywhere, as `tokenizers` does.
 struct TextPiece {
   std::string text;
   bool is_template = true;
@@ -26,12 +28,14 @@ struct TextPiece {
 
 class Tokenizer {
  public:
-  // Reads <dir>/tokenizer.json (and tokenizer_config.json if present).
+  // Reads <dir>/tokenizer.json and nothing else. kNotFound: no such file; kDataLoss: it is broken;
+  // kUnimplemented: it asks for what is not supported (tokenizer_json.h). Messages name the field.
   static Result<std::unique_ptr<Tokenizer>> Open(const std::string& dir);
   virtual ~Tokenizer() = default;
 
-  // `text` must be valid UTF-8: callers check with ValidateUtf8 (the gateway answers 400). Invalid
-  // bytes are read as U+FFFD each, as Python's decode('utf-8', 'replace') has it.
+  // Callers check with FindInvalidUtf8 first (the gateway answers 400); here invalid bytes are read
+  // as U+FFFD, as Python's decode('utf-8', 'replace') has it. recognise_special = false is
+  // `tokenizers`' encode_special_tokens = True.
   virtual std::vector<int32_t> Encode(std::string_view text,
                                       bool recognise_special = true) const = 0;
   virtual std::vector<int32_t> Encode(std::span<const TextPiece> pieces) const = 0;

@@ -1,0 +1,196 @@
+#include "engine/tokenizer/tokenizer_json.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "engine/tokenizer/pre_tokenizer.h"
+#include "engine/tokenizer/tokenizer_sax.h"
+#include "engine/tokenizer/utf8.h"
+
+namespace nextgate::engine {
+namespace {
+
+using json = nlohmann::json;
+
+std::unexpected<Error> Unsupported(std::string message) {
+  return MakeError(ErrorCode::kUnimplemented, std::move(message));
+}
+
+std::string Dump(const json& value) {
+  std::string text = value.dump(-1, ' ', false, json::error_handler_t::replace);
+  if (text.size() > 200) text = text.substr(0, 200) + "…";
+  return text;
+}
+
+// object[name], or null where there is no such field (or no object).
+const json& Field(const json& object, std::string_view name) {
+  static const json null;
+  if (!object.is_object()) return null;
+  const auto at = object.find(name);
+  return at == object.end() ? null : *at;
+}
+
+Status ExpectOneOf(const json& object, std::string_view path, std::string_view name,
+                   const std::vector<json>& wanted) {
+  const json& value = Field(object, name);
+  if (std::ranges::find(wanted, value) != wanted.end()) return {};
+  return Unsupported(fmt::format("{}.{} is {}, supported is {}", path, name, Dump(value),
+                                 Dump(wanted.size() == 1 ? wanted[0] : json(wanted))));
+}
+
+Status CheckModel(const json& model) {
+  RETURN_IF_ERROR(ExpectOneOf(model, "model", "type", {"BPE", nullptr}));
+  RETURN_IF_ERROR(ExpectOneOf(model, "model", "dropout", {nullptr, 0.0}));
+  RETURN_IF_ERROR(ExpectOneOf(model, "model", "unk_token", {nullptr}));
+  RETURN_IF_ERROR(ExpectOneOf(model, "model", "continuing_subword_prefix", {nullptr, ""}));
+  RETURN_IF_ERROR(ExpectOneOf(model, "model", "end_of_word_suffix", {nullptr, ""}));
+  for (const char* name : {"fuse_unk", "byte_fallback", "ignore_merges"})
+    RETURN_IF_ERROR(ExpectOneOf(model, "model", name, {false, nullptr}));
+  return {};
+}
+
+Status CheckPreTokenizer(const json& pre) {
+  RETURN_IF_ERROR(ExpectOneOf(pre, "pre_tokenizer", "type", {"Sequence"}));
+  const json& steps = Field(pre, "pretokenizers");
+  if (!steps.is_array() || steps.size() != 2)
+    return Unsupported(fmt::format(
+        "pre_tokenizer.pretokenizers is {}, supported is [Split, ByteLevel]", Dump(steps)));
+  const std::string_view split = "pre_tokenizer.pretokenizers[0]";
+  RETURN_IF_ERROR(ExpectOneOf(steps[0], split, "type", {"Split"}));
+  RETURN_IF_ERROR(ExpectOneOf(steps[0], split, "behavior", {"Isolated"}));
+  RETURN_IF_ERROR(ExpectOneOf(steps[0], split, "invert", {false}));
+  RETURN_IF_ERROR(
+      ExpectOneOf(steps[0], split, "pattern", {{{"Regex", std::string(kQwenPattern)}}}));
+  const std::string_view bytes = "pre_tokenizer.pretokenizers[1]";
+  RETURN_IF_ERROR(ExpectOneOf(steps[1], bytes, "type", {"ByteLevel"}));
+  RETURN_IF_ERROR(ExpectOneOf(steps[1], bytes, "add_prefix_space", {false}));
+  return ExpectOneOf(steps[1], bytes, "use_regex", {false});
+}
+
+Status CheckPipeline(const json& document) {
+  if (!Field(document, "normalizer").is_null())
+    RETURN_IF_ERROR(ExpectOneOf(Field(document, "normalizer"), "normalizer", "type", {"NFC"}));
+  RETURN_IF_ERROR(CheckPreTokenizer(Field(document, "pre_tokenizer")));
+  if (!Field(document, "post_processor").is_null())  // ByteLevel's changes offsets only
+    RETURN_IF_ERROR(
+        ExpectOneOf(Field(document, "post_processor"), "post_processor", "type", {"ByteLevel"}));
+  return ExpectOneOf(Field(document, "decoder"), "decoder", "type", {"ByteLevel"});
+}
+
+Result<std::vector<AddedToken>> ReadAddedTokens(const json& list) {
+  std::vector<AddedToken> tokens;
+  if (list.is_null()) return tokens;
+  if (!list.is_array()) return DataLoss("added_tokens is not a list");
+  for (size_t i = 0; i < list.size(); ++i) {
+    const json& id = Field(list[i], "id");
+    const json& content = Field(list[i], "content");
+    if (!id.is_number_unsigned() || id.get<uint64_t>() >= Vocabulary::kIdsMax ||
+        !content.is_string() || content.get_ref<const std::string&>().empty())
+      return DataLoss(
+          fmt::format("added_tokens[{}] is {}, expected an id from 0 to {} and a content", i,
+                      Dump(list[i]), Vocabulary::kIdsMax - 1));
+    const std::string path = fmt::format("added_tokens[{}]", i);
+    for (const char* name : {"lstrip", "rstrip", "single_word"})
+      RETURN_IF_ERROR(ExpectOneOf(list[i], path, name, {false, nullptr}));
+    for (const char* name : {"special", "normalized"})
+      if (!Field(list[i], name).is_boolean())
+        return DataLoss(fmt::format("{}.{} is {}, expected true or false", path, name,
+                                    Dump(Field(list[i], name))));
+    AddedToken token{.id = id.get<int32_t>(),
+                     .content = content.get<std::string>(),
+                     .special = Field(list[i], "special").get<bool>(),
+                     .normalized = Field(list[i], "normalized").get<bool>()};
+    if (token.special && token.normalized)
+      return Unsupported(path + ".normalized is true, supported is false for a special token");
+    tokens.push_back(std::move(token));
+  }
+  return tokens;
+}
+
+// An added token may be in the model's vocabulary too, then with the same id.
+Result<Vocabulary> BuildVocabulary(std::vector<Vocabulary::Entry> entries,
+                                   const std::vector<AddedToken>& added) {
+  std::vector<const AddedToken*> unknown;
+  {
+    ASSIGN_OR_RETURN(Vocabulary model, Vocabulary::Build(entries));
+    for (const AddedToken& token : added) {
+      const std::optional<int32_t> id = model.Find(token.content);
+      if (!id)
+        unknown.push_back(&token);
+      else if (*id != token.id)
+        return DataLoss(fmt::format("added token \"{}\" has id {}, but {} in model.vocab",
+                                    token.content, token.id, *id));
+    }
+    if (unknown.empty()) return model;
+  }
+  for (const AddedToken* token : unknown) entries.push_back({token->content, token->id});
+  return Vocabulary::Build(entries);
+}
+
+Result<BpeModel> BuildBpe(const Vocabulary& vocabulary, const MergeTexts& texts) {
+  std::array<int32_t, 256> id_of_byte;
+  id_of_byte.fill(-1);
+  for (uint32_t scalar = 0x21; scalar < 0x144; ++scalar) {
+    std::string spelling;
+    AppendUtf8(scalar, &spelling);
+    bool in_alphabet = false;
+    const std::string bytes = BytesOfSpelling(spelling, &in_alphabet);
+    const std::optional<int32_t> id = vocabulary.Find(spelling);
+    if (in_alphabet && id) id_of_byte[static_cast<uint8_t>(bytes[0])] = *id;
+  }
+  for (size_t byte = 0; byte < 256; ++byte)
+    if (id_of_byte[byte] < 0)
+      return Unsupported(fmt::format("model.vocab has no token for byte 0x{:02X}", byte));
+
+  std::vector<BpeModel::Merge> merges;
+  std::vector<int32_t> results;
+  merges.reserve(texts.num_parts() / 2);
+  results.reserve(texts.num_parts() / 2);
+  for (size_t i = 0; i + 1 < texts.num_parts(); i += 2) {
+    const std::string whole = std::string(texts.Part(i)) += texts.Part(i + 1);
+    const auto left = vocabulary.Find(texts.Part(i)), right = vocabulary.Find(texts.Part(i + 1));
+    const auto result = vocabulary.Find(whole);
+    if (!left || !right || !result)
+      return DataLoss(fmt::format(
+          "model.merges[{}] joins \"{}\" and \"{}\", but \"{}\" is not in model.vocab", i / 2,
+          texts.Part(i), texts.Part(i + 1),
+          !left ? texts.Part(i) : (!right ? texts.Part(i + 1) : std::string_view(whole))));
+    merges.emplace_back(*left, *right);
+    results.push_back(*result);
+  }
+  return BpeModel::Build(id_of_byte, merges, results);
+}
+
+Result<TokenizerParts> Parse(const std::string& text) {
+  TokenizerSax sax;
+  if (!json::sax_parse(text, &sax)) return DataLoss(sax.error());
+  if (!sax.document.is_object()) return DataLoss("not a JSON object");
+  if (!Field(sax.document, "model").is_object()) return DataLoss("model is missing");
+  RETURN_IF_ERROR(CheckModel(Field(sax.document, "model")));
+  if (!sax.has_vocab) return DataLoss("model.vocab is missing");
+  if (!sax.has_merges) return DataLoss("model.merges is missing");
+  RETURN_IF_ERROR(CheckPipeline(sax.document));
+  ASSIGN_OR_RETURN(auto added, ReadAddedTokens(Field(sax.document, "added_tokens")));
+  ASSIGN_OR_RETURN(auto vocabulary, BuildVocabulary(std::move(sax.vocab), added));
+  ASSIGN_OR_RETURN(auto bpe, BuildBpe(vocabulary, sax.merges));
+  return TokenizerParts{.vocabulary = std::move(vocabulary),
+                        .bpe = std::move(bpe),
+                        .added = std::move(added),
+                        .nfc = !Field(sax.document, "normalizer").is_null()};
+}
+
+}  // namespace
+
+Result<TokenizerParts> ParseTokenizerJson(const std::string& text, const std::string& origin) {
+  auto parts = Parse(text);
+  if (!parts) parts.error().message = origin + ": " + parts.error().message;
+  return parts;
+}
+
+}  // namespace nextgate::engine
