@@ -1,0 +1,250 @@
+#include "gateway/http_server.h"
+
+#include <fmt/format.h>
+#include <httplib.h>
+
+#include <algorithm>
+#include <atomic>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "gateway/openai/error.h"
+
+namespace nextgate::gateway {
+namespace {
+
+constexpr int kKeepAliveS = 75;  // proxies hold connections for 60
+constexpr int kThreadIdleS = 10;
+
+class SinkWriter final : public StreamWriter {
+ public:
+  SinkWriter(httplib::DataSink& sink, const std::atomic<bool>& stopping)
+      : sink_(sink), stopping_(stopping) {}
+  bool Write(std::string_view bytes) override {
+    left_ = left_ || stopping_.load() || !sink_.write(bytes.data(), bytes.size());
+    return !left_;
+  }
+  bool ClientLeft() override {
+    left_ = left_ || stopping_.load() || !sink_.is_writable();
+    return left_;
+  }
+
+ private:
+  httplib::DataSink& sink_;
+  const std::atomic<bool>& stopping_;
+  bool left_ = false;
+};
+
+struct RouteEntry {
+  std::string method;
+  std::string path;
+  HttpServer::Handler handler;
+
+  bool MatchesPath(const std::string& asked, std::string& parameter) const {
+    if (!path.ends_with("/*")) return path == asked;
+    const std::string_view prefix = std::string_view(path).substr(0, path.size() - 1);
+    if (!asked.starts_with(prefix) || asked.size() == prefix.size()) return false;
+    parameter = asked.substr(prefix.size());
+    return true;
+  }
+};
+
+}  // namespace
+
+struct Ending;
+
+struct HttpServer::Impl {
+  explicit Impl(Options given) : options(std::move(given)) {}
+
+  Options options;
+  httplib::Server server;
+  std::vector<RouteEntry> routes;
+  std::thread listener;
+  int port = 0;
+  std::atomic<int> in_flight = 0;
+  std::atomic<bool> stopping = false;
+
+  void SetUp();
+  void AnswerRequest(const httplib::Request& request, httplib::Response& response);
+  void Send(ServerReply reply, std::shared_ptr<Ending> ending, httplib::Response& response);
+  void AddCors(const httplib::Request& request, httplib::Response& response) const;
+};
+
+// httplib's own router is not used: it would answer a wrong method with 404 and hide the path's
+// methods.
+void HttpServer::Impl::SetUp() {
+  server.new_task_queue = [this] {
+    const auto most = static_cast<size_t>(options.connections_max);
+    return new httplib::ThreadPool(/*n=*/2, most, /*mqr=*/0, kThreadIdleS);
+  };
+  server.set_tcp_nodelay(true);
+  server.set_keep_alive_timeout(kKeepAliveS);
+  server.set_keep_alive_max_count(1'000'000);
+  server.set_payload_max_length(static_cast<size_t>(options.body_bytes_max));
+  const auto answer = [this](const httplib::Request& request, httplib::Response& response) {
+    AnswerRequest(request, response);
+  };
+  server.Get(".*", answer);
+  server.Post(".*", answer);
+  server.Put(".*", answer);
+  server.Delete(".*", answer);
+  server.Patch(".*", answer);
+  server.Options(".*", [this](const httplib::Request& request, httplib::Response& response) {
+    response.status = 204;
+    AddCors(request, response);
+  });
+  // What httplib refuses by itself (bad request lines, bodies over the limit) becomes our error
+  // object too.
+  server.set_error_handler([this](const httplib::Request&, httplib::Response& response) {
+    if (!response.body.empty()) return httplib::Server::HandlerResponse::Unhandled;
+    Error error{ErrorCode::kInvalidArgument, "the request could not be read as HTTP/1.1", ""};
+    if (response.status == 413)
+      error = {ErrorCode::kTooLarge,
+               fmt::format("the body is larger than the limit of {} bytes", options.body_bytes_max),
+               ""};
+    const int status = response.status;
+    response.set_content(openai::ErrorBody(error), "application/json");
+    response.status = status;
+    if (status == 413) response.set_header("Connection", "close");
+    return httplib::Server::HandlerResponse::Handled;
+  });
+  server.set_exception_handler(
+      [](const httplib::Request& request, httplib::Response& response, std::exception_ptr) {
+        LogError("path={} error=\"a handler threw\"", request.path);
+        response.status = 500;
+        response.set_content(openai::ErrorBody({ErrorCode::kInternal, "internal error", ""}),
+                             "application/json");
+      });
+}
+
+void HttpServer::Impl::AddCors(const httplib::Request& request, httplib::Response& response) const {
+  const std::string origin = request.get_header_value("Origin");
+  const auto& allowed = options.allowed_origins;
+  const bool any = std::ranges::find(allowed, "*") != allowed.end();
+  if (origin.empty() || (!any && std::ranges::find(allowed, origin) == allowed.end())) return;
+  response.set_header("Access-Control-Allow-Origin", any ? "*" : origin);
+  response.set_header("Access-Control-Allow-Methods", "GET, POST, OPTIONS");
+  response.set_header("Access-Control-Allow-Headers",
+                      "Authorization, Content-Type, Cache-Control, X-Request-Id");
+  response.set_header("Access-Control-Expose-Headers",
+                      "X-Request-Id, X-Cache, X-Cache-Tier, X-Cache-Reason, Age");
+  response.set_header("Vary", "Origin");
+}
+
+void HttpServer::Impl::AnswerRequest(const httplib::Request& request, httplib::Response& response) {
+  ServerRequest ours{
+      .method = request.method,
+      .path = request.path,
+      .body = request.body,
+      .remote_address = request.remote_addr,
+      .header =
+          [&request](const std::string& name) {
+            std::string all;
+            for (size_t i = 0; i < request.get_header_value_count(name); ++i)
+              all += (i > 0 ? ", " : "") + request.get_header_value(name, "", i);
+            return all;
+          },
+      .client_left = [this,
+                      &request] { return stopping.load() || request.is_connection_closed(); }};
+  ServerReply reply;
+  auto ending = std::make_shared<Ending>(in_flight);
+  AddCors(request, response);
+  const RouteEntry* found = nullptr;
+  std::string methods;
+  for (const RouteEntry& route : routes) {
+    std::string parameter;
+    if (!route.MatchesPath(request.path, parameter)) continue;
+    methods += (methods.empty() ? "" : ", ") + route.method;
+    if (route.method != request.method) continue;
+    found = &route;
+    ours.parameter = std::move(parameter);
+    break;
+  }
+  if (found == nullptr) {
+    const Error error =
+        methods.empty()
+            ? Error{ErrorCode::kNotFound, fmt::format("there is no {}", request.path), ""}
+            : Error{ErrorCode::kInvalidArgument,
+                    fmt::format("{} takes {}, not {}", request.path, methods, request.method), ""};
+    reply.status = methods.empty() ? 404 : 405;
+    reply.body = openai::ErrorBody(error);
+    if (!methods.empty()) reply.headers.emplace_back("Allow", methods);
+  } else {
+    found->handler(ours, reply);
+  }
+  Send(std::move(reply), std::move(ending), response);
+}
+
+// What happens when the reply has been sent or the client has left, however the connection ends.
+struct Ending {
+  std::atomic<int>& in_flight;
+  std::function<void()> on_sent;
+  explicit Ending(std::atomic<int>& counter) : in_flight(counter) { ++in_flight; }
+  ~Ending() {
+    if (on_sent) on_sent();
+    --in_flight;
+  }
+};
+
+void HttpServer::Impl::Send(ServerReply reply, std::shared_ptr<Ending> ending,
+                            httplib::Response& response) {
+  response.status = reply.status;
+  for (const auto& [name, value] : reply.headers) response.set_header(name, value);
+  ending->on_sent = std::move(reply.on_sent);
+  if (!reply.stream) {
+    const size_t size = reply.body.size();
+    response.set_content_provider(
+        size, reply.content_type,
+        [body = std::move(reply.body)](size_t offset, size_t length, httplib::DataSink& sink) {
+          return sink.write(body.data() + offset, length);
+        },
+        [ending](bool) {});
+    return;
+  }
+  response.set_header("X-Accel-Buffering", "no");
+  response.set_chunked_content_provider(
+      reply.content_type,
+      [this, stream = std::move(reply.stream)](size_t, httplib::DataSink& sink) {
+        SinkWriter writer(sink, stopping);
+        stream(writer);
+        if (writer.ClientLeft()) return false;
+        sink.done();
+        return true;
+      },
+      [ending](bool) {});
+}
+
+HttpServer::HttpServer(Options options) : impl_(std::make_unique<Impl>(std::move(options))) {}
+HttpServer::~HttpServer() { Stop(); }
+
+void HttpServer::Route(std::string method, std::string path, Handler handler) {
+  impl_->routes.push_back({std::move(method), std::move(path), std::move(handler)});
+}
+
+Status HttpServer::Start() {
+  impl_->SetUp();
+  const auto& [host, port] = std::tie(impl_->options.host, impl_->options.port);
+  const bool bound = port == 0 ? (impl_->port = impl_->server.bind_to_any_port(host)) > 0
+                               : impl_->server.bind_to_port(host, port);
+  if (!bound)
+    return MakeError(ErrorCode::kUnavailable,
+                     fmt::format("cannot listen on {}:{}: {}", host, port, std::strerror(errno)));
+  if (port != 0) impl_->port = port;
+  impl_->listener = std::thread([impl = impl_.get()] { impl->server.listen_after_bind(); });
+  impl_->server.wait_until_ready();
+  return {};
+}
+
+int HttpServer::port() const { return impl_->port; }
+int HttpServer::in_flight() const { return impl_->in_flight.load(); }
+void HttpServer::StopAccepting() { impl_->server.stop(); }
+
+void HttpServer::Stop() {
+  impl_->stopping = true;
+  impl_->server.stop();
+  if (impl_->listener.joinable()) impl_->listener.join();
+}
+
+}  // namespace nextgate::gateway
