@@ -1,6 +1,6 @@
-// What `nextgate serve` was asked to do, after flags, --config FILE and environment were merged. Every
-// field has the meaning of the vLLM flag of the same name, where vLLM has it; defaults are set here and
-// nowhere else. gateway/flags.h fills it, gateway/app.h runs it.
+// What `nextgate serve` was asked to do, after flags, --config FILE and environment were merged.
+// Every field has the meaning of the vLLM flag of the same name, where vLLM has it; defaults are
+// set here and nowhere else. gateway/flags.h fills it, gateway/app.h runs it.
 #pragma once
 
 #include <cstdint>
@@ -12,13 +12,14 @@ namespace nextgate::gateway {
 
 struct ServeOptions {
   // Model
-  std::string model;  // a checkpoint directory, or a hub id such as Qwen/Qwen3-Next-80B-A3B-Instruct
+  std::string
+      model;  // a checkpoint directory, or a hub id such as Qwen/Qwen3-Next-80B-A3B-Instruct
   std::vector<std::string> served_model_names;  // empty: `model` as it was typed
   std::string revision = "main";                // of a hub id
   std::string load_format = "auto";             // auto | safetensors | dummy
   std::string hf_overrides;                     // a JSON object, or empty
-  std::string generation_config = "auto";       // auto: the checkpoint's; vllm: none; else a directory
-  std::string chat_template;                    // a file, or the template itself; empty: the checkpoint's
+  std::string generation_config = "auto";  // auto: the checkpoint's; vllm: none; else a directory
+  std::string chat_template;  // a file, or the template itself; empty: the checkpoint's
   std::string dtype = "auto";
   std::string device = "auto";  // auto | cpu | cuda
   int32_t tensor_parallel_size = 1;
@@ -27,7 +28,8 @@ struct ServeOptions {
   int32_t max_model_len = 0;  // tokens; 0: the checkpoint's
   int32_t max_num_seqs = 64;
   int32_t max_num_batched_tokens = 2048;
-  double gpu_memory_utilization = 0.9;  // share of the device's memory; on the CPU, of the machine's
+  double gpu_memory_utilization =
+      0.9;  // share of the device's memory; on the CPU, of the machine's
   bool enable_chunked_prefill = true;
   uint64_t seed = 0;
   int32_t num_threads = 0;  // CPU backend; 0: one per core
@@ -36,16 +38,16 @@ struct ServeOptions {
   std::string host = "127.0.0.1";
   int32_t port = 8000;  // 0: a free one
   std::string admin_host = "127.0.0.1";
-  std::optional<int32_t> admin_port;     // absent: port + 1 (port 0: a free one)
-  std::vector<std::string> api_keys;     // empty: open. Never logged
+  std::optional<int32_t> admin_port;         // absent: port + 1 (port 0: a free one)
+  std::vector<std::string> api_keys;         // empty: open. Never logged
   std::vector<std::string> allowed_origins;  // CORS; empty: off
   bool disable_access_log = false;
   std::string log_level = "info";  // debug | info | warning | error
   int32_t max_logprobs = 20;
   int64_t max_body_bytes = 32 << 20;
   int32_t max_messages = 4096;
-  int32_t max_waiting_requests = 1024;   // beyond: 429
-  int32_t shutdown_timeout_s = 60;       // for streams to finish after SIGTERM
+  int32_t max_waiting_requests = 1024;  // beyond: 429
+  int32_t shutdown_timeout_s = 60;      // for streams to finish after SIGTERM
 
   // Answer cache
   bool enable_answer_cache = true;

@@ -1,0 +1,211 @@
+#include "gateway/app.h"
+
+#include <fmt/format.h>
+#include <signal.h>
+
+#include <atomic>
+#include <chrono>
+#include <filesystem>
+#include <memory>
+#include <thread>
+
+#include "base/log.h"
+#include "cache/memory_store.h"
+#include "gateway/hub.h"
+#include "gateway/routes.h"
+
+namespace nextgate::gateway {
+namespace {
+
+using std::chrono::milliseconds;
+
+// The parts of one server, in the order they are built; destroyed in reverse.
+class App {
+ public:
+  static Result<std::unique_ptr<App>> Open(const ServeOptions& options);
+
+  int api_port() const { return api_->port(); }
+  int admin_port() const { return admin_->port(); }
+
+  // Not ready → stop accepting → finish streams → deadline.
+  void Shutdown();
+
+ private:
+  explicit App(const ServeOptions& options) : options_(options) {}
+  Status OpenModel();
+  Status OpenServers();
+
+  const ServeOptions& options_;
+  std::string model_dir_;
+  std::unique_ptr<engine::Tokenizer> tokenizer_;
+  std::unique_ptr<ChatTemplate> template_;
+  std::unique_ptr<PromptBuilder> prompts_;
+  std::unique_ptr<engine::Engine> engine_;
+  openai::ParseLimits limits_;
+
+  std::unique_ptr<cache::MemoryStore> store_;
+  std::unique_ptr<cache::ExactCache> exact_;
+  std::unique_ptr<cache::Writer> writer_;
+  cache::CacheStats cache_stats_;
+  cache::Partitioner partitioner_{cache::Partitioner::RandomSecret()};
+
+  std::unique_ptr<Auth> auth_;
+  std::unique_ptr<Metrics> metrics_;
+  std::unique_ptr<ChatPipeline> pipeline_;
+  std::unique_ptr<RouteContext> context_;
+  std::atomic<bool> ready_ = false;
+  std::unique_ptr<HttpServer> api_;
+  std::unique_ptr<HttpServer> admin_;
+};
+
+Result<std::string> FindModel(const ServeOptions& options) {
+  if (std::filesystem::is_directory(options.model)) return options.model;
+  const bool looks_like_path = options.model.starts_with('/') || options.model.starts_with('.') ||
+                               options.model.starts_with('~');
+  if (looks_like_path) return NotFound(fmt::format("{}: no such directory", options.model));
+  return ResolveModel(options.model, options.revision, HubConfigFromEnvironment());
+}
+
+Status App::OpenModel() {
+  if (options_.device == "cuda")
+    return MakeError(ErrorCode::kUnimplemented,
+                     "--device cuda: the CUDA engine is not built yet; use cpu or auto", "device");
+  ASSIGN_OR_RETURN(model_dir_, FindModel(options_));
+  ASSIGN_OR_RETURN(tokenizer_, engine::Tokenizer::Open(model_dir_));
+  auto chat_template = ChatTemplate::Open(model_dir_, options_.chat_template);
+  if (!chat_template && chat_template.error().code != ErrorCode::kNotFound)
+    return std::unexpected(chat_template.error());
+  if (chat_template) {
+    template_ = std::move(*chat_template);
+  } else {
+    LogWarning(
+        "this checkpoint has no chat template: /v1/chat/completions will refuse, /v1/completions "
+        "works");
+  }
+  prompts_ = std::make_unique<PromptBuilder>(*tokenizer_);
+  ASSIGN_OR_RETURN(engine_,
+                   engine::Engine::Open({.model_dir = model_dir_,
+                                         .load_format = options_.load_format,
+                                         .hf_overrides = options_.hf_overrides,
+                                         .max_model_len = options_.max_model_len,
+                                         .max_num_seqs = options_.max_num_seqs,
+                                         .max_num_batched_tokens = options_.max_num_batched_tokens,
+                                         .enable_chunked_prefill = options_.enable_chunked_prefill,
+                                         .memory_utilization = options_.gpu_memory_utilization,
+                                         .num_threads = options_.num_threads,
+                                         .seed = options_.seed,
+                                         .queue_capacity = 2 * options_.max_waiting_requests}));
+  limits_ = {.vocab_size = engine_->info().vocab_size,
+             .max_logprobs = options_.max_logprobs,
+             .max_messages = options_.max_messages};
+  if (options_.generation_config != "vllm") {
+    const std::string dir =
+        options_.generation_config == "auto" ? model_dir_ : options_.generation_config;
+    ASSIGN_OR_RETURN(limits_.defaults, engine::ReadGenerationDefaults(dir));
+  }
+  return {};
+}
+
+Status App::OpenServers() {
+  const std::vector<std::string> names = options_.served_model_names.empty()
+                                             ? std::vector{options_.model}
+                                             : options_.served_model_names;
+  store_ = std::make_unique<cache::MemoryStore>(
+      cache::MemoryStore::Options{.bytes_max = static_cast<size_t>(options_.cache_memory_bytes)});
+  exact_ = std::make_unique<cache::ExactCache>(*store_);
+  writer_ = std::make_unique<cache::Writer>(*exact_);
+  auth_ = std::make_unique<Auth>(options_.api_keys);
+  metrics_ = std::make_unique<Metrics>(names.front());
+  const cache::PolicySettings policy{.enabled = options_.enable_answer_cache,
+                                     .cache_sampled = options_.cache_sampled,
+                                     .ttl_default_s = options_.cache_ttl_s};
+  pipeline_ = std::make_unique<ChatPipeline>(
+      ChatPipeline::Services{.engine = *engine_,
+                             .tokenizer = *tokenizer_,
+                             .chat_template = template_.get(),
+                             .prompts = *prompts_,
+                             .exact = *exact_,
+                             .writer = *writer_,
+                             .stats = cache_stats_,
+                             .policy = policy,
+                             .partitioner = partitioner_,
+                             .metrics = *metrics_,
+                             .access_log = !options_.disable_access_log,
+                             .waiting_max = options_.max_waiting_requests});
+  context_ =
+      std::make_unique<RouteContext>(RouteContext{.pipeline = *pipeline_,
+                                                  .engine = *engine_,
+                                                  .tokenizer = *tokenizer_,
+                                                  .metrics = *metrics_,
+                                                  .cache_stats = cache_stats_,
+                                                  .exact = *exact_,
+                                                  .cache_writer = *writer_,
+                                                  .auth = *auth_,
+                                                  .limits = limits_,
+                                                  .model_names = names,
+                                                  .model_root = options_.model,
+                                                  .ready = ready_,
+                                                  .created_s = Clock::System().UnixMs() / 1000});
+  api_ = std::make_unique<HttpServer>(
+      HttpServer::Options{.host = options_.host,
+                          .port = options_.port,
+                          .body_bytes_max = options_.max_body_bytes,
+                          .allowed_origins = options_.allowed_origins});
+  RegisterApiRoutes(*api_, *context_);
+  RETURN_IF_ERROR(api_->Start());
+  const int admin_port = options_.admin_port.value_or(options_.port == 0 ? 0 : options_.port + 1);
+  admin_ = std::make_unique<HttpServer>(
+      HttpServer::Options{.host = options_.admin_host, .port = admin_port, .connections_max = 64});
+  RegisterAdminRoutes(*admin_, *context_);
+  RETURN_IF_ERROR(admin_->Start());
+  ready_ = true;
+  return {};
+}
+
+Result<std::unique_ptr<App>> App::Open(const ServeOptions& options) {
+  std::unique_ptr<App> app(new App(options));
+  RETURN_IF_ERROR(app->OpenModel());
+  RETURN_IF_ERROR(app->OpenServers());
+  return app;
+}
+
+void App::Shutdown() {
+  ready_ = false;
+  api_->StopAccepting();
+  const auto deadline =
+      std::chrono::steady_clock::now() + std::chrono::seconds(options_.shutdown_timeout_s);
+  while (api_->in_flight() > 0 && std::chrono::steady_clock::now() < deadline)
+    std::this_thread::sleep_for(milliseconds(10));
+  if (api_->in_flight() > 0)
+    LogWarning("shutdown deadline: {} requests are cut off", api_->in_flight());
+  api_->Stop();
+  admin_->Stop();
+}
+
+}  // namespace
+
+int RunServe(const ServeOptions& options) {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  ::signal(SIGPIPE, SIG_IGN);
+
+  auto app = App::Open(options);
+  if (!app) {
+    LogError("{}", app.error().message);
+    return 1;
+  }
+  LogInfo("ready: http://{}:{}/v1   admin: http://{}:{}/admin/cache/stats", options.host,
+          (*app)->api_port(), options.admin_host, (*app)->admin_port());
+  int received = 0;
+  sigwait(&signals, &received);
+  LogInfo("signal={} stopping: finishing what runs, at most {} s",
+          received == SIGTERM ? "SIGTERM" : "SIGINT", options.shutdown_timeout_s);
+  (*app)->Shutdown();
+  LogInfo("stopped");
+  return 0;
+}
+
+}  // namespace nextgate::gateway

@@ -1,0 +1,297 @@
+#include "gateway/chat_pipeline.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <nlohmann/json.hpp>
+
+#include "base/check.h"
+#include "gateway/answer_run.h"
+#include "gateway/openai/error.h"
+#include "gateway/openai/response.h"
+
+namespace nextgate::gateway {
+
+using openai::ApiRequest;
+using openai::Endpoint;
+using std::chrono::milliseconds;
+
+namespace {
+
+constexpr milliseconds kPumpTimeout(
+    20);                            // how soon a client that left is noticed while no token comes
+constexpr milliseconds kGather(5);  // tokens of this long go into one write
+
+std::string ResponseId(Endpoint endpoint) {
+  return (endpoint == Endpoint::kChat ? "chatcmpl-" : "cmpl-") + RandomId();
+}
+
+Error OverloadedError(int32_t waiting) {
+  return {ErrorCode::kResourceExhausted,
+          fmt::format("{} requests are waiting: try again later", waiting), ""};
+}
+
+}  // namespace
+
+struct ChatPipeline::Exchange {
+  std::shared_ptr<const ApiRequest> request;
+  RequestRecord record;
+  cache::CachePlan plan;
+  cache::CacheKey key;
+  std::unique_ptr<AnswerRun> run;
+  std::unique_ptr<openai::ResponseWriter> writer;
+  std::shared_ptr<const cache::Answer> answer;
+  bool replayed = false;
+};
+
+void ChatPipeline::Run(std::shared_ptr<const ApiRequest> request, const ServerRequest& http,
+                       RequestRecord record, ServerReply& reply) {
+  auto x = std::make_shared<Exchange>();
+  x->request = std::move(request);
+  x->record = std::move(record);
+  reply.on_sent = [this, x] { End(*x); };
+
+  // May it use the answer cache, and is the answer known?
+  auto plan = PlanCaches(*x, http);
+  if (!plan) return Fail(*x, plan.error(), reply);
+  x->plan = std::move(*plan);
+  if (x->plan.read) {
+    if (auto hit = s_.exact.Lookup(x->key, x->plan))
+      return Replay(std::move(x), std::move(*hit), reply);
+  }
+  x->record.cache =
+      x->plan.read ? "MISS" : fmt::format("BYPASS({})", cache::ReasonCode(x->plan.reason));
+  reply.headers.emplace_back("X-Cache", x->plan.read ? "MISS" : "BYPASS");
+  if (!x->plan.read)
+    reply.headers.emplace_back("X-Cache-Reason", cache::ReasonCode(x->plan.reason));
+  if (x->plan.only_if_cached)
+    return Fail(*x,
+                {ErrorCode::kDeadlineExceeded,
+                 "only-if-cached was asked for and the answer is not stored", ""},
+                reply);
+
+  // It has to be generated.
+  auto prompts = BuildPrompts(*x->request);
+  if (!prompts) return Fail(*x, prompts.error(), reply);
+  if (const int32_t waiting = s_.engine.Stats().waiting; waiting >= s_.waiting_max)
+    return Fail(*x, OverloadedError(waiting), reply);
+  auto run =
+      AnswerRun::Start(s_.engine, s_.tokenizer, *x->request, std::move(*prompts), x->record.id);
+  if (!run) {
+    const bool too_long = run.error().code == ErrorCode::kInvalidArgument;
+    return Fail(*x, run.error(), reply, too_long ? "context_length_exceeded" : "");
+  }
+  x->run = std::move(*run);
+  x->record.path = "engine";
+  if (x->plan.read) {
+    s_.stats.CountMiss();
+  } else {
+    s_.stats.CountBypass(x->plan.reason);
+  }
+  x->writer =
+      std::make_unique<openai::ResponseWriter>(*x->request, ResponseId(x->request->endpoint),
+                                               s_.clock.UnixMs() / 1000, x->run->num_choices());
+  if (x->request->stream) return Stream(std::move(x), reply);
+  Collect(std::move(x), http, reply);
+}
+
+Result<cache::CachePlan> ChatPipeline::PlanCaches(Exchange& x, const ServerRequest& http) const {
+  const ApiRequest& request = *x.request;
+  ASSIGN_OR_RETURN(
+      const cache::CacheControls controls,
+      cache::ParseControls(http.header("Cache-Control"), request.cache_controls.get()));
+  const auto canonical = cache::Canonicalise(*request.canonical_fields);
+  const cache::RequestFacts facts{.temperature = request.temperature_given,
+                                  .has_seed = request.sampling.seed.has_value(),
+                                  .prompt_bytes = request.prompt_bytes,
+                                  .last_user_text = request.last_user_text};
+  ASSIGN_OR_RETURN(cache::CachePlan plan, cache::MakePlan(s_.policy, facts, controls, canonical));
+  if (canonical) {
+    const std::string partition =
+        s_.partitioner.Partition({.name_space = plan.name_space}, s_.engine.info().fingerprint);
+    x.key = cache::MakeKey(partition, *canonical);
+  }
+  return plan;
+}
+
+void ChatPipeline::Replay(std::shared_ptr<Exchange> x, cache::CacheHit hit, ServerReply& reply) {
+  x->answer = std::move(hit.answer);
+  x->replayed = true;
+  x->record.path = "cache";
+  x->record.cache = "HIT(exact)";
+  s_.stats.CountHit(cache::Tier::kExact, x->answer->usage());
+  reply.headers.emplace_back("X-Cache", "HIT");
+  reply.headers.emplace_back("X-Cache-Tier", cache::TierName(cache::Tier::kExact));
+  reply.headers.emplace_back("Age", std::to_string(hit.age_s));
+  const auto choices = static_cast<int32_t>(x->answer->choices().size());
+  x->writer = std::make_unique<openai::ResponseWriter>(
+      *x->request, ResponseId(x->request->endpoint), s_.clock.UnixMs() / 1000, choices);
+  if (!x->request->stream) {
+    reply.body = x->writer->Body(*x->answer);
+    return;
+  }
+  reply.content_type = "text/event-stream";
+  reply.stream = [x](StreamWriter& out) {
+    // As the live stream had it: a choice's end follows its last delta.
+    const cache::Answer& answer = *x->answer;
+    std::vector<size_t> last(answer.choices().size(), SIZE_MAX);
+    for (size_t i = 0; i < answer.num_deltas(); ++i)
+      last[static_cast<size_t>(answer.delta(i).choice)] = i;
+    std::string events = x->writer->Begin();
+    for (size_t c = 0; c < last.size(); ++c)
+      if (last[c] == SIZE_MAX)
+        events += x->writer->Finish(static_cast<int32_t>(c), answer.choices()[c]);
+    for (size_t i = 0; i < answer.num_deltas(); ++i) {
+      const cache::AnswerDelta delta = answer.delta(i);
+      events += x->writer->Delta(delta);
+      const auto c = static_cast<size_t>(delta.choice);
+      if (last[c] == i) events += x->writer->Finish(delta.choice, answer.choices()[c]);
+    }
+    if (x->request->include_usage) events += x->writer->Usage(answer.usage());
+    out.Write(events += openai::kStreamDone);
+  };
+}
+
+void ChatPipeline::Stream(std::shared_ptr<Exchange> x, ServerReply& reply) {
+  reply.content_type = "text/event-stream";
+  reply.headers.emplace_back("Cache-Control", "no-cache");
+  reply.stream = [this, x](StreamWriter& out) {
+    std::string events = x->writer->Begin();
+    const AnswerRun::Listener listener = {
+        .delta =
+            [&](const cache::AnswerDelta& delta) {
+              if (x->record.first_token_ns == 0) x->record.first_token_ns = s_.clock.MonotonicNs();
+              events += x->writer->Delta(delta);
+            },
+        .finish =
+            [&](int32_t index, const cache::AnswerChoice& choice) {
+              events += x->writer->Finish(index, choice);
+            }};
+    bool more = true;
+    while (more) {
+      more = x->run->Pump(kPumpTimeout, listener);
+      if (more && !events.empty() &&
+          x->record.first_token_ns != 0) {  // gather what comes within a moment
+        const int64_t until = s_.clock.MonotonicNs() + std::chrono::nanoseconds(kGather).count();
+        while (more && s_.clock.MonotonicNs() < until) more = x->run->Pump(kGather, listener);
+      }
+      if (!events.empty() ? !out.Write(events) : out.ClientLeft()) {
+        x->record.status = 499;
+        x->record.finish_reason = "abort";
+        x->run.reset();  // cancels
+        return;
+      }
+      events.clear();
+    }
+    x->answer = x->run->Finish();
+    if (const std::string error = x->run->error(); !error.empty()) {
+      x->record.status = 500;
+      out.Write("data: " + openai::ErrorBody({ErrorCode::kInternal, error, ""}) + "\n\n");
+      return;
+    }
+    if (x->request->include_usage) events += x->writer->Usage(x->run->usage());
+    out.Write(events += openai::kStreamDone);
+  };
+}
+
+void ChatPipeline::Collect(std::shared_ptr<Exchange> x, const ServerRequest& http,
+                           ServerReply& reply) {
+  const AnswerRun::Listener listener = {.delta = [&](const cache::AnswerDelta&) {
+    if (x->record.first_token_ns == 0) x->record.first_token_ns = s_.clock.MonotonicNs();
+  }};
+  while (x->run->Pump(kPumpTimeout, listener)) {
+    if (!http.client_left()) continue;
+    x->run.reset();  // cancels
+    x->record.finish_reason = "abort";
+    return Fail(*x, {ErrorCode::kCancelled, "the client left", ""}, reply);
+  }
+  x->answer = x->run->Finish();
+  if (const std::string error = x->run->error(); !error.empty())
+    return Fail(*x, {ErrorCode::kInternal, error, ""}, reply);
+  if (x->answer == nullptr)
+    return Fail(*x, {ErrorCode::kTooLarge, "the answer is too large for one body: stream it", ""},
+                reply);
+  reply.body = x->writer->Body(*x->answer);
+}
+
+// After the last byte: an answer that is complete is kept.
+void ChatPipeline::Store(Exchange& x) {
+  if (!x.plan.write || x.run == nullptr) return;
+  const cache::AnswerFacts facts{
+      .complete = x.record.status == 200 && x.run->complete() && x.answer != nullptr,
+      .limit_set_by_request = x.request->max_tokens.has_value(),
+      .finish_reasons = x.run->finish_reasons()};
+  cache::Reason reason = cache::StoreDecision(x.plan, facts);
+  if (reason == cache::Reason::kNone)
+    reason = s_.writer.Enqueue({std::move(x.key), x.plan, x.answer});
+  if (reason != cache::Reason::kNone) s_.stats.CountNotStored(reason);
+}
+
+void ChatPipeline::End(Exchange& x) {
+  if (x.answer != nullptr) {
+    const cache::AnswerUsage& usage = x.answer->usage();
+    x.record.prompt_tokens = usage.prompt_tokens;
+    x.record.cached_tokens = usage.cached_tokens;
+    x.record.completion_tokens = usage.completion_tokens;
+    x.record.finish_reason =
+        x.answer->choices().empty() ? "" : x.answer->choices()[0].finish_reason;
+  }
+  if (!x.replayed) Store(x);
+  const auto seconds = [&](int64_t ns) {
+    return static_cast<double>(ns - x.record.began_ns) / 1e9;
+  };
+  s_.metrics.Count(
+      {.route = x.record.route,
+       .status = x.record.status,
+       .finish_reason = x.record.finish_reason,
+       .from_cache = x.replayed,
+       .prompt_tokens = x.record.prompt_tokens,
+       .generated_tokens = x.record.completion_tokens,
+       .total_s = seconds(s_.clock.MonotonicNs()),
+       .first_token_s = x.record.first_token_ns > 0 ? seconds(x.record.first_token_ns) : -1});
+  if (s_.access_log) WriteAccessLine(x.record, s_.clock);
+}
+
+void ChatPipeline::Fail(Exchange& x, const Error& error, ServerReply& reply,
+                        std::string_view code) {
+  x.record.status = reply.status = openai::HttpStatus(error.code);
+  reply.body = openai::ErrorBody(error, code);
+  if (error.code == ErrorCode::kResourceExhausted) reply.headers.emplace_back("Retry-After", "1");
+}
+
+void ChatPipeline::Refuse(const Error& error, RequestRecord record, ServerReply& reply,
+                          std::string_view code) {
+  auto x = std::make_shared<Exchange>();
+  x->record = std::move(record);
+  reply.on_sent = [this, x] { End(*x); };
+  Fail(*x, error, reply, code);
+}
+
+Result<std::vector<Prompt>> ChatPipeline::BuildPrompts(const ApiRequest& request) const {
+  std::vector<Prompt> prompts;
+  if (request.endpoint == Endpoint::kChat) {
+    if (s_.chat_template == nullptr)
+      return InvalidArgument(
+          "this model has no chat template: use /v1/completions, or start with --chat-template",
+          "messages");
+    ASSIGN_OR_RETURN(
+        const RenderedChat chat,
+        s_.chat_template->Render({.messages = request.messages.get(),
+                                  .template_kwargs = request.chat_template_kwargs.get(),
+                                  .add_generation_prompt = request.add_generation_prompt,
+                                  .continue_final_message = request.continue_final_message}));
+    prompts.push_back(s_.prompts.Build(chat));
+    return prompts;
+  }
+  for (const openai::CompletionPrompt& prompt : request.prompts) {
+    if (const auto* ids = std::get_if<std::vector<int32_t>>(&prompt)) {
+      prompts.push_back({.tokens = *ids});
+    } else {
+      prompts.push_back({.tokens = s_.tokenizer.Encode(std::get<std::string>(prompt))});
+    }
+  }
+  return prompts;
+}
+
+}  // namespace nextgate::gateway

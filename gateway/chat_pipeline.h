@@ -1,0 +1,71 @@
+// The story of one generating request, for both endpoints: may it use the answer cache → is the
+// answer known → replay it; else tokenise → submit → stream or collect → store. Read
+// ChatPipeline::Run first.
+//
+// Threads: Run from any connection's thread. The services are shared and safe from any thread.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+
+#include "base/clock.h"
+#include "cache/exact_cache.h"
+#include "cache/policy.h"
+#include "cache/stats.h"
+#include "cache/writer.h"
+#include "engine/engine.h"
+#include "gateway/access_log.h"
+#include "gateway/http_server.h"
+#include "gateway/metrics.h"
+#include "gateway/openai/api_request.h"
+#include "gateway/prompt_builder.h"
+
+namespace nextgate::gateway {
+
+class ChatPipeline {
+ public:
+  struct Services {
+    engine::Engine& engine;
+    const engine::Tokenizer& tokenizer;
+    const ChatTemplate* chat_template;  // null: a base model without one
+    const PromptBuilder& prompts;
+    cache::ExactCache& exact;
+    cache::Writer& writer;
+    cache::CacheStats& stats;
+    cache::PolicySettings policy;
+    const cache::Partitioner& partitioner;
+    Metrics& metrics;
+    bool access_log = true;
+    int32_t waiting_max = 1024;  // requests in the engine's queue beyond which a client gets 429
+    const Clock& clock = Clock::System();
+  };
+  explicit ChatPipeline(Services services) : s_(std::move(services)) {}
+
+  // Answers `request`; `record` has id, route and begin. What is left to do when the reply was sent
+  // (store, count, log) hangs on the reply.
+  void Run(std::shared_ptr<const openai::ApiRequest> request, const ServerRequest& http,
+           RequestRecord record, ServerReply& reply);
+
+  // The same ending for a request that failed before Run.
+  void Refuse(const Error& error, RequestRecord record, ServerReply& reply,
+              std::string_view code = "");
+
+  // The tokens of a request's prompts; for /tokenize too.
+  Result<std::vector<Prompt>> BuildPrompts(const openai::ApiRequest& request) const;
+
+ private:
+  struct Exchange;  // everything one request needs until its last byte is sent
+
+  Result<cache::CachePlan> PlanCaches(Exchange& x, const ServerRequest& http) const;
+  void Replay(std::shared_ptr<Exchange> x, cache::CacheHit hit, ServerReply& reply);
+  void Stream(std::shared_ptr<Exchange> x, ServerReply& reply);
+  void Collect(std::shared_ptr<Exchange> x, const ServerRequest& http, ServerReply& reply);
+  void Store(Exchange& x);
+  void End(Exchange& x);
+  void Fail(Exchange& x, const Error& error, ServerReply& reply, std::string_view code = "");
+
+  Services s_;
+};
+
+}  // namespace nextgate::gateway

@@ -1,0 +1,243 @@
+#include "gateway/routes.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "base/log.h"
+#include "gateway/openai/error.h"
+#include "gateway/openai/field_reader.h"
+
+namespace nextgate::gateway {
+namespace {
+
+using openai::ApiRequest;
+using openai::Json;
+
+void Answer(ServerReply& reply, const Json& json, int status = 200) {
+  reply.status = status;
+  reply.body = json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+void Answer(ServerReply& reply, const Error& error, std::string_view code = "") {
+  reply.status = openai::HttpStatus(error.code);
+  reply.body = openai::ErrorBody(error, code);
+}
+
+// The model's name must be one that is served; an absent name means the only one.
+Status CheckModel(const RouteContext& c, const std::string& model) {
+  if (model.empty() || std::ranges::find(c.model_names, model) != c.model_names.end()) return {};
+  return MakeError(ErrorCode::kNotFound,
+                   fmt::format("the model '{}' is not served here; there is: {}",
+                               model.substr(0, 200), fmt::join(c.model_names, ", ")),
+                   "model");
+}
+
+// Names of fields that nobody knows, each said once a process.
+void LogIgnored(const std::vector<std::string>& names) {
+  static std::mutex mutex;
+  static std::set<std::string> said;
+  constexpr size_t kSaidMax = 256;
+  const std::lock_guard lock(mutex);
+  for (const std::string& name : names)
+    if (name.size() <= 64 && said.size() < kSaidMax && said.insert(name).second)
+      LogInfo("ignored_field={}", Json(name).dump());
+}
+
+using ParseFunction = Result<ApiRequest> (*)(std::string_view body,
+                                             const openai::ParseLimits& limits);
+
+// A generating endpoint: key → parse → model → pipeline.
+void Generate(const RouteContext& c, ParseFunction parse, const ServerRequest& http,
+              ServerReply& reply) {
+  RequestRecord record{.id = RequestIdFrom(http.header("X-Request-Id")),
+                       .route = http.path,
+                       .began_ns = c.clock.MonotonicNs()};
+  reply.headers.emplace_back("X-Request-Id", record.id);
+  if (Status status = c.auth.Check(http.header("Authorization")); !status)
+    return c.pipeline.Refuse(status.error(), std::move(record), reply, "invalid_api_key");
+  if (!c.ready.load())
+    return c.pipeline.Refuse({ErrorCode::kUnavailable, "the server is shutting down", ""},
+                             std::move(record), reply);
+  auto request = parse(http.body, c.limits);
+  if (!request) return c.pipeline.Refuse(request.error(), std::move(record), reply);
+  if (Status status = CheckModel(c, request->model); !status)
+    return c.pipeline.Refuse(status.error(), std::move(record), reply, "model_not_found");
+  if (request->model.empty()) request->model = c.model_names.front();
+  LogIgnored(request->ignored_fields);
+  c.pipeline.Run(std::make_shared<const ApiRequest>(std::move(*request)), http, std::move(record),
+                 reply);
+}
+
+Json ModelJson(const RouteContext& c, const std::string& name) {
+  Json json;
+  json["id"] = name;
+  json["object"] = "model";
+  json["created"] = c.created_s;
+  json["owned_by"] = "nextgate";
+  json["root"] = c.model_root;
+  json["max_model_len"] = c.engine.info().max_model_len;
+  return json;
+}
+
+void ListModels(const RouteContext& c, const ServerRequest&, ServerReply& reply) {
+  Json json;
+  json["object"] = "list";
+  json["data"] = Json::array();
+  for (const std::string& name : c.model_names) json["data"].push_back(ModelJson(c, name));
+  Answer(reply, json);
+}
+
+void OneModel(const RouteContext& c, const ServerRequest& http, ServerReply& reply) {
+  if (Status status = CheckModel(c, http.parameter); !status)
+    return Answer(reply, status.error(), "model_not_found");
+  Answer(reply, ModelJson(c, http.parameter));
+}
+
+// vLLM's /tokenize: `prompt`, or `messages` through the chat template.
+void Tokenize(const RouteContext& c, const ServerRequest& http, ServerReply& reply) {
+  auto object = openai::ParseBody(http.body);
+  if (!object) return Answer(reply, object.error());
+  openai::FieldReader read(**object);
+  const bool chat = read.Find("messages") != nullptr;
+  const bool with_strings = read.Bool("return_token_strs", false);
+  const auto model = read.Text("model");
+  const auto prompt = read.Text("prompt");
+  if (!chat && !prompt) read.Fail("expected prompt, a string, or messages, a list", "prompt");
+  if (!read.status()) return Answer(reply, read.status().error());
+  if (Status status = CheckModel(c, model.value_or("")); !status)
+    return Answer(reply, status.error(), "model_not_found");
+  std::vector<int32_t> tokens;
+  if (chat) {
+    auto request = openai::ParseChatRequest(http.body, c.limits);
+    if (!request) return Answer(reply, request.error());
+    auto prompts = c.pipeline.BuildPrompts(*request);
+    if (!prompts) return Answer(reply, prompts.error());
+    tokens = std::move(prompts->front().tokens);
+  } else {
+    tokens = c.tokenizer.Encode(*prompt);
+  }
+  Json json;
+  json["count"] = tokens.size();
+  json["max_model_len"] = c.engine.info().max_model_len;
+  json["tokens"] = tokens;
+  json["token_strs"] = nullptr;
+  if (with_strings) {
+    json["token_strs"] = Json::array();
+    for (const int32_t id : tokens) json["token_strs"].push_back(c.tokenizer.TokenString(id));
+  }
+  Answer(reply, json);
+}
+
+void Detokenize(const RouteContext& c, const ServerRequest& http, ServerReply& reply) {
+  auto object = openai::ParseBody(http.body);
+  if (!object) return Answer(reply, object.error());
+  openai::FieldReader read(**object);
+  if (read.Find("tokens") == nullptr) read.Fail("tokens: missing", "tokens");
+  const auto model = read.Text("model");
+  const std::vector<int32_t> tokens =
+      read.status() ? read.TokenIds("tokens", c.limits.vocab_size) : std::vector<int32_t>();
+  if (!read.status()) return Answer(reply, read.status().error());
+  if (Status status = CheckModel(c, model.value_or("")); !status)
+    return Answer(reply, status.error(), "model_not_found");
+  Json json;
+  json["prompt"] = c.tokenizer.Decode(tokens, /*skip_special=*/false);
+  Answer(reply, json);
+}
+
+void Health(const RouteContext& c, const ServerRequest&, ServerReply& reply) {
+  const int64_t age_ms = c.engine.HeartbeatAgeMs();
+  Json json;
+  json["status"] = age_ms <= kHeartbeatMaxMs ? "ok" : "the engine thread hangs";
+  json["heartbeat_age_ms"] = age_ms;
+  Answer(reply, json, age_ms <= kHeartbeatMaxMs ? 200 : 503);
+}
+
+void Ready(const RouteContext& c, const ServerRequest&, ServerReply& reply) {
+  Json json;
+  json["ready"] = c.ready.load();
+  Answer(reply, json, c.ready.load() ? 200 : 503);
+}
+
+void Expose(const RouteContext& c, const ServerRequest&, ServerReply& reply) {
+  reply.content_type = Metrics::kContentType;
+  reply.body =
+      c.metrics.Expose(c.engine.Stats(), c.cache_stats.Snapshot(), c.exact.store().stats());
+}
+
+void Version(const RouteContext&, const ServerRequest&, ServerReply& reply) {
+  Json json;
+  json["version"] = NEXTGATE_VERSION;
+  Answer(reply, json);
+}
+
+void CacheStatsRoute(const RouteContext& c, const ServerRequest&, ServerReply& reply) {
+  reply.body = cache::StatsJson(c.cache_stats.Snapshot(), c.exact.store().stats(),
+                                c.cache_writer.stats(), c.exact.collisions());
+}
+
+using RouteFunction = void (*)(const RouteContext& c, const ServerRequest& http,
+                               ServerReply& reply);
+
+HttpServer::Handler Open(const RouteContext& c, RouteFunction function) {
+  return
+      [&c, function](const ServerRequest& http, ServerReply& reply) { function(c, http, reply); };
+}
+
+// The same behind an API key.
+HttpServer::Handler Keyed(const RouteContext& c, RouteFunction function) {
+  return [&c, function](const ServerRequest& http, ServerReply& reply) {
+    if (Status status = c.auth.Check(http.header("Authorization")); !status)
+      return Answer(reply, status.error(), "invalid_api_key");
+    function(c, http, reply);
+  };
+}
+
+// The admin API is open without a key on the loopback only.
+HttpServer::Handler Admin(const RouteContext& c, RouteFunction function) {
+  return [&c, function](const ServerRequest& http, ServerReply& reply) {
+    const bool local = http.remote_address.starts_with("127.") || http.remote_address == "::1";
+    if (!local) {
+      if (Status status = c.auth.Check(http.header("Authorization")); !status)
+        return Answer(reply, status.error(), "invalid_api_key");
+      if (c.auth.open())
+        return Answer(reply,
+                      Error{ErrorCode::kPermissionDenied,
+                            "the admin API is open on the loopback only: start with --api-key to "
+                            "use it from elsewhere",
+                            ""});
+    }
+    function(c, http, reply);
+  };
+}
+
+}  // namespace
+
+void RegisterApiRoutes(HttpServer& server, const RouteContext& c) {
+  server.Route("POST", "/v1/chat/completions", [&c](const ServerRequest& http, ServerReply& reply) {
+    Generate(c, openai::ParseChatRequest, http, reply);
+  });
+  server.Route("POST", "/v1/completions", [&c](const ServerRequest& http, ServerReply& reply) {
+    Generate(c, openai::ParseCompletionRequest, http, reply);
+  });
+  server.Route("GET", "/v1/models", Keyed(c, ListModels));
+  server.Route("GET", "/v1/models/*", Keyed(c, OneModel));
+  server.Route("POST", "/tokenize", Keyed(c, Tokenize));
+  server.Route("POST", "/detokenize", Keyed(c, Detokenize));
+  server.Route("GET", "/health", Open(c, Health));
+  server.Route("GET", "/ready", Open(c, Ready));
+  server.Route("GET", "/version", Open(c, Version));
+  server.Route("GET", "/metrics", Open(c, Expose));
+}
+
+void RegisterAdminRoutes(HttpServer& server, const RouteContext& c) {
+  server.Route("GET", "/health", Open(c, Health));
+  server.Route("GET", "/ready", Open(c, Ready));
+  server.Route("GET", "/metrics", Open(c, Expose));
+  server.Route("GET", "/admin/cache/stats", Admin(c, CacheStatsRoute));
+}
+
+}  // namespace nextgate::gateway

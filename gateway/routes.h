@@ -1,0 +1,44 @@
+// Which path does what, on both ports. Handlers parse, check the key and hand over to ChatPipeline;
+// what is small enough (models, tokenize, health …) they answer themselves.
+//
+// Threads: registered before the servers start; handlers run on connection threads.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "gateway/auth.h"
+#include "gateway/chat_pipeline.h"
+#include "gateway/http_server.h"
+
+namespace nextgate::gateway {
+
+struct RouteContext {
+  ChatPipeline& pipeline;
+  engine::Engine& engine;
+  const engine::Tokenizer& tokenizer;
+  Metrics& metrics;
+  cache::CacheStats& cache_stats;
+  cache::ExactCache& exact;
+  cache::Writer& cache_writer;
+  const Auth& auth;
+  openai::ParseLimits limits;
+  std::vector<std::string>
+      model_names;         // what requests may call the model; the first is its id in answers
+  std::string model_root;  // directory or hub id, shown by /v1/models
+  const std::atomic<bool>& ready;
+  int64_t created_s = 0;
+  const Clock& clock = Clock::System();
+};
+
+// The engine thread comes round at least this often unless it hangs; a longer silence turns /health
+// red.
+inline constexpr int64_t kHeartbeatMaxMs = 30'000;
+
+// `context` must outlive both servers.
+void RegisterApiRoutes(HttpServer& server, const RouteContext& context);
+void RegisterAdminRoutes(HttpServer& server, const RouteContext& context);
+
+}  // namespace nextgate::gateway
