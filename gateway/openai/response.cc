@@ -73,7 +73,8 @@ Json Envelope(const ApiRequest& request, const std::string& id, int64_t created_
 
 void AddMembers(Json& to, const std::string& object) {
   if (object.empty()) return;
-  for (const auto& [name, value] : Json::parse(object).items()) to[name] = value;
+  const Json members = Json::parse(object);
+  for (const auto& [name, value] : members.items()) to[name] = value;
 }
 
 // All deltas of one choice together.
