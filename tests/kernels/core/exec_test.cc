@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <thread>
 #include <vector>
 
 namespace nextgate::kernels {
@@ -38,6 +39,24 @@ TEST(ThreadPool, ManyCallsInARowAllComplete) {
     total += sum.load();
   }
   EXPECT_EQ(total, 60000);
+}
+
+// A worker that has lost its core must not hold a step up: here every other thread is stuck in a
+// range, and whoever is free takes what is left.
+TEST(ThreadPool, WhoeverIsFreeTakesTheNextRange) {
+  ThreadPool pool(4);
+  for (int round = 0; round < 50; ++round) {
+    std::atomic<int> done = 0;
+    std::atomic<bool> stuck = false;
+    pool.ParallelFor(4, 1, [&](int64_t, int64_t) {
+      // The first to come waits for the three others, which therefore must not wait for it.
+      if (!stuck.exchange(true)) {
+        while (done.load() < 3) std::this_thread::yield();
+      }
+      ++done;
+    });
+    ASSERT_EQ(done.load(), 4);
+  }
 }
 
 }  // namespace
