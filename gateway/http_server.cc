@@ -80,6 +80,10 @@ void HttpServer::Impl::SetUp() {
     return new httplib::ThreadPool(/*n=*/2, most, /*mqr=*/0, kThreadIdleS);
   };
   server.set_tcp_nodelay(true);
+  // Not httplib's SO_REUSEPORT: a port that is taken is an error, not a port shared with a
+  // stranger.
+  server.set_socket_options(
+      [](socket_t socket) { httplib::set_socket_opt(socket, SOL_SOCKET, SO_REUSEADDR, 1); });
   server.set_keep_alive_timeout(kKeepAliveS);
   server.set_keep_alive_max_count(1'000'000);
   server.set_payload_max_length(static_cast<size_t>(options.body_bytes_max));
@@ -98,7 +102,8 @@ void HttpServer::Impl::SetUp() {
   // What httplib refuses by itself (bad request lines, bodies over the limit) becomes our error
   // object too.
   server.set_error_handler([this](const httplib::Request&, httplib::Response& response) {
-    if (!response.body.empty()) return httplib::Server::HandlerResponse::Unhandled;
+    if (response.content_provider_)
+      return httplib::Server::HandlerResponse::Unhandled;  // a reply of ours
     Error error{ErrorCode::kInvalidArgument, "the request could not be read as HTTP/1.1", ""};
     if (response.status == 413)
       error = {ErrorCode::kTooLarge,

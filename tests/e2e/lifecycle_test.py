@@ -24,7 +24,7 @@ def test_a_client_that_leaves_stops_its_generation(server):
     before = server.metric("engine_requests_cancelled_total")
     with httpx.stream("POST", server.url + "/v1/completions", json=LONG, timeout=60) as reply:
         next(reply.iter_lines())
-        assert server.metric("vllm:num_requests_running") >= 1
+        assert wait_until(lambda: server.metric("vllm:num_requests_running") >= 1)
     assert wait_until(lambda: server.metric("vllm:num_requests_running") == 0)
     assert server.metric("engine_requests_cancelled_total") == before + 1
 

@@ -2,6 +2,8 @@
 
 import pytest
 
+# The model is sure of its answers; this gives two hundred tokens a chance, so that samples differ.
+FLAT = {str(token): 15 for token in range(300, 500)}
 QUESTION = [{"role": "user", "content": "What does harbour mean?"}]
 
 
@@ -81,13 +83,14 @@ def test_tokenize_and_detokenize_are_inverse(server):
 
 
 def test_n_choices_are_independent_samples(client):
-    answer = client.chat.completions.create(model="dictionary", messages=QUESTION, n=3, temperature=1.5, seed=7,
-                                            max_tokens=16)
+    answer = client.chat.completions.create(model="dictionary", messages=QUESTION, n=3, temperature=2, seed=7,
+                                            max_tokens=16, logit_bias=FLAT)
     assert [c.index for c in answer.choices] == [0, 1, 2]
     assert len({c.message.content for c in answer.choices}) > 1
     greedy = client.chat.completions.create(model="dictionary", messages=QUESTION, n=3, temperature=0, max_tokens=16)
     assert len({c.message.content for c in greedy.choices}) == 1
-    chunks = stream_of(client, n=3, temperature=1.5, seed=7, max_tokens=16, extra_headers={"Cache-Control": "no-store"})
+    chunks = stream_of(client, n=3, temperature=2, seed=7, max_tokens=16, logit_bias=FLAT,
+                       extra_headers={"Cache-Control": "no-store"})
     for choice in answer.choices:
         assert text_of(chunks, choice.index) == choice.message.content
 
@@ -95,7 +98,7 @@ def test_n_choices_are_independent_samples(client):
 def test_a_seed_repeats_and_another_seed_differs(client):
     def ask(seed):
         return client.chat.completions.create(
-            model="dictionary", messages=QUESTION, temperature=1.8, seed=seed, max_tokens=24,
+            model="dictionary", messages=QUESTION, temperature=2, seed=seed, max_tokens=24, logit_bias=FLAT,
             extra_headers={"Cache-Control": "no-store"}).choices[0].message.content
 
     assert ask(1) == ask(1)
