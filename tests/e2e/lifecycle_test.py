@@ -23,7 +23,8 @@ LONG = {"model": "dictionary", "prompt": "Once upon a time", "max_tokens": 3500,
 def test_a_client_that_leaves_stops_its_generation(server):
     before = server.metric("engine_requests_cancelled_total")
     with httpx.stream("POST", server.url + "/v1/completions", json=LONG, timeout=60) as reply:
-        next(reply.iter_lines())
+        lines = reply.iter_lines()  # kept: a discarded iterator closes the connection
+        next(lines)
         assert wait_until(lambda: server.metric("vllm:num_requests_running") >= 1)
     assert wait_until(lambda: server.metric("vllm:num_requests_running") == 0)
     assert server.metric("engine_requests_cancelled_total") == before + 1
@@ -61,7 +62,8 @@ def test_sigterm_lets_streams_finish_and_exits_with_0(start):
 def test_sigterm_has_a_deadline(start):
     server = start("--shutdown-timeout-s", "0")
     with httpx.stream("POST", server.url + "/v1/completions", json=LONG, timeout=60) as reply:
-        next(reply.iter_lines())
+        lines = reply.iter_lines()  # kept: a discarded iterator closes the connection
+        next(lines)
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(timeout=20) == 0
 
