@@ -21,8 +21,7 @@ void CombineExperts(View<float, 2> residual, View<const float, 3> experts,
       const float gate = has_shared ? Sigmoid(*shared_gate.at(t)) : 0.0f;
       for (int64_t h = 0; h < hidden; ++h) {
         float sum = 0;
-        for (int64_t i = 0; i < top; ++i)
-          sum += *weights.at(t, i) * experts.at(t, i)[h];
+        for (int64_t i = 0; i < top; ++i) sum += *weights.at(t, i) * experts.at(t, i)[h];
         if (has_shared) sum += gate * shared.at(t)[h];
         residual.at(t)[h] += sum;
       }
