@@ -10,12 +10,14 @@ namespace nextgate::engine {
 template <class T>
 T* Activations::Allocate(int64_t count) {
   const auto bytes = static_cast<size_t>(count) * sizeof(T);
-  memory_.emplace_back(bytes);
   bytes_ += static_cast<int64_t>(bytes);
+  if (!allocate_) return nullptr;
+  memory_.emplace_back(bytes);
   return reinterpret_cast<T*>(memory_.back().data());
 }
 
-Activations::Activations(const ModelConfig& c, const StepLimits& limits) {
+Activations::Activations(const ModelConfig& c, const StepLimits& limits, bool allocate)
+    : allocate_(allocate) {
   const int64_t tokens = limits.tokens_max;
   const auto rows = [&](int64_t width) {
     return Rows(Allocate<float>(tokens * width), {tokens, width});
@@ -56,7 +58,10 @@ Activations::Activations(const ModelConfig& c, const StepLimits& limits) {
   }
   selected = Rows(Allocate<float>(limits.logit_rows_max * hidden_size),
                   {limits.logit_rows_max, hidden_size});
-  const int64_t dense_width = std::max(c.intermediate_size, c.shared_expert_intermediate_size);
+  const bool any_dense = std::ranges::find(c.sparse_layers, false) != c.sparse_layers.end();
+  const bool any_sparse = c.num_experts > 0;
+  const int64_t dense_width = std::max(any_dense ? c.intermediate_size : 0,
+                                       any_sparse ? c.shared_expert_intermediate_size : 0);
   workspace.bytes =
       std::max({kernels::cpu::PagedAttentionWorkspaceBytes(limits.threads, limits.positions_max),
                 kernels::cpu::ExpertMlpWorkspaceBytes(tokens, c.num_experts_per_tok,

@@ -22,7 +22,13 @@ struct StepLimits {
 
 class Activations {
  public:
-  Activations(const ModelConfig& config, const StepLimits& limits);
+  Activations(const ModelConfig& config, const StepLimits& limits)
+      : Activations(config, limits, true) {}
+
+  // What the constructor would allocate.
+  static int64_t Bytes(const ModelConfig& config, const StepLimits& limits) {
+    return Activations(config, limits, false).bytes();
+  }
 
   using Rows = kernels::View<float, 2>;
   Rows hidden;  // [T, H] the residual stream
@@ -55,11 +61,14 @@ class Activations {
   int64_t bytes() const { return bytes_; }
 
  private:
+  // allocate: false only adds up.
+  Activations(const ModelConfig& config, const StepLimits& limits, bool allocate);
   template <class T>
   T* Allocate(int64_t count);
 
   std::vector<std::vector<std::byte>> memory_;
   int64_t bytes_ = 0;
+  bool allocate_;
 };
 
 // The first `tokens` rows of a buffer.

@@ -12,8 +12,9 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int64_t kSizeMax =
-    1 << 20;  // of any width or count: products of three stay within 64 bits
+constexpr int64_t kSizeMax = 1 << 20;  // of any width or count
+constexpr int64_t kWidthMax =
+    1 << 22;  // of heads · dims: times tokens and bytes it stays in 64 bits
 constexpr int64_t kVocabMax = 1 << 24;
 constexpr int64_t kLayersMax = 4096;
 constexpr int64_t kFp8Block = 128;
@@ -158,8 +159,8 @@ void ReadRope(Reader& read, ModelConfig& config) {
   }
   config.rotary_dim = static_cast<int64_t>(static_cast<double>(config.head_dim) * factor);
   if (config.rotary_dim % 2 != 0)
-    read.Fail(fmt::format("partial_rotary_factor: head_dim {} · {} must be even", config.head_dim,
-                          factor));
+    read.Fail(fmt::format("partial_rotary_factor: head_dim {} · {} must be even, got {}",
+                          config.head_dim, factor, config.rotary_dim));
 }
 
 void ReadQuantization(Reader& read, ModelConfig& config) {
@@ -187,7 +188,8 @@ void ReadEos(Reader& read, ModelConfig& config) {
   Reader inner(wrapped);
   for (const int64_t id : inner.Ints("eos_token_id", 0, kVocabMax))
     config.eos_token_ids.push_back(static_cast<int32_t>(id));
-  if (!inner.status()) read.Fail("eos_token_id: expected token ids");
+  if (!inner.status())
+    read.Fail(fmt::format("eos_token_id: expected token ids, got {}", Shown(*eos)));
 }
 
 void CheckAgreement(Reader& read, const ModelConfig& c) {
@@ -199,7 +201,14 @@ void CheckAgreement(Reader& read, const ModelConfig& c) {
           c.num_key_value_heads);
   divides("linear_num_value_heads", c.linear_num_value_heads, "linear_num_key_heads",
           c.linear_num_key_heads);
-  const bool any_sparse = std::ranges::find(c.sparse_layers, true) != c.sparse_layers.end();
+  const auto bounded = [&](const char* what, int64_t width) {
+    if (width > kWidthMax)
+      read.Fail(fmt::format("{} is {}, expected at most {}", what, width, kWidthMax));
+  };
+  bounded("num_attention_heads · head_dim", c.num_attention_heads * c.head_dim);
+  bounded("linear_num_key_heads · linear_key_head_dim", c.key_channels());
+  bounded("linear_num_value_heads · linear_value_head_dim", c.value_channels());
+  const bool any_sparse = c.num_experts > 0;  // also in the MTP layer
   const bool any_dense = std::ranges::find(c.sparse_layers, false) != c.sparse_layers.end();
   if (any_sparse && c.num_experts_per_tok > c.num_experts)
     read.Fail(fmt::format("num_experts_per_tok {} is more than num_experts {}",
@@ -248,14 +257,14 @@ Result<ModelConfig> ParseModelConfig(const json& object) {
   c.tie_word_embeddings = read.BoolOr("tie_word_embeddings", false);
   c.num_attention_heads = read.Int("num_attention_heads", 1, kSizeMax);
   c.num_key_value_heads = read.Int("num_key_value_heads", 1, kSizeMax);
-  c.head_dim = read.IntOr("head_dim", c.hidden_size / c.num_attention_heads, 1, kSizeMax);
+  c.head_dim = read.IntOr("head_dim", 256, 1, kSizeMax);
   c.linear_num_key_heads = read.Int("linear_num_key_heads", 1, kSizeMax);
   c.linear_num_value_heads = read.Int("linear_num_value_heads", 1, kSizeMax);
   c.linear_key_head_dim = read.Int("linear_key_head_dim", 1, kSizeMax);
   c.linear_value_head_dim = read.Int("linear_value_head_dim", 1, kSizeMax);
   c.linear_conv_kernel_dim = read.IntOr("linear_conv_kernel_dim", 4, 1, 16);
   c.num_experts = read.IntOr("num_experts", 512, 0, 1 << 16);
-  c.num_experts_per_tok = read.IntOr("num_experts_per_tok", 10, 0, 1 << 10);
+  c.num_experts_per_tok = read.IntOr("num_experts_per_tok", 10, 0, 256);
   c.moe_intermediate_size = read.IntOr("moe_intermediate_size", 512, 0, kSizeMax);
   c.shared_expert_intermediate_size =
       read.IntOr("shared_expert_intermediate_size", 512, 0, kSizeMax);
@@ -279,13 +288,22 @@ Result<ModelConfig> ParseModelConfig(const json& object) {
 
 Result<ModelConfig> ReadModelConfig(const std::string& dir, const std::string& hf_overrides) {
   ASSIGN_OR_RETURN(json config, ReadJsonFile(dir + "/config.json", 16 << 20));
+  bool layers_cut = false;
   if (!hf_overrides.empty()) {
     ASSIGN_OR_RETURN(const json overrides, ParseJson(hf_overrides, "hf-overrides"));
     if (!overrides.is_object() || !config.is_object())
       return InvalidArgument("hf-overrides: expected a JSON object", "hf-overrides");
     Merge(config, overrides);
+    for (const char* name : {"rope_theta", "partial_rotary_factor"})
+      if (overrides.contains(name) && config.contains("rope_parameters") &&
+          config["rope_parameters"].is_object() &&
+          !(overrides.contains("rope_parameters") && overrides["rope_parameters"].contains(name)))
+        config["rope_parameters"][name] = overrides[name];
+    layers_cut = overrides.contains("num_hidden_layers");
   }
-  return ParseModelConfig(config);
+  ASSIGN_OR_RETURN(ModelConfig parsed, ParseModelConfig(config));
+  parsed.layers_cut = layers_cut;
+  return parsed;
 }
 
 }  // namespace nextgate::engine

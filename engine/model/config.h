@@ -49,6 +49,8 @@ struct ModelConfig {
   int64_t num_nextn_predict_layers = 1;
 
   bool fp8 = false;  // quantization_config says FP8 with 128×128 block scales
+  bool layers_cut =
+      false;  // hf_overrides set num_hidden_layers: weights of later layers are left out
 
   std::vector<int32_t> eos_token_ids;  // config.json's own; generation_config.json may list more
 
@@ -60,7 +62,8 @@ struct ModelConfig {
 };
 
 // Reads `dir`/config.json, with `hf_overrides` (a JSON object, or empty) merged over it: objects
-// are merged key by key, everything else replaces. Errors name the field, what was expected and
+// are merged key by key, everything else replaces. A rope field given in the older place holds for
+// rope_parameters too. Errors name the field, what was expected and
 // what came.
 Result<ModelConfig> ReadModelConfig(const std::string& dir, const std::string& hf_overrides);
 

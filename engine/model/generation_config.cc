@@ -49,7 +49,8 @@ Status ReadEos(const json& object, std::vector<int32_t>& out) {
 Result<GenerationDefaults> ReadGenerationDefaults(const std::string& dir) {
   const std::string path = dir + "/generation_config.json";
   GenerationDefaults defaults;
-  if (!std::filesystem::exists(path)) return defaults;
+  std::error_code error;
+  if (!std::filesystem::exists(path, error) && !error) return defaults;
   ASSIGN_OR_RETURN(const json object, ReadJsonFile(path, 1 << 20));
   if (!object.is_object()) return DataLoss(path + ": expected an object");
   RETURN_IF_ERROR(ReadNumber(object, "temperature", 0, 2, defaults.temperature));

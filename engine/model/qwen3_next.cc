@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "base/check.h"
+#include "engine/memory/memory_plan.h"
 #include "engine/model/activations.h"
 #include "engine/model/fingerprint.h"
 #include "engine/model/weights.h"
@@ -48,6 +50,13 @@ PagedKv KvOfLayer(const KvStorage& kv, int64_t index) {
   return {plane(kv.k), plane(kv.v)};
 }
 
+StepLimits LimitsOf(const ModelOptions& options, int threads) {
+  return {.tokens_max = options.step_tokens_max,
+          .logit_rows_max = options.logit_rows_max,
+          .positions_max = options.positions_max,
+          .threads = threads};
+}
+
 class Qwen3NextCpu final : public Qwen3Next {
  public:
   Qwen3NextCpu(ModelConfig config, std::unique_ptr<Weights> weights, const ModelOptions& options,
@@ -55,10 +64,7 @@ class Qwen3NextCpu final : public Qwen3Next {
       : config_(std::move(config)),
         weights_(std::move(weights)),
         pool_(options.num_threads),
-        activations_(config_, {.tokens_max = options.step_tokens_max,
-                               .logit_rows_max = options.logit_rows_max,
-                               .positions_max = options.positions_max,
-                               .threads = pool_.threads()}),
+        activations_(config_, LimitsOf(options, pool_.threads())),
         inv_freq_(InverseFrequencies(config_)),
         fingerprint_(std::move(fingerprint)) {
     exec_.pool = &pool_;
@@ -223,8 +229,17 @@ void Qwen3NextCpu::SelectRows(std::span<const int32_t> rows) {
 
 Result<std::unique_ptr<Qwen3Next>> Qwen3Next::Load(const ModelOptions& options) {
   ASSIGN_OR_RETURN(const ModelConfig config, ReadModelConfig(options.dir, options.hf_overrides));
-  ASSIGN_OR_RETURN(auto weights, Weights::Load(options.dir, config, options.dummy_weights,
-                                               !options.hf_overrides.empty()));
+  const int threads = options.num_threads > 0
+                          ? options.num_threads
+                          : static_cast<int>(std::thread::hardware_concurrency());
+  const StepLimits limits = LimitsOf(options, threads);
+  const int64_t activation_bytes = Activations::Bytes(config, limits);
+  if (activation_bytes > MachineMemoryBytes())
+    return MakeError(
+        ErrorCode::kResourceExhausted,
+        fmt::format("activations of {} tokens a step take {} bytes, this machine has {}",
+                    options.step_tokens_max, activation_bytes, MachineMemoryBytes()));
+  ASSIGN_OR_RETURN(auto weights, Weights::Load(options.dir, config, options.dummy_weights));
   ASSIGN_OR_RETURN(std::string fingerprint,
                    Fingerprint(options.dir, options.hf_overrides, options.dummy_weights));
   return std::make_unique<Qwen3NextCpu>(config, std::move(weights), options,

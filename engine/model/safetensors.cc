@@ -22,6 +22,7 @@ namespace {
 using nlohmann::json;
 
 constexpr uint64_t kHeaderMax = 100'000'000;  // as the format's reference reader has it
+constexpr int64_t kIndexMax = 64 << 20;
 constexpr size_t kRankMax = 8;
 
 struct TypeSize {
@@ -93,17 +94,28 @@ Result<RawTensor> ReadEntry(const json& entry, std::span<const std::byte> data) 
   return tensor;
 }
 
-Status CheckNoOverlap(const std::map<std::string, RawTensor>& tensors, const std::string& path) {
-  std::vector<std::pair<const std::byte*, const std::string*>> starts;
+// The tensors cover `data` exactly, as the format's own reader demands: what belongs to no tensor
+// could be anything.
+Status CheckLayout(const std::map<std::string, RawTensor>& tensors, std::span<const std::byte> data,
+                   const std::string& path) {
+  std::vector<std::pair<std::span<const std::byte>, const std::string*>> ranges;
   for (const auto& [name, tensor] : tensors)
-    if (!tensor.data.empty()) starts.emplace_back(tensor.data.data(), &name);
-  std::ranges::sort(starts);
-  for (size_t i = 1; i < starts.size(); ++i) {
-    const RawTensor& before = tensors.at(*starts[i - 1].second);
-    if (before.data.data() + before.data.size() > starts[i].first)
-      return DataLoss(fmt::format("{}: tensors {} and {} overlap", path, *starts[i - 1].second,
-                                  *starts[i].second));
+    if (!tensor.data.empty()) ranges.emplace_back(tensor.data, &name);
+  std::ranges::sort(ranges, {}, [](const auto& range) { return range.first.data(); });
+  const std::byte* end = data.data();
+  const std::string* before = nullptr;
+  for (const auto& [range, name] : ranges) {
+    if (range.data() < end)
+      return DataLoss(fmt::format("{}: tensors {} and {} overlap", path, *before, *name));
+    if (range.data() > end)
+      return DataLoss(fmt::format("{}: {} bytes before tensor {} belong to no tensor", path,
+                                  range.data() - end, *name));
+    end = range.data() + range.size();
+    before = name;
   }
+  if (end != data.data() + data.size())
+    return DataLoss(fmt::format("{}: the last {} bytes belong to no tensor", path,
+                                data.data() + data.size() - end));
   return {};
 }
 
@@ -151,7 +163,7 @@ Status SafetensorsFile::ReadHeader() {
         fmt::format("{}: header of {} bytes, the file has {}: truncated, or not safetensors", path_,
                     length, bytes_.size()));
   const std::string_view text(reinterpret_cast<const char*>(bytes_.data()) + 8, length);
-  ASSIGN_OR_RETURN(const json header, ParseJson(text, path_ + " (header)"));
+  ASSIGN_OR_RETURN(const json header, ParseJson(text, path_ + " (header)", RepeatedKeys::kError));
   if (!header.is_object()) return DataLoss(fmt::format("{}: header: expected an object", path_));
   const auto data = bytes_.subspan(8 + length);
   for (const auto& [name, entry] : header.items()) {
@@ -161,7 +173,7 @@ Status SafetensorsFile::ReadHeader() {
       return DataLoss(fmt::format("{}: tensor {}: {}", path_, name, tensor.error().message));
     tensors_.emplace(name, std::move(*tensor));
   }
-  return CheckNoOverlap(tensors_, path_);
+  return CheckLayout(tensors_, data, path_);
 }
 
 Result<std::unique_ptr<Checkpoint>> Checkpoint::Open(const std::string& dir) {
@@ -169,8 +181,9 @@ Result<std::unique_ptr<Checkpoint>> Checkpoint::Open(const std::string& dir) {
   const std::string index_path = dir + "/model.safetensors.index.json";
   std::set<std::string> shards = {"model.safetensors"};
   json index;
-  if (std::filesystem::exists(index_path)) {
-    ASSIGN_OR_RETURN(index, ReadJsonFile(index_path));
+  std::error_code error;
+  if (std::filesystem::exists(index_path, error)) {
+    ASSIGN_OR_RETURN(index, ReadJsonFile(index_path, kIndexMax, RepeatedKeys::kError));
     ASSIGN_OR_RETURN(shards, ShardNames(index, index_path));
   }
   for (const std::string& shard : shards) {

@@ -1,7 +1,7 @@
 // Read-only access to safetensors files by mmap. Nothing in a file is trusted: the header's length,
-// its JSON, every dtype, shape and offset are checked before a byte of data is touched, and ranges
-// may neither overlap nor leave the file. Format: github.com/huggingface/safetensors (8-byte
-// little-endian header length, JSON header, data).
+// its JSON, every dtype, shape and offset are checked before a byte of data is touched; tensors
+// cover the data section without overlap or gap, and none is named twice. Format:
+// github.com/huggingface/safetensors (8-byte little-endian header length, JSON header, data).
 //
 // Threads: immutable after Open. Tensors borrow the mapping: they live as long as the file object.
 #pragma once

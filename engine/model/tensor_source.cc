@@ -34,6 +34,10 @@ class CheckpointSource final : public TensorSource {
   explicit CheckpointSource(const Checkpoint& checkpoint) : checkpoint_(checkpoint) {}
 
   bool Has(const std::string& name) const override { return checkpoint_.Find(name) != nullptr; }
+  bool HasPrefix(const std::string& prefix) const override {
+    const auto at = checkpoint_.tensors().lower_bound(prefix);
+    return at != checkpoint_.tensors().end() && at->first.starts_with(prefix);
+  }
   int64_t bytes() const override { return checkpoint_.bytes(); }
 
   Result<SourceTensor> Get(const std::string& name, std::span<const int64_t> shape,
@@ -46,8 +50,9 @@ class CheckpointSource final : public TensorSource {
       return DataLoss(fmt::format("tensor {}: expected shape {}, got {}", name, ShapeText(shape),
                                   ShapeText(raw->shape)));
     const bool first_time = used_.insert(name).second;
-    SourceTensor tensor{.data = raw->data.data(), .shape = raw->shape};
+    SourceTensor tensor{.shape = raw->shape};
     ASSIGN_OR_RETURN(tensor.dtype, TypeOf(*raw, name));
+    tensor.data = Aligned(raw->data, tensor.dtype, aligned_);
     const std::string scale_name = name + std::string(kScaleSuffix);
     const bool has_scale = Has(scale_name);
     if (tensor.dtype != DType::kF8E4M3) {
@@ -66,13 +71,10 @@ class CheckpointSource final : public TensorSource {
     return tensor;
   }
 
-  Status CheckAllUsed(std::span<const std::string> ignored) const override {
+  Status CheckAllUsed(const IsLeftOut& is_left_out) const override {
     std::vector<std::string> extra;
-    for (const auto& [name, tensor] : checkpoint_.tensors()) {
-      const bool passed_over =
-          std::ranges::any_of(ignored, [&](const std::string& p) { return name.starts_with(p); });
-      if (!used_.contains(name) && !passed_over) extra.push_back(name);
-    }
+    for (const auto& [name, tensor] : checkpoint_.tensors())
+      if (!used_.contains(name) && !is_left_out(name)) extra.push_back(name);
     if (extra.empty()) return {};
     const RawTensor& first = *checkpoint_.Find(extra[0]);
     return DataLoss(
@@ -82,6 +84,13 @@ class CheckpointSource final : public TensorSource {
   }
 
  private:
+  // The data where it is, or copied where a file's odd header length left it misaligned.
+  static const std::byte* Aligned(std::span<const std::byte> data, DType dtype,
+                                  std::vector<std::byte>& copy) {
+    if (std::bit_cast<uintptr_t>(data.data()) % kernels::DTypeBytes(dtype) == 0) return data.data();
+    copy.assign(data.begin(), data.end());
+    return copy.data();
+  }
   Status ReadScales(SourceTensor& tensor, const std::string& name) {
     const RawTensor& raw = *checkpoint_.Find(name);
     std::vector<int64_t> expected = tensor.shape;
@@ -94,7 +103,8 @@ class CheckpointSource final : public TensorSource {
     if (dtype == DType::kF8E4M3)
       return DataLoss(fmt::format("tensor {}: expected F32, F16 or BF16, got F8_E4M3", name));
     tensor.scales.resize(raw.data.size() / kernels::DTypeBytes(dtype));
-    kernels::ConvertToFloat(tensor.scales.data(), raw.data.data(), dtype, 0,
+    std::vector<std::byte> aligned;
+    kernels::ConvertToFloat(tensor.scales.data(), Aligned(raw.data, dtype, aligned), dtype, 0,
                             static_cast<int64_t>(tensor.scales.size()));
     for (const float scale : tensor.scales)
       if (!std::isfinite(scale))
@@ -105,23 +115,30 @@ class CheckpointSource final : public TensorSource {
 
   const Checkpoint& checkpoint_;
   std::set<std::string> used_;
+  std::vector<std::byte> aligned_;
 };
 
 // Every tensor's values depend on the seed and its name only.
 class DummySource final : public TensorSource {
  public:
-  explicit DummySource(uint64_t seed) : seed_(seed) {}
+  DummySource(uint64_t seed, int64_t bytes_max) : seed_(seed), bytes_max_(bytes_max) {}
 
   bool Has(const std::string& name) const override {
     return name.find(".experts.gate_up_proj") == std::string::npos;
   }
+  bool HasPrefix(const std::string&) const override { return true; }
   int64_t bytes() const override { return 0; }
-  Status CheckAllUsed(std::span<const std::string>) const override { return {}; }
+  Status CheckAllUsed(const IsLeftOut&) const override { return {}; }
 
   Result<SourceTensor> Get(const std::string& name, std::span<const int64_t> shape,
                            TensorRole role) override {
     SourceTensor tensor{.dtype = DType::kBF16, .shape = {shape.begin(), shape.end()}};
-    values_.resize(static_cast<size_t>(tensor.rows() * tensor.cols()));
+    const int64_t count = tensor.rows() * tensor.cols();
+    if (count > bytes_max_ / 2)
+      return MakeError(ErrorCode::kResourceExhausted,
+                       fmt::format("tensor {} {} takes {} bytes, this machine has {}", name,
+                                   ShapeText(shape), count * 2, bytes_max_));
+    values_.resize(static_cast<size_t>(count));
     std::mt19937_64 random(seed_ ^ HashBytes(name).low);
     std::normal_distribution<float> normal;
     for (uint16_t& value : values_)
@@ -158,6 +175,7 @@ class DummySource final : public TensorSource {
   }
 
   uint64_t seed_;
+  int64_t bytes_max_;
   std::vector<uint16_t> values_;
 };
 
@@ -178,8 +196,8 @@ float SourceTensor::Scale(int64_t row, int64_t column) const {
 std::unique_ptr<TensorSource> MakeCheckpointSource(const Checkpoint& checkpoint) {
   return std::make_unique<CheckpointSource>(checkpoint);
 }
-std::unique_ptr<TensorSource> MakeDummySource(uint64_t seed) {
-  return std::make_unique<DummySource>(seed);
+std::unique_ptr<TensorSource> MakeDummySource(uint64_t seed, int64_t bytes_max) {
+  return std::make_unique<DummySource>(seed, bytes_max);
 }
 
 }  // namespace nextgate::engine

@@ -5,10 +5,12 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <set>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/status.h"
@@ -17,7 +19,7 @@
 
 namespace nextgate::engine {
 
-// A tensor as stored; valid until the next Get.
+// A tensor as stored, aligned for its type; valid until the next Get.
 struct SourceTensor {
   const std::byte* data = nullptr;
   kernels::DType dtype = kernels::DType::kF32;
@@ -52,13 +54,16 @@ class TensorSource {
   // what came.
   virtual Result<SourceTensor> Get(const std::string& name, std::span<const int64_t> shape,
                                    TensorRole role) = 0;
-  // Error if a tensor is left that nobody asked for. Those whose name starts with one of `ignored`
-  // are passed over.
-  virtual Status CheckAllUsed(std::span<const std::string> ignored) const = 0;
+  // Any tensor whose name begins so?
+  virtual bool HasPrefix(const std::string& prefix) const = 0;
+  // Error if a tensor is left that nobody asked for and that `is_left_out` does not know.
+  using IsLeftOut = std::function<bool(std::string_view name)>;
+  virtual Status CheckAllUsed(const IsLeftOut& is_left_out) const = 0;
   virtual int64_t bytes() const = 0;  // of all tensors; 0 if unknown
 };
 
 std::unique_ptr<TensorSource> MakeCheckpointSource(const Checkpoint& checkpoint);
-std::unique_ptr<TensorSource> MakeDummySource(uint64_t seed);
+// Refuses a tensor of more than `bytes_max`: sizes come from a configuration that no file confirms.
+std::unique_ptr<TensorSource> MakeDummySource(uint64_t seed, int64_t bytes_max);
 
 }  // namespace nextgate::engine

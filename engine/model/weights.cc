@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <chrono>
 #include <cstring>
 
 #include "base/log.h"
+#include "engine/memory/memory_plan.h"
 #include "kernels/core/convert.h"
 
 namespace nextgate::engine {
@@ -60,6 +62,15 @@ class Progress {
   Clock::time_point last_ = begin_;
 };
 
+// The i of "model.layers.i.…"; -1 of other names.
+int64_t LayerOf(std::string_view name) {
+  constexpr std::string_view kPrefix = "model.layers.";
+  int64_t layer = -1;
+  if (name.starts_with(kPrefix))
+    std::from_chars(name.data() + kPrefix.size(), name.data() + name.size(), layer);
+  return layer;
+}
+
 // FP8 keeps its scales where whole 128-row blocks move together.
 bool BlocksMoveWhole(const std::vector<RowRun>& runs, int64_t matrix_rows, int64_t to) {
   for (size_t i = 0; i < runs.size(); ++i) {
@@ -77,10 +88,14 @@ bool BlocksMoveWhole(const std::vector<RowRun>& runs, int64_t matrix_rows, int64
 // Carries the tensor table: each method below reads one block of the network.
 class WeightLoader {
  public:
-  WeightLoader(TensorSource& source, const ModelConfig& config, Weights& weights)
-      : source_(source), c_(config), w_(weights), progress_(source.bytes()) {}
+  WeightLoader(TensorSource& source, const ModelConfig& config, int64_t bytes_max, Weights& weights)
+      : source_(source),
+        c_(config),
+        w_(weights),
+        bytes_max_(bytes_max),
+        progress_(source.bytes()) {}
 
-  Status LoadAll(bool layers_cut);
+  Status LoadAll();
 
  private:
   // --- the tensor table -------------------------------------------------------------------------
@@ -104,7 +119,7 @@ class WeightLoader {
   Result<Vector> Norm(const std::string& name) {
     return Floats(name, {c_.hidden_size}, Role::kZeroCentredNorm);
   }
-  std::byte* Allocate(int64_t bytes);
+  Result<std::byte*> Allocate(int64_t bytes);
   Status FillConverted(WeightView& view, std::byte* to, const std::vector<Part>& parts);
   Status FillCopied(WeightView& view, std::byte* to, const std::vector<Part>& parts);
   void CountParameters(DType dtype, int64_t count) {
@@ -116,13 +131,14 @@ class WeightLoader {
   TensorSource& source_;
   const ModelConfig& c_;
   Weights& w_;
+  int64_t bytes_max_;
   Progress progress_;
   std::array<int64_t, 4> by_type_{};
 };
 
 // ------------------------------------------------------------------------------- the tensor table
 
-Status WeightLoader::LoadAll(bool layers_cut) {
+Status WeightLoader::LoadAll() {
   const int64_t hidden = c_.hidden_size;
   ASSIGN_OR_RETURN(w_.embed,
                    Matrix("model.embed_tokens.weight", c_.vocab_size, hidden, Role::kEmbedding));
@@ -138,14 +154,14 @@ Status WeightLoader::LoadAll(bool layers_cut) {
                                                c_.layer_types[at], c_.sparse_layers[at]));
     w_.layers.push_back(std::move(layer));
   }
-  if (c_.num_nextn_predict_layers > 0 && source_.Has("mtp.fc.weight")) {
+  if (c_.num_nextn_predict_layers > 0 && source_.HasPrefix("mtp.")) {
     ASSIGN_OR_RETURN(w_.mtp, Mtp());
   }
-  std::vector<std::string> ignored;
-  if (c_.tie_word_embeddings) ignored.emplace_back("lm_head.weight");
-  if (layers_cut) ignored.emplace_back("model.layers.");
-  if (c_.num_nextn_predict_layers == 0) ignored.emplace_back("mtp.");
-  RETURN_IF_ERROR(source_.CheckAllUsed(ignored));
+  RETURN_IF_ERROR(source_.CheckAllUsed([this](std::string_view name) {
+    return (c_.tie_word_embeddings && name == "lm_head.weight") ||
+           (c_.num_nextn_predict_layers == 0 && name.starts_with("mtp.")) ||
+           (c_.layers_cut && LayerOf(name) >= c_.num_hidden_layers);
+  }));
   const auto most = std::ranges::max_element(by_type_) - by_type_.begin();
   w_.dtype_ = kernels::DTypeName(static_cast<DType>(most));
   return {};
@@ -279,7 +295,11 @@ Result<MtpWeights> WeightLoader::Mtp() {
 // -------------------------------------------------------------------- how a tensor gets into
 // memory
 
-std::byte* WeightLoader::Allocate(int64_t bytes) {
+Result<std::byte*> WeightLoader::Allocate(int64_t bytes) {
+  if (bytes > bytes_max_ - w_.bytes_)
+    return MakeError(
+        ErrorCode::kResourceExhausted,
+        fmt::format("the weights take more than the {} bytes this machine has", bytes_max_));
   w_.memory_.emplace_back(new (std::align_val_t(64)) std::byte[static_cast<size_t>(bytes)]);
   w_.bytes_ += bytes;
   return w_.memory_.back().get();
@@ -304,7 +324,8 @@ Result<WeightView> WeightLoader::Matrix(std::vector<Part> parts) {
     for (const RowRun& run : part.runs) view.rows += run.count;
   }
   if (!same) view.dtype = DType::kF32;
-  std::byte* to = Allocate(view.rows * view.cols * static_cast<int64_t>(DTypeBytes(view.dtype)));
+  ASSIGN_OR_RETURN(std::byte * to,
+                   Allocate(view.rows * view.cols * static_cast<int64_t>(DTypeBytes(view.dtype))));
   view.data = to;
   RETURN_IF_ERROR(same ? FillCopied(view, to, parts) : FillConverted(view, to, parts));
   return view;
@@ -314,8 +335,9 @@ Status WeightLoader::FillCopied(WeightView& view, std::byte* to, const std::vect
   const auto row_bytes = static_cast<size_t>(view.cols) * DTypeBytes(view.dtype);
   float* scales = nullptr;
   if (view.dtype == DType::kF8E4M3) {
-    scales = reinterpret_cast<float*>(
-        Allocate(Blocks(view.rows) * Blocks(view.cols) * static_cast<int64_t>(sizeof(float))));
+    const int64_t count = Blocks(view.rows) * Blocks(view.cols);
+    ASSIGN_OR_RETURN(std::byte * memory, Allocate(count * static_cast<int64_t>(sizeof(float))));
+    scales = reinterpret_cast<float*>(memory);
     view.scales = scales;
   }
   for (const Part& part : parts) {
@@ -355,23 +377,25 @@ Result<Vector> WeightLoader::Floats(const std::string& name, std::vector<int64_t
   ASSIGN_OR_RETURN(const SourceTensor tensor, source_.Get(name, shape, role));
   const int64_t count = tensor.rows() * tensor.cols();
   CountParameters(tensor.dtype, count);
-  auto* out = reinterpret_cast<float*>(Allocate(count * static_cast<int64_t>(sizeof(float))));
+  ASSIGN_OR_RETURN(std::byte * memory, Allocate(count * static_cast<int64_t>(sizeof(float))));
+  auto* out = reinterpret_cast<float*>(memory);
   kernels::ConvertToFloat(out, tensor.data, tensor.dtype, 0, count);
   return Vector(out, {count});
 }
 
 Result<std::unique_ptr<Weights>> Weights::Load(const std::string& dir, const ModelConfig& config,
-                                               bool dummy, bool layers_cut) {
+                                               bool dummy) {
   auto weights = std::make_unique<Weights>();
   std::unique_ptr<Checkpoint> checkpoint;
   std::unique_ptr<TensorSource> source;
+  const int64_t bytes_max = MachineMemoryBytes();
   if (dummy) {
-    source = MakeDummySource(/*seed=*/0);
+    source = MakeDummySource(/*seed=*/0, bytes_max);
   } else {
     ASSIGN_OR_RETURN(checkpoint, Checkpoint::Open(dir));
     source = MakeCheckpointSource(*checkpoint);
   }
-  RETURN_IF_ERROR(WeightLoader(*source, config, *weights).LoadAll(layers_cut));
+  RETURN_IF_ERROR(WeightLoader(*source, config, bytes_max, *weights).LoadAll());
   return weights;
 }
 

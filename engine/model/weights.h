@@ -73,10 +73,10 @@ struct MtpWeights {
 class Weights {
  public:
   // `dir` is a checkpoint directory. `dummy`: seeded random values instead of its files.
-  // `layers_cut`: the configuration was overridden, so layers beyond its count are passed over
-  // instead of refused.
+  // kDataLoss names the tensor, what was expected and what came; kResourceExhausted: the machine's
+  // memory does not hold them.
   static Result<std::unique_ptr<Weights>> Load(const std::string& dir, const ModelConfig& config,
-                                               bool dummy, bool layers_cut);
+                                               bool dummy);
 
   WeightView embed;    // [V, H]
   WeightView lm_head;  // [V, H]; the same as embed when tied
