@@ -35,7 +35,8 @@ function(nextgate_tests folder)
   string(REPLACE "/" "_" target test_${folder})
   add_executable(${target} ${sources})
   target_link_libraries(${target} PRIVATE nextgate_test_support ${ARG_DEPS} GTest::gmock GTest::gtest_main)
-  target_compile_definitions(${target} PRIVATE NEXTGATE_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+  target_compile_definitions(${target} PRIVATE NEXTGATE_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
+                                               NEXTGATE_DEPS_PREFIX="${NEXTGATE_DEPS_PREFIX}")
   gtest_discover_tests(${target} DISCOVERY_MODE PRE_TEST TEST_PREFIX "${folder}." DISCOVERY_TIMEOUT 60
                        PROPERTIES LABELS ${ARG_LABEL} TIMEOUT 600)
 endfunction()
