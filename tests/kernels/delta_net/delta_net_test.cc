@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "kernels/core/simd.h"
+#include "kernels/delta_net/delta_chunked.h"
 #include "kernels/delta_net/delta_net_prologue.h"
 #include "kernels/delta_net/delta_recurrent.h"
 #include "tests/support/random_tensor.h"
@@ -147,6 +148,43 @@ TEST(DeltaRecurrent, EverySimdBodyHasTheSameBits) {
       EXPECT_EQ(run(simd::Avx2Ops()), run(simd::PlainOps())) << value_dim;
     }
 #endif
+  }
+}
+
+// The chunked form against the definition in double, two sequences, one of them resumed off the
+// grid of 64, with the states at two chunk ends against the recurrence stopped there.
+TEST(DeltaChunked, EqualsTheRecurrenceAndEmitsItsStatesAtChunkEnds) {
+  Random random;
+  for (const Dims& d : kDims) {
+    const int64_t tokens = d.key_heads == 16 ? 130 : 200;
+    Inputs in(d, tokens);
+    FillNormally(random, in);
+    TestExec exec(2);
+    Owned<float, 4> states({1, d.value_heads, d.key_dim, d.value_dim});
+    Owned<float, 3> out({tokens, d.value_heads, d.value_dim});
+    Owned<float, 3> at_64({d.value_heads, d.key_dim, d.value_dim});
+    Owned<float, 3> at_128({d.value_heads, d.key_dim, d.value_dim});
+    const SequenceSpan first{
+        .token_begin = 0, .token_count = 100, .context_len = 0, .state_slot = 0};
+    const SequenceSpan rest{.token_begin = 100,
+                            .token_count = static_cast<int32_t>(tokens - 100),
+                            .context_len = 100,
+                            .state_slot = 0};
+    const StateEmit emit_64{.sequence = 0, .position = 64, .to = at_64.view};
+    const StateEmit emit_128{.sequence = 0, .position = 128, .to = at_128.view};
+    cpu::DeltaChunked(out.view, states.view, in.views(), {&first, 1}, {&emit_64, 1}, exec.exec);
+    cpu::DeltaChunked(out.view, states.view, in.views(), {&rest, 1}, {&emit_128, 1}, exec.exec);
+    EXPECT_TRUE(Matches(out.values, Recurrence(d, in, tokens), 1e-4))
+        << d.key_dim << " " << d.value_dim;
+
+    for (const auto& [count, emitted] : {std::pair(64, &at_64), std::pair(128, &at_128)}) {
+      Owned<float, 4> stopped({1, d.value_heads, d.key_dim, d.value_dim});
+      Owned<float, 3> ignored({tokens, d.value_heads, d.value_dim});
+      const SequenceSpan span{
+          .token_begin = 0, .token_count = count, .context_len = 0, .state_slot = 0};
+      cpu::DeltaRecurrent(ignored.view, stopped.view, in.views(), {&span, 1}, exec.exec);
+      EXPECT_TRUE(Matches(emitted->values, stopped.values, 1e-4)) << count;
+    }
   }
 }
 

@@ -1,0 +1,194 @@
+#include "gateway/openai/api_request.h"
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+namespace nextgate::gateway::openai {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+const ParseLimits kLimits = {.vocab_size = 100, .max_logprobs = 20, .max_messages = 3};
+
+std::string Chat(const std::string& fields) {
+  return R"({"messages": [{"role": "user", "content": "hi"}])" +
+         (fields.empty() ? "" : ", " + fields) + "}";
+}
+
+std::string ChatError(const std::string& fields) {
+  const auto request = ParseChatRequest(Chat(fields), kLimits);
+  return request ? "no error" : request.error().message;
+}
+
+TEST(ChatRequest, FillsEveryDefault) {
+  const auto r = ParseChatRequest(Chat(""), kLimits);
+  ASSERT_TRUE(r) << r.error().message;
+  EXPECT_EQ(r->sampling.temperature, 1.0);
+  EXPECT_EQ(r->sampling.top_p, 1.0);
+  EXPECT_EQ(r->n, 1);
+  EXPECT_FALSE(r->max_tokens || r->sampling.seed || r->temperature_given);
+  EXPECT_EQ(r->num_logprobs, -1);
+  EXPECT_TRUE(r->skip_special_tokens && r->add_generation_prompt);
+  EXPECT_EQ(r->last_user_text, "hi");
+}
+
+TEST(ChatRequest, TheCheckpointsDefaultsHoldUntilTheRequestSaysOtherwise) {
+  ParseLimits limits = kLimits;
+  limits.defaults = {.temperature = 0.7, .top_p = 0.8, .top_k = 20};
+  const auto r = ParseChatRequest(Chat(R"("top_p": 0.5)"), limits);
+  ASSERT_TRUE(r);
+  EXPECT_EQ(r->sampling.temperature, 0.7);
+  EXPECT_EQ(r->sampling.top_p, 0.5);
+  EXPECT_EQ(r->sampling.top_k, 20);
+  EXPECT_FALSE(r->temperature_given);
+}
+
+TEST(ChatRequest, AcceptsTheEdgesOfEveryRange) {
+  for (const char* fields : {R"("temperature": 0)",
+                             R"("temperature": 2)",
+                             R"("top_p": 1)",
+                             R"("top_p": 1e-9)",
+                             R"("n": 128)",
+                             R"("top_k": -1)",
+                             R"("min_p": 0)",
+                             R"("min_p": 1)",
+                             R"("presence_penalty": -2)",
+                             R"("frequency_penalty": 2)",
+                             R"("max_tokens": 1)",
+                             R"("max_tokens": 32.0)",
+                             R"("logprobs": true, "top_logprobs": 20)",
+                             R"("stop": "x")",
+                             R"("stop": null)",
+                             R"("logit_bias": {"0": -100, "99": 100})",
+                             R"("seed": -9223372036854775808)",
+                             R"("stream": true, "stream_options": {"include_usage": true})",
+                             R"("tools": [])",
+                             R"("response_format": {"type": "text"})",
+                             R"("tool_choice": "none")",
+                             R"("max_completion_tokens": 5, "max_tokens": 9)"})
+    EXPECT_EQ(ChatError(fields), "no error") << fields;
+}
+
+TEST(ChatRequest, ErrorsNameTheFieldWhatWasExpectedAndWhatCame) {
+  const std::pair<const char*, const char*> cases[] = {
+      {R"("temperature": "hot")",
+       "temperature: expected a number of at least 0 and at most 2, got a string of 3 bytes"},
+      {R"("temperature": 2.01)", "got 2.01"},
+      {R"("top_p": 0)", "top_p: expected a number above 0"},
+      {R"("n": 1.5)", "n: expected a whole number from 1 to 128, got 1.5"},
+      {R"("n": true)", "n: expected a whole number"},
+      {R"("max_tokens": 99999999999999999999)", "max_tokens: expected a whole number"},
+      {R"("stop": ["a", 1])", "stop: expected strings that are not empty, got 1"},
+      {R"("stop": "")", "stop: expected strings that are not empty"},
+      {R"("stop": {"a": 1})", "stop: expected strings"},
+      {R"("stop_token_ids": [100])", "stop_token_ids: expected token ids from 0 to 99, got 100"},
+      {R"("stop_token_ids": 5)", "stop_token_ids: expected a list of token ids, got 5"},
+      {R"("logit_bias": {"100": 1})", "logit_bias: expected token ids from 0 to 99 as keys"},
+      {R"("logit_bias": {"1": 101})", "logit_bias: expected numbers from -100 to 100, got 101"},
+      {R"("logit_bias": [1])", "logit_bias: expected an object"},
+      {R"("top_logprobs": 3)", "top_logprobs: needs logprobs: true"},
+      {R"("stream": 1)", "stream: expected true or false, got 1"},
+      {R"("stream_options": {})", "stream_options: only allowed with stream: true"},
+      {R"("stream": true, "stream_options": {"include_usage": 3})",
+       "include_usage: expected true or false"},
+      {R"("stream": true, "prompt_logprobs": 1)", "prompt_logprobs: not available in a stream"},
+      {R"("min_tokens": 5, "max_tokens": 4)", "min_tokens: 5 is more than max_tokens 4"},
+      {R"("tools": [{"type": "function"}])", "tools: not supported yet"},
+      {R"("response_format": {"type": "json_object"})", "response_format: not supported yet"},
+      {R"("guided_regex": "a")", "guided_regex: not supported yet"},
+      {R"("chat_template_kwargs": 1)", "chat_template_kwargs: expected an object, got 1"},
+      {R"("model": 1)", "model: expected a string, got 1"},
+  };
+  for (const auto& [fields, message] : cases)
+    EXPECT_THAT(ChatError(fields), HasSubstr(message)) << fields;
+}
+
+TEST(ChatRequest, MessagesAreChecked) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"null", "expected a list of at least one message, got nothing"},
+      {"[]", "got a list of 0"},
+      {R"(["x"])", "messages[0]: expected an object"},
+      {R"([{"content": "x"}])", "messages[0].role: expected one of system"},
+      {R"([{"role": "wizard", "content": "x"}])", "messages[0].role"},
+      {R"([{"role": "user"}])", "messages[0].content: missing"},
+      {R"([{"role": "user", "content": 5}])",
+       "messages[0].content: expected a string or a list of parts, got 5"},
+      {R"([{"role": "user", "content": [{"type": "image_url"}]}])",
+       "only parts of type text with a string are supported, got type image_url"},
+      {R"([{"role":"user","content":"a"},{"role":"user","content":"a"},{"role":"user","content":"a"},{"role":"user","content":"a"}])",
+       "at most 3 are allowed, got 4"},
+  };
+  for (const auto& [messages, message] : cases) {
+    const auto r = ParseChatRequest(fmt::format(R"({{"messages": {}}})", messages), kLimits);
+    ASSERT_FALSE(r) << messages;
+    EXPECT_THAT(r.error().message, HasSubstr(message));
+    EXPECT_EQ(r.error().param, "messages");
+  }
+}
+
+TEST(ChatRequest, LastUserTextJoinsPartsAndCountsBytes) {
+  const auto r = ParseChatRequest(
+      R"({"messages": [{"role": "system", "content": "1234"}, {"role": "user", "content": [{"type": "text", "text": "ab"}, {"type": "text", "text": "c"}]}]})",
+      kLimits);
+  ASSERT_TRUE(r);
+  EXPECT_EQ(r->last_user_text, "abc");
+  EXPECT_EQ(r->prompt_bytes, 7);
+}
+
+TEST(ChatRequest, UnknownFieldsAreNamedAndIgnored) {
+  const auto r = ParseChatRequest(Chat(R"("user": "me", "frobnicate": 1)"), kLimits);
+  ASSERT_TRUE(r);
+  EXPECT_THAT(r->ignored_fields, ElementsAre("frobnicate"));
+  EXPECT_FALSE(r->canonical_fields->contains("frobnicate"));
+}
+
+TEST(Body, IsAnObjectOfValidUtf8NestedModestly) {
+  const std::pair<std::string, const char*> cases[] = {
+      {"", "not valid JSON"},
+      {"{", "not valid JSON"},
+      {"[]", "expected a JSON object, got a list of 0"},
+      {"\"x\"", "expected a JSON object"},
+      {"{\"a\": \"\xff\"}", "not valid UTF-8 at byte 7"},
+      {"{\"a\": \"\\ud800\"}", "not valid JSON"},
+      {"{\"a\": " + std::string(100, '[') + std::string(100, ']') + "}", "nested deeper than 64"},
+      {"{\"a\": " + std::string(1'000'000, '['), "nested deeper than 64"},
+      {"{\"a\": 1e999}", "not valid JSON"},
+  };
+  for (const auto& [body, message] : cases) {
+    const auto parsed = ParseBody(body);
+    ASSERT_FALSE(parsed) << body.substr(0, 30);
+    EXPECT_THAT(parsed.error().message, HasSubstr(message));
+  }
+}
+
+TEST(CompletionRequest, TakesTextIdsAndArraysOfEither) {
+  const auto prompts = [](const std::string& prompt) {
+    const auto r = ParseCompletionRequest(fmt::format(R"({{"prompt": {}}})", prompt), kLimits);
+    EXPECT_TRUE(r) << r.error().message;
+    return r ? r->prompts : std::vector<CompletionPrompt>();
+  };
+  using Ids = std::vector<int32_t>;
+  EXPECT_THAT(prompts(R"("a")"), ElementsAre(CompletionPrompt("a")));
+  EXPECT_THAT(prompts("[1, 2]"), ElementsAre(CompletionPrompt(Ids{1, 2})));
+  EXPECT_THAT(prompts(R"(["a", "b"])"), ElementsAre(CompletionPrompt("a"), CompletionPrompt("b")));
+  EXPECT_THAT(prompts("[[1], [2, 3]]"),
+              ElementsAre(CompletionPrompt(Ids{1}), CompletionPrompt(Ids{2, 3})));
+}
+
+TEST(CompletionRequest, BadPromptsAreNamed) {
+  for (const char* prompt :
+       {"null", "[]", "5", "[100]", "[-1]", "[[]]", "[1, \"a\"]", "[\"a\", 1]", "{}"}) {
+    const auto r = ParseCompletionRequest(fmt::format(R"({{"prompt": {}}})", prompt), kLimits);
+    ASSERT_FALSE(r) << prompt;
+    EXPECT_THAT(r.error().message, HasSubstr("prompt")) << prompt;
+  }
+  EXPECT_FALSE(ParseCompletionRequest(R"({"prompt": "a", "max_tokens": 0})", kLimits));
+  EXPECT_TRUE(ParseCompletionRequest(R"({"prompt": "a", "max_tokens": 0, "echo": true})", kLimits));
+}
+
+}  // namespace
+}  // namespace nextgate::gateway::openai
