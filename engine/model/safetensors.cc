@@ -35,7 +35,8 @@ constexpr TypeSize kTypes[] = {{"F64", 8}, {"I64", 8}, {"U64", 8},     {"F32", 4
                                {"I8", 1},  {"U8", 1},  {"BOOL", 1}};
 
 Result<std::span<const std::byte>> MapFile(const std::string& path) {
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  // O_NONBLOCK: opening a pipe that nobody writes would wait for ever.
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor < 0) return NotFound(fmt::format("{}: {}", path, std::strerror(errno)));
   struct stat info {};
   if (::fstat(descriptor, &info) != 0 || !S_ISREG(info.st_mode)) {
