@@ -1,23 +1,22 @@
-# nextgate_library(name DEPS …): a static library nextgate_<name> of every source below <name>/, with
-# .cu files where CUDA is on. gateway/main.cc belongs to the executable.
+# nextgate_library(name DEPS …): a static library nextgate_<name> of every source below <name>/. Where CUDA is on, its
+# .cu files make a library of their own, nextgate_<name>_cuda, so that a program that runs on the CPU does not load CUDA's.
+# gateway/main.cc belongs to the executable.
 function(nextgate_library name)
   cmake_parse_arguments(ARG "" "" "DEPS" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${name}/*.cc)
   list(FILTER sources EXCLUDE REGEX "/main\\.cc$")
-  if(NEXTGATE_HAVE_CUDA)
-    file(GLOB_RECURSE cuda_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${name}/*.cu)
-  endif()
   if(NOT sources)
     add_library(nextgate_${name} INTERFACE)
     target_link_libraries(nextgate_${name} INTERFACE nextgate_flags ${ARG_DEPS})
     return()
   endif()
-  add_library(nextgate_${name} STATIC ${sources} ${cuda_sources})
+  add_library(nextgate_${name} STATIC ${sources})
   target_link_libraries(nextgate_${name} PUBLIC nextgate_flags ${ARG_DEPS})
   target_compile_definitions(nextgate_${name} PRIVATE NEXTGATE_VERSION="${PROJECT_VERSION}")
-  if(cuda_sources)
-    target_compile_definitions(nextgate_${name} PUBLIC NEXTGATE_HAVE_CUDA=1)
-    target_link_libraries(nextgate_${name} PUBLIC CUDA::cudart_static CUDA::cublasLt)
+  file(GLOB_RECURSE cuda_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${name}/*.cu)
+  if(NEXTGATE_HAVE_CUDA AND cuda_sources)
+    add_library(nextgate_${name}_cuda STATIC ${cuda_sources})
+    target_link_libraries(nextgate_${name}_cuda PUBLIC nextgate_${name} CUDA::cudart_static CUDA::cublasLt)
   endif()
 endfunction()
 

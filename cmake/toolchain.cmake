@@ -23,14 +23,13 @@ if(NEXTGATE_LLD)
   add_link_options(-fuse-ld=lld)
 endif()
 
-# Flags every target of ours gets. CMake 3.25 does not know nvcc's C++20 flag (it would silently build
-# C++17), so it is passed by hand.
+# Flags every target of ours gets.
 add_library(nextgate_flags INTERFACE)
 target_include_directories(nextgate_flags INTERFACE ${CMAKE_SOURCE_DIR})
 # GCC 12 warns of impossible overlaps in std::string at -O2 and above (GCC PR 105651): -Wno-restrict.
 target_compile_options(nextgate_flags INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Werror;-Wno-missing-field-initializers;-Wno-restrict>
-  $<$<COMPILE_LANGUAGE:CUDA>:-std=c++20;-Xcompiler=-Wall,-Wextra,-Werror;--Werror=all-warnings>)
+  $<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr;-Xcompiler=-Wall,-Wextra,-Werror;--Werror=all-warnings>)
 find_package(Threads REQUIRED)
 target_link_libraries(nextgate_flags INTERFACE Threads::Threads)
 
@@ -48,6 +47,10 @@ if(NEXTGATE_CUDA AND NOT NEXTGATE_SANITIZE)
   if(CMAKE_CUDA_COMPILER)
     set(CMAKE_CUDA_ARCHITECTURES 90a-real)
     enable_language(CUDA)
+    # CMake 3.25 does not know nvcc's C++20 and would take CXX_STANDARD's 23: what it passes for 17 is made to say 20.
+    set(CMAKE_CUDA_STANDARD 17)
+    set(CMAKE_CUDA17_STANDARD_COMPILE_OPTION -std=c++20)
+    set(CMAKE_CUDA17_EXTENSION_COMPILE_OPTION -std=c++20)
     find_package(CUDAToolkit REQUIRED)
     set(NEXTGATE_HAVE_CUDA ON)
   endif()

@@ -18,3 +18,13 @@ namespace nextgate::kernels::cpu {
 void Linear(View<float, 2> out, View<const float, 2> x, const WeightView& w, Exec& exec);
 
 }  // namespace nextgate::kernels::cpu
+
+// Built where nvcc is found; cuBLASLt on Exec::stream with Exec::cublas_handle. F32, F16 and BF16
+// weights; with the latter two x is rounded to their type first. fp32 accumulation. The order of
+// the sums is the library's choice per shape.
+namespace nextgate::kernels::cuda {
+
+size_t LinearWorkspaceBytes(int64_t tokens_max, int64_t depth_max);
+void Linear(View<float, 2> out, View<const float, 2> x, const WeightView& w, Exec& exec);
+
+}  // namespace nextgate::kernels::cuda

@@ -17,3 +17,11 @@ void TopKRouter(View<int32_t, 2> ids, View<float, 2> weights, View<const float, 
                 bool renormalise, Exec& exec);
 
 }  // namespace nextgate::kernels::cpu
+
+namespace nextgate::kernels::cuda {  // built where nvcc is found; launches on Exec::stream; E ≤
+                                     // 1024, K ≤ 32
+
+void TopKRouter(View<int32_t, 2> ids, View<float, 2> weights, View<const float, 2> logits,
+                bool renormalise, Exec& exec);
+
+}  // namespace nextgate::kernels::cuda

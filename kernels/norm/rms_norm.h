@@ -20,3 +20,13 @@ void AddRmsNorm(View<float, 2> out, View<float, 2> residual, View<const float, 2
                 View<const float, 1> weight, float eps, Exec& exec);
 
 }  // namespace nextgate::kernels::cpu
+
+namespace nextgate::kernels::cuda {  // built where nvcc is found; launches on Exec::stream, sums in
+                                     // fp32 in a fixed order
+
+void RmsNorm(View<float, 2> out, View<const float, 2> x, View<const float, 1> weight, float eps,
+             Exec& exec);
+void AddRmsNorm(View<float, 2> out, View<float, 2> residual, View<const float, 2> x,
+                View<const float, 1> weight, float eps, Exec& exec);
+
+}  // namespace nextgate::kernels::cuda
