@@ -2,8 +2,7 @@
 // answer.
 //
 //   canonical = compact JSON of every request field after defaults, the endpoint included, without
-//   the
-//               fields of kIrrelevantFields and without top-level nulls; object keys sorted by
+//               the fields of kIrrelevantFields and without top-level nulls; object keys sorted by
 //               bytes; one number format; text that the tokenizer reads in NFC
 //   partition = HMAC-SHA256(secret, scope) ":" fingerprint of the model
 //   hash      = XXH3-128(partition "\n" canonical)

@@ -1,8 +1,8 @@
 // What became of the requests, counted so that the sums are right: every request is in exactly one
 // class, a hit of one tier, a miss, or a bypass with one reason.
 //
-//   requests = hits + misses + bypasses      eligible = hits + misses      hit_rate = hits /
-//   eligible
+//   requests = hits + misses + bypasses      eligible = hits + misses
+//   hit_rate = hits / eligible
 //
 // Threads: Count* from any thread, without a lock; a snapshot taken meanwhile may be a few requests
 // behind, but its sums are its own and agree.

@@ -57,14 +57,9 @@ void ChatPipeline::Run(std::shared_ptr<const ApiRequest> request, const ServerRe
   if (!plan) return Fail(*x, plan.error(), reply);
   x->plan = std::move(*plan);
   if (x->plan.read) {
-    if (auto hit = s_.exact.Lookup(x->key, x->plan))
-      return Replay(std::move(x), std::move(*hit), reply);
+    if (auto hit = s_.exact.Lookup(x->key, x->plan)) return Replay(x, std::move(*hit), reply);
   }
-  x->record.cache =
-      x->plan.read ? "MISS" : fmt::format("BYPASS({})", cache::ReasonCode(x->plan.reason));
-  reply.headers.emplace_back("X-Cache", x->plan.read ? "MISS" : "BYPASS");
-  if (!x->plan.read)
-    reply.headers.emplace_back("X-Cache-Reason", cache::ReasonCode(x->plan.reason));
+  CountUnanswered(*x, reply);
   if (x->plan.only_if_cached)
     return Fail(*x,
                 {ErrorCode::kDeadlineExceeded,
@@ -84,16 +79,26 @@ void ChatPipeline::Run(std::shared_ptr<const ApiRequest> request, const ServerRe
   }
   x->run = std::move(*run);
   x->record.path = "engine";
-  if (x->plan.read) {
-    s_.stats.CountMiss();
-  } else {
-    s_.stats.CountBypass(x->plan.reason);
-  }
   x->writer =
       std::make_unique<openai::ResponseWriter>(*x->request, ResponseId(x->request->endpoint),
                                                s_.clock.UnixMs() / 1000, x->run->num_choices());
-  if (x->request->stream) return Stream(std::move(x), reply);
-  Collect(std::move(x), http, reply);
+  if (x->request->stream) return Stream(x, reply);
+  Collect(*x, http, reply);
+}
+
+// Counted before anything can fail: a request is a miss or a bypass however it ends.
+void ChatPipeline::CountUnanswered(Exchange& x, ServerReply& reply) {
+  if (x.plan.read) {
+    s_.stats.CountMiss();
+    x.record.cache = "MISS";
+    reply.headers.emplace_back("X-Cache", "MISS");
+    return;
+  }
+  const std::string_view reason = cache::ReasonCode(x.plan.reason);
+  s_.stats.CountBypass(x.plan.reason);
+  x.record.cache = fmt::format("BYPASS({})", reason);
+  reply.headers.emplace_back("X-Cache", "BYPASS");
+  reply.headers.emplace_back("X-Cache-Reason", reason);
 }
 
 Result<cache::CachePlan> ChatPipeline::PlanCaches(Exchange& x, const ServerRequest& http) const {
@@ -115,7 +120,8 @@ Result<cache::CachePlan> ChatPipeline::PlanCaches(Exchange& x, const ServerReque
   return plan;
 }
 
-void ChatPipeline::Replay(std::shared_ptr<Exchange> x, cache::CacheHit hit, ServerReply& reply) {
+void ChatPipeline::Replay(const std::shared_ptr<Exchange>& x, cache::CacheHit hit,
+                          ServerReply& reply) {
   x->answer = std::move(hit.answer);
   x->replayed = true;
   x->record.path = "cache";
@@ -153,7 +159,7 @@ void ChatPipeline::Replay(std::shared_ptr<Exchange> x, cache::CacheHit hit, Serv
   };
 }
 
-void ChatPipeline::Stream(std::shared_ptr<Exchange> x, ServerReply& reply) {
+void ChatPipeline::Stream(const std::shared_ptr<Exchange>& x, ServerReply& reply) {
   reply.content_type = "text/event-stream";
   reply.headers.emplace_back("Cache-Control", "no-cache");
   reply.stream = [this, x](StreamWriter& out) {
@@ -195,24 +201,23 @@ void ChatPipeline::Stream(std::shared_ptr<Exchange> x, ServerReply& reply) {
   };
 }
 
-void ChatPipeline::Collect(std::shared_ptr<Exchange> x, const ServerRequest& http,
-                           ServerReply& reply) {
+void ChatPipeline::Collect(Exchange& x, const ServerRequest& http, ServerReply& reply) {
   const AnswerRun::Listener listener = {.delta = [&](const cache::AnswerDelta&) {
-    if (x->record.first_token_ns == 0) x->record.first_token_ns = s_.clock.MonotonicNs();
+    if (x.record.first_token_ns == 0) x.record.first_token_ns = s_.clock.MonotonicNs();
   }};
-  while (x->run->Pump(kPumpTimeout, listener)) {
+  while (x.run->Pump(kPumpTimeout, listener)) {
     if (!http.client_left()) continue;
-    x->run.reset();  // cancels
-    x->record.finish_reason = "abort";
-    return Fail(*x, {ErrorCode::kCancelled, "the client left", ""}, reply);
+    x.run.reset();  // cancels
+    x.record.finish_reason = "abort";
+    return Fail(x, {ErrorCode::kCancelled, "the client left", ""}, reply);
   }
-  x->answer = x->run->Finish();
-  if (const std::string error = x->run->error(); !error.empty())
-    return Fail(*x, {ErrorCode::kInternal, error, ""}, reply);
-  if (x->answer == nullptr)
-    return Fail(*x, {ErrorCode::kTooLarge, "the answer is too large for one body: stream it", ""},
+  x.answer = x.run->Finish();
+  if (const std::string error = x.run->error(); !error.empty())
+    return Fail(x, {ErrorCode::kInternal, error, ""}, reply);
+  if (x.answer == nullptr)
+    return Fail(x, {ErrorCode::kTooLarge, "the answer is too large for one body: stream it", ""},
                 reply);
-  reply.body = x->writer->Body(*x->answer);
+  reply.body = x.writer->Body(*x.answer);
 }
 
 // After the last byte: an answer that is complete is kept.

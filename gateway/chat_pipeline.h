@@ -40,7 +40,7 @@ class ChatPipeline {
     int32_t waiting_max = 1024;  // requests in the engine's queue beyond which a client gets 429
     const Clock& clock = Clock::System();
   };
-  explicit ChatPipeline(Services services) : s_(std::move(services)) {}
+  explicit ChatPipeline(const Services& services) : s_(services) {}
 
   // Answers `request`; `record` has id, route and begin. What is left to do when the reply was sent
   // (store, count, log) hangs on the reply.
@@ -58,9 +58,10 @@ class ChatPipeline {
   struct Exchange;  // everything one request needs until its last byte is sent
 
   Result<cache::CachePlan> PlanCaches(Exchange& x, const ServerRequest& http) const;
-  void Replay(std::shared_ptr<Exchange> x, cache::CacheHit hit, ServerReply& reply);
-  void Stream(std::shared_ptr<Exchange> x, ServerReply& reply);
-  void Collect(std::shared_ptr<Exchange> x, const ServerRequest& http, ServerReply& reply);
+  void CountUnanswered(Exchange& x, ServerReply& reply);
+  void Replay(const std::shared_ptr<Exchange>& x, cache::CacheHit hit, ServerReply& reply);
+  void Stream(const std::shared_ptr<Exchange>& x, ServerReply& reply);
+  void Collect(Exchange& x, const ServerRequest& http, ServerReply& reply);
   void Store(Exchange& x);
   void End(Exchange& x);
   void Fail(Exchange& x, const Error& error, ServerReply& reply, std::string_view code = "");

@@ -58,7 +58,7 @@ int64_t IntArgument(const func_args& args, const std::string& name, size_t posit
   return argument->as_int();
 }
 
-value Text(jinja::string text) { return mk_val<value_string>(std::move(text)); }
+value Text(const jinja::string& text) { return mk_val<value_string>(text); }
 
 value Pieces(const jinja::string& text, const Ranges& ranges) {
   auto list = mk_val<value_array>();
@@ -126,14 +126,13 @@ value ReplaceText(const func_args& args) {
     --left;
     at = found + old_text.size();
     if (!old_text.empty()) continue;
-    if (at == text.size())
-      return Text(std::move(out));  // "": before every code point and at the end
+    if (at == text.size()) return Text(out);  // "": before every code point and at the end
     const size_t next = at + CodePointLength(text, at);
     slicer.Append(out, at, next);
     at = next;
   }
   slicer.Append(out, at, text.size());
-  return Text(std::move(out));
+  return Text(out);
 }
 
 // Code points [start, stop) by step, as Python slices. The engine passes the length in bytes where
@@ -159,7 +158,7 @@ value SliceText(const func_args& args) {
     const size_t begin = starts[static_cast<size_t>(i)];
     slicer.Append(out, begin, begin + CodePointLength(text, begin));
   }
-  return Text(std::move(out));
+  return Text(out);
 }
 
 value TextLength(const func_args& args) {
@@ -196,7 +195,7 @@ value JoinItems(std::span<const value> items, const jinja::string& separator) {
     if (i > 0) append(separator);
     append(Printed(items[i]));
   }
-  return Text(std::move(out));
+  return Text(out);
 }
 
 value JoinArray(const func_args& args) {  // list | join(d, attribute)
@@ -244,7 +243,7 @@ value IndentText(const func_args& args) {  // Jinja's indent(width=4, first=Fals
     slicer.Append(out, begin, end);
     first_line = false;
   }
-  return Text(std::move(out));
+  return Text(out);
 }
 
 value ToJsonFilter(const func_args& args) {

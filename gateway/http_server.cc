@@ -68,7 +68,7 @@ struct HttpServer::Impl {
 
   void SetUp();
   void AnswerRequest(const httplib::Request& request, httplib::Response& response);
-  void Send(ServerReply reply, std::shared_ptr<Ending> ending, httplib::Response& response);
+  void Send(ServerReply reply, const std::shared_ptr<Ending>& ending, httplib::Response& response);
   void AddCors(const httplib::Request& request, httplib::Response& response) const;
 };
 
@@ -87,6 +87,16 @@ void HttpServer::Impl::SetUp() {
   server.set_keep_alive_timeout(kKeepAliveS);
   server.set_keep_alive_max_count(1'000'000);
   server.set_payload_max_length(static_cast<size_t>(options.body_bytes_max));
+  // A body that is over the limit by little is read to its end, so that every client sees the
+  // answer; one that claims much more is refused before its first byte.
+  server.set_pre_routing_handler(
+      [this](const httplib::Request& request, httplib::Response& response) {
+        if (request.get_header_value_u64("Content-Length") <=
+            2 * static_cast<uint64_t>(options.body_bytes_max))
+          return httplib::Server::HandlerResponse::Unhandled;
+        response.status = 413;
+        return httplib::Server::HandlerResponse::Handled;
+      });
   const auto answer = [this](const httplib::Request& request, httplib::Response& response) {
     AnswerRequest(request, response);
   };
@@ -102,7 +112,7 @@ void HttpServer::Impl::SetUp() {
   // What httplib refuses by itself (bad request lines, bodies over the limit) becomes our error
   // object too.
   server.set_error_handler([this](const httplib::Request&, httplib::Response& response) {
-    if (response.content_provider_)
+    if (response.content_provider_ || !response.body.empty())
       return httplib::Server::HandlerResponse::Unhandled;  // a reply of ours
     Error error{ErrorCode::kInvalidArgument, "the request could not be read as HTTP/1.1", ""};
     if (response.status == 413)
@@ -116,7 +126,7 @@ void HttpServer::Impl::SetUp() {
     return httplib::Server::HandlerResponse::Handled;
   });
   server.set_exception_handler(
-      [](const httplib::Request& request, httplib::Response& response, std::exception_ptr) {
+      [](const httplib::Request& request, httplib::Response& response, const std::exception_ptr&) {
         LogError("path={} error=\"a handler threw\"", request.path);
         response.status = 500;
         response.set_content(openai::ErrorBody({ErrorCode::kInternal, "internal error", ""}),
@@ -154,7 +164,7 @@ void HttpServer::Impl::AnswerRequest(const httplib::Request& request, httplib::R
       .client_left = [this,
                       &request] { return stopping.load() || request.is_connection_closed(); }};
   ServerReply reply;
-  auto ending = std::make_shared<Ending>(in_flight);
+  const auto ending = std::make_shared<Ending>(in_flight);
   AddCors(request, response);
   const RouteEntry* found = nullptr;
   std::string methods;
@@ -179,7 +189,7 @@ void HttpServer::Impl::AnswerRequest(const httplib::Request& request, httplib::R
   } else {
     found->handler(ours, reply);
   }
-  Send(std::move(reply), std::move(ending), response);
+  Send(std::move(reply), ending, response);
 }
 
 // What happens when the reply has been sent or the client has left, however the connection ends.
@@ -193,7 +203,7 @@ struct Ending {
   }
 };
 
-void HttpServer::Impl::Send(ServerReply reply, std::shared_ptr<Ending> ending,
+void HttpServer::Impl::Send(ServerReply reply, const std::shared_ptr<Ending>& ending,
                             httplib::Response& response) {
   response.status = reply.status;
   for (const auto& [name, value] : reply.headers) response.set_header(name, value);

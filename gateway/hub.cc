@@ -94,7 +94,7 @@ HubConfig HubConfigFromEnvironment(const std::function<const char*(const char*)>
     return "";
   };
   const std::string home = env({"HOME"});
-  const auto expand = [&](std::string path) {
+  const auto expand = [&](const std::string& path) {
     return path == "~" || path.starts_with("~/") ? home + path.substr(1) : path;
   };
 

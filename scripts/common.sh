@@ -13,3 +13,23 @@ configure_and_build() {
   [ -f "$dir/build.ninja" ] || (cd "$root" && cmake --preset "$preset")
   cmake --build "$dir" ${1:+--target "$@"}
 }
+
+# install_debian PACKAGE …: what is missing of these, through apt.
+install_debian() {
+  local missing=() package
+  for package in "$@"; do
+    dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+  done
+  [ ${#missing[@]} -gt 0 ] || return 0
+  local as_root=()
+  if [ "$(id -u)" -ne 0 ]; then
+    command -v sudo >/dev/null || {
+      echo "missing Debian packages; as root run: apt-get install -y ${missing[*]}" >&2
+      exit 1
+    }
+    as_root=(sudo)
+  fi
+  echo "Debian packages: installing ${missing[*]}"
+  "${as_root[@]}" apt-get update -qq
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}

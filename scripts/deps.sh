@@ -19,25 +19,6 @@ llama_sha256=832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e
 httplib_flags=(-DCPPHTTPLIB_OPENSSL_SUPPORT -DCPPHTTPLIB_LISTEN_BACKLOG=1024
   -DCPPHTTPLIB_KEEPALIVE_TIMEOUT_CHECK_INTERVAL_USECOND=500000)  # cmake/dependencies.cmake has the same
 
-install_packages() {
-  local missing=() package
-  for package in "${packages[@]}"; do
-    dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
-  done
-  [ ${#missing[@]} -gt 0 ] || return 0
-  local as_root=()
-  if [ "$(id -u)" -ne 0 ]; then
-    command -v sudo >/dev/null || {
-      echo "missing Debian packages; as root run: apt-get install -y ${missing[*]}" >&2
-      exit 1
-    }
-    as_root=(sudo)
-  fi
-  echo "Debian packages: installing ${missing[*]}"
-  "${as_root[@]}" apt-get update -qq
-  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
-}
-
 # fetch REQUIREMENT ARCHIVE SHA256 DIR: one source archive from PyPI, checked.
 fetch() {
   local requirement=$1 archive=$2 sha256=$3 dir=$4
@@ -135,6 +116,6 @@ build_llama_parts() {
   echo "cpp-httplib and the Jinja engine: done in $((SECONDS - began)) s"
 }
 
-install_packages
+install_debian "${packages[@]}"
 build_llama_parts
 echo "libraries are ready in $deps_prefix"

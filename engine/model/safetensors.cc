@@ -188,7 +188,7 @@ Result<std::unique_ptr<Checkpoint>> Checkpoint::Open(const std::string& dir) {
     ASSIGN_OR_RETURN(shards, ShardNames(index, index_path));
   }
   for (const std::string& shard : shards) {
-    ASSIGN_OR_RETURN(auto file, SafetensorsFile::Open(dir + "/" + shard));
+    ASSIGN_OR_RETURN(auto file, SafetensorsFile::Open(fmt::format("{}/{}", dir, shard)));
     for (const auto& [name, tensor] : file->tensors()) {
       if (index.is_object() && index["weight_map"].value(name, "") != shard)
         return DataLoss(fmt::format("{}: tensor {} stands in {}, the index says otherwise",

@@ -204,7 +204,7 @@ Result<DeltaNetWeights> WeightLoader::DeltaNet(const std::string& p) {
   const int64_t heads = c_.linear_num_value_heads / groups;  // value heads of one group
   const int64_t value = heads * c_.linear_value_head_dim;
   // Stored as groups of [q | k | v | z] and [b | a]; wanted as all q, all k, …
-  const auto de_interleave = [groups](std::vector<int64_t> widths) {
+  const auto de_interleave = [groups](const std::vector<int64_t>& widths) {
     int64_t group_rows = 0;
     for (const int64_t width : widths) group_rows += width;
     std::vector<RowRun> runs;

@@ -46,8 +46,10 @@ LogitEdit& RequestSampling::EditOf(int32_t token) {
 }
 
 void RequestSampling::Accept(int32_t token) {
-  if (min_tokens_left_ > 0 && --min_tokens_left_ == 0) {
-    for (const int32_t forbidden : forbidden_) EditOf(forbidden).forbid = false;
+  if (min_tokens_left_ > 0) {
+    --min_tokens_left_;
+    if (min_tokens_left_ == 0)
+      for (const int32_t forbidden : forbidden_) EditOf(forbidden).forbid = false;
   }
   if (!penalises_) return;
   LogitEdit& edit = EditOf(token);

@@ -46,7 +46,7 @@ const Unbuilt kUnbuilt[] = {
     {"guided_grammar", Never},
     {"use_beam_search", IsFalse},
     {"best_of", IsOne},
-    {"suffix", [](const Json& v) { return v == ""; }},
+    {"suffix", [](const Json& v) { return v == Json(""); }},
     {"audio", Never},
     {"modalities", IsTextOnly},
     {"prediction", Never},

@@ -1,15 +1,16 @@
-// What Gated DeltaNet does between its projections and its recurrence. Per channel c of [q | k |
-// v]:
-//   u[t, c]   = silu(Σ_j conv_weight[c, j] · x[t − (J − 1) + j, c])      causal, depthwise, J taps,
-//   no bias q[t, n]   = u_q / sqrt(Σ u_q² + 1e-6) · Dk^-½                        per key head k[t,
-//   n]   = u_k / sqrt(Σ u_k² + 1e-6) v[t, m]   = u_v beta[t, m] = sigmoid(b[t, m]) g[t, m]    =
-//   −exp(A_log[m]) · softplus(a[t, m] + dt_bias[m])         log of the state's decay
+// What Gated DeltaNet does between its projections and its recurrence. Per channel c of
+// [q | k | v], J taps:
+//   u[t, c]   = silu(Σ_j conv_weight[c, j] · x[t − (J − 1) + j, c])   causal, depthwise, no bias
+//   q[t, n]   = u_q / sqrt(Σ u_q² + 1e-6) · Dk^-½                     per key head
+//   k[t, n]   = u_k / sqrt(Σ u_k² + 1e-6)
+//   v[t, m]   = u_v
+//   beta[t, m] = sigmoid(b[t, m])
+//   g[t, m]   = −exp(A_log[m]) · softplus(a[t, m] + dt_bias[m])       log of the state's decay
 //
 //   qkvz   [T, 2·Nk·Dk + 2·Nv·Dv]  rows [q | k | v | z]; z is not touched
 //   ba     [T, 2·Nv]               rows [b | a]
-//   conv_state  [slots, C, J − 1]  the last J − 1 inputs of each channel, oldest first, C = 2·Nk·Dk
-//   + Nv·Dv;
-//                                  read as zeros where context_len == 0, and advanced
+//   conv_state  [slots, C, J − 1]  the last J − 1 inputs of each channel, oldest first; read as
+//                                  zeros where context_len == 0, and advanced. C = 2·Nk·Dk + Nv·Dv
 //   q, k   [T, Nk, Dk]   out
 //   v      [T, Nv, Dv]   out
 //   beta, g  [T, Nv]     out
