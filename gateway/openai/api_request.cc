@@ -222,7 +222,12 @@ Status CheckMessage(const Json& message, size_t index, ApiRequest& r) {
   if (role == message.end() || !role->is_string() ||
       std::ranges::find(kRoles, role->get_ref<const std::string&>()) == std::end(kRoles))
     return InvalidArgument(
-        fmt::format("{}.role: expected one of {}", where, fmt::join(kRoles, ", ")), "messages");
+        fmt::format("{}.role: expected one of {}, got {}", where, fmt::join(kRoles, ", "),
+                    role == message.end() ? "nothing"
+                    : role->is_string()
+                        ? fmt::format("'{}'", role->get_ref<const std::string&>().substr(0, 32))
+                        : Described(*role)),
+        "messages");
   const auto content = message.find("content");
   const bool missing = content == message.end() || content->is_null();
   if (missing && (*role != "assistant" || !message.contains("tool_calls")))
