@@ -7,20 +7,31 @@
 
 namespace nextgate::cache {
 
-ExactCache::ExactCache(AnswerStore& store, const Clock& clock) : store_(store), clock_(clock) {}
+ExactCache::ExactCache(AnswerStore& store, RedisStore* shared, const Clock& clock)
+    : store_(store), shared_(shared), clock_(clock) {}
 
 std::optional<CacheHit> ExactCache::Lookup(const CacheKey& key, const CachePlan& plan) {
   CHECK(plan.read);
-  const std::shared_ptr<const StoredAnswer> entry = store_.Get(key.hash);
+  if (const auto entry = store_.Get(key.hash))
+    if (auto hit = Prove(*entry, key, plan)) return hit;
+  if (shared_ == nullptr) return std::nullopt;
+  auto entry = shared_->Get(key.hash);
   if (entry == nullptr) return std::nullopt;
-  if (entry->material != key.material) {
+  auto hit = Prove(*entry, key, plan);
+  if (hit) store_.Put(key.hash, std::move(entry));
+  return hit;
+}
+
+std::optional<CacheHit> ExactCache::Prove(const StoredAnswer& entry, const CacheKey& key,
+                                          const CachePlan& plan) {
+  if (entry.material != key.material) {
     collisions_.fetch_add(1, std::memory_order_relaxed);
     return std::nullopt;
   }
   // The wall clock may have been set back since: an age is never negative.
-  const int64_t age_ms = std::max<int64_t>(0, clock_.UnixMs() - entry->created_unix_ms);
+  const int64_t age_ms = std::max<int64_t>(0, clock_.UnixMs() - entry.created_unix_ms);
   if (plan.max_age_ms && age_ms > *plan.max_age_ms) return std::nullopt;
-  return CacheHit{.answer = entry->answer, .age_s = age_ms / 1000};
+  return CacheHit{.answer = entry.answer, .age_s = age_ms / 1000};
 }
 
 Reason ExactCache::Insert(CacheKey key, std::shared_ptr<const Answer> answer,
@@ -34,7 +45,9 @@ Reason ExactCache::Insert(CacheKey key, std::shared_ptr<const Answer> answer,
                                                         .answer = std::move(answer),
                                                         .created_unix_ms = now_ms,
                                                         .expires_unix_ms = now_ms + plan.ttl_ms});
-  return store_.Put(key.hash, std::move(entry)) ? Reason::kNone : Reason::kAnswerTooLarge;
+  const bool kept = store_.Put(key.hash, entry);
+  const bool shared = shared_ != nullptr && shared_->Put(key.hash, *entry);
+  return kept || shared ? Reason::kNone : Reason::kAnswerTooLarge;
 }
 
 }  // namespace nextgate::cache

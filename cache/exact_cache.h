@@ -1,5 +1,6 @@
 // The exact tier: the same request again gets the same answer. A hash finds, the stored material
-// proves.
+// proves. Looked up in this process first, then in the Redis that instances share, if there is one;
+// what is found there is kept here too.
 //
 // One request: MakePlan (policy.h) → if plan.read, Lookup → a hit is replayed from its Answer; else
 // generate, and after the last byte is sent hand the Answer to Writer (writer.h), which calls
@@ -17,6 +18,7 @@
 #include "cache/answer_store.h"
 #include "cache/key.h"
 #include "cache/policy.h"
+#include "cache/redis/store.h"
 
 namespace nextgate::cache {
 
@@ -27,23 +29,31 @@ struct CacheHit {
 
 class ExactCache {
  public:
-  // Both must outlive the cache.
-  explicit ExactCache(AnswerStore& store, const Clock& clock = Clock::System());
+  // All must outlive the cache. `shared` may be null.
+  explicit ExactCache(AnswerStore& store, RedisStore* shared = nullptr,
+                      const Clock& clock = Clock::System());
 
-  // The answer to exactly this request if there is one, not older than plan.max_age_ms.
-  // REQUIRES: plan.read.
+  // The answer to exactly this request if there is one, not older than plan.max_age_ms. Waits for
+  // Redis as long as RedisStore's budget at most. REQUIRES: plan.read.
   std::optional<CacheHit> Lookup(const CacheKey& key, const CachePlan& plan);
 
-  // Stores `answer` as made now. kNone, or why it was not stored (zero_ttl, answer_too_large).
+  // Stores `answer` as made now, here and in Redis; what Redis does not take is counted there. kNone,
+  // or why it was not stored (zero_ttl, answer_too_large).
   // REQUIRES: plan.write and StoreDecision said kNone; answer is not null.
   Reason Insert(CacheKey key, std::shared_ptr<const Answer> answer, const CachePlan& plan);
 
   // Lookups whose hash was found with another request's material behind it.
   int64_t collisions() const { return collisions_.load(std::memory_order_relaxed); }
   AnswerStore& store() { return store_; }
+  RedisStore* shared() { return shared_; }  // null: there is none
 
  private:
+  // The entry's answer, if it is this request's and young enough.
+  std::optional<CacheHit> Prove(const StoredAnswer& entry, const CacheKey& key,
+                                const CachePlan& plan);
+
   AnswerStore& store_;
+  RedisStore* const shared_;
   const Clock& clock_;
   std::atomic<int64_t> collisions_ = 0;
 };

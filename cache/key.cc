@@ -1,9 +1,5 @@
 #include "cache/key.h"
 
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
-#include <openssl/rand.h>
 #include <utf8proc.h>
 
 #include <algorithm>
@@ -16,6 +12,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "cache/hmac.h"
 
 namespace nextgate::cache {
 namespace {
@@ -249,30 +246,14 @@ Partitioner::Partitioner(std::string secret) : secret_(std::move(secret)) {
   CHECK(!secret_.empty());
 }
 
-std::string Partitioner::RandomSecret() {
-  std::string secret(32, '\0');
-  CHECK(RAND_bytes(reinterpret_cast<unsigned char*>(secret.data()),
-                   static_cast<int>(secret.size())) == 1);
-  return secret;
-}
+std::string Partitioner::RandomSecret() { return RandomBytes(32); }
 
 std::string Partitioner::Partition(const Scope& scope, std::string_view model_fingerprint) const {
   std::string message;
   for (const std::string& part : {std::cref(scope.tenant), std::cref(scope.team),
                                   std::cref(scope.user), std::cref(scope.name_space)})
     AppendLengthPrefixed(part, message);
-
-  unsigned char digest[EVP_MAX_MD_SIZE];
-  unsigned int size = 0;
-  CHECK(HMAC(EVP_sha256(), secret_.data(), static_cast<int>(secret_.size()),
-             reinterpret_cast<const unsigned char*>(message.data()), message.size(), digest,
-             &size) != nullptr);
-  std::string out;
-  out.reserve(2 * size + 1 + model_fingerprint.size());
-  for (unsigned int i = 0; i < size; ++i) {
-    out += "0123456789abcdef"[digest[i] >> 4];
-    out += "0123456789abcdef"[digest[i] & 15];
-  }
+  std::string out = Hex(HmacSha256(secret_, message));
   out += ':';
   out += model_fingerprint;
   return out;

@@ -82,11 +82,12 @@ StatsSnapshot CacheStats::Snapshot() const {
 }
 
 std::string StatsJson(const StatsSnapshot& counts, const StoreStats& store,
-                      const WriterStats& writer, int64_t collisions) {
+                      const WriterStats& writer, int64_t collisions,
+                      const std::optional<SharedStats>& shared) {
   Json hits = Json::object();
   for (size_t i = 0; i < kNumTiers; ++i)
     hits[std::string(TierName(static_cast<Tier>(i)))] = counts.hits[i];
-  const Json out = {
+  Json out = {
       {"requests", counts.Requests()},
       {"eligible", counts.Eligible()},
       {"hits", hits},
@@ -111,7 +112,15 @@ std::string StatsJson(const StatsSnapshot& counts, const StoreStats& store,
         {"refused", writer.refused},
         {"queued", writer.queued}}},
       {"collisions", collisions},
+      {"shared", nullptr},
   };
+  if (shared)
+    out["shared"] = {
+        {"available", shared->client.available},  {"hits", shared->store.hits},
+        {"misses", shared->store.misses},         {"errors", shared->store.errors},
+        {"corrupt", shared->store.corrupt},       {"stored", shared->store.stored},
+        {"not_stored", shared->store.not_stored}, {"connections", shared->client.connections},
+        {"outages", shared->client.openings}};
   return out.dump();
 }
 

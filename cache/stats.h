@@ -11,11 +11,13 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "cache/answer_store.h"
 #include "cache/reason.h"
+#include "cache/redis/store.h"
 #include "cache/writer.h"
 
 namespace nextgate::cache {
@@ -61,11 +63,18 @@ class CacheStats {
   Counter completion_tokens_saved_ = 0;
 };
 
+// What Redis did for this process; see RedisStoreStats and RedisClientStats.
+struct SharedStats {
+  RedisStoreStats store;
+  RedisClientStats client;
+};
+
 // The body of GET /admin/cache/stats: requests, eligible, hits{tier}, misses, bypass{reason},
 // hit_rate (of eligible; null before there was one), hit_rate_of_requests, not_stored{reason},
 // tokens_saved, entries, bytes, bytes_max, evictions, expirations, writer{stored, dropped, refused,
-// queued}, collisions.
+// queued}, collisions, shared{…} (null without Redis).
 std::string StatsJson(const StatsSnapshot& counts, const StoreStats& store,
-                      const WriterStats& writer, int64_t collisions);
+                      const WriterStats& writer, int64_t collisions,
+                      const std::optional<SharedStats>& shared);
 
 }  // namespace nextgate::cache

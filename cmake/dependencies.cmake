@@ -36,6 +36,7 @@ nextgate_require(prometheus-cpp COMPONENTS core)
 nextgate_require(tomlplusplus)
 nextgate_find_plain(xxhash xxhash.h xxhash)
 nextgate_find_plain(utf8proc utf8proc.h utf8proc)
+nextgate_find_plain(zstd zstd.h zstd)
 
 # cpp-httplib 0.58 and llama.cpp's Jinja engine: pinned archives, built by scripts/deps.sh with these very
 # definitions.
@@ -45,3 +46,6 @@ target_compile_definitions(httplib::httplib INTERFACE CPPHTTPLIB_OPENSSL_SUPPORT
 target_link_libraries(httplib::httplib INTERFACE OpenSSL::SSL)
 nextgate_find_plain(jinja nextgate-jinja/jinja/runtime.h nextgate_jinja)
 target_include_directories(jinja::jinja SYSTEM INTERFACE ${jinja_INCLUDE}/nextgate-jinja)
+
+# hiredis 1.5: a pinned archive too.
+nextgate_find_plain(hiredis hiredis/hiredis.h hiredis)

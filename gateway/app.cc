@@ -33,6 +33,7 @@ class App {
  private:
   explicit App(const ServeOptions& options) : options_(options) {}
   Status OpenModel();
+  Status OpenCache();
   Status OpenServers();
 
   const ServeOptions& options_;
@@ -44,10 +45,13 @@ class App {
   openai::ParseLimits limits_;
 
   std::unique_ptr<cache::MemoryStore> store_;
+  std::unique_ptr<cache::RedisClient> redis_;  // null, as the next two, without --cache-url
+  std::unique_ptr<cache::EntryCodec> codec_;
+  std::unique_ptr<cache::RedisStore> shared_;
   std::unique_ptr<cache::ExactCache> exact_;
   std::unique_ptr<cache::Writer> writer_;
   cache::CacheStats cache_stats_;
-  cache::Partitioner partitioner_{cache::Partitioner::RandomSecret()};
+  std::unique_ptr<cache::Partitioner> partitioner_;
 
   std::unique_ptr<Auth> auth_;
   std::unique_ptr<Metrics> metrics_;
@@ -106,14 +110,35 @@ Status App::OpenModel() {
   return {};
 }
 
+Status App::OpenCache() {
+  store_ = std::make_unique<cache::MemoryStore>(
+      cache::MemoryStore::Options{.bytes_max = static_cast<size_t>(options_.cache_memory_bytes)});
+  std::string secret = options_.cache_secret;
+  if (options_.cache_url.empty()) {
+    secret = cache::Partitioner::RandomSecret();
+  } else {
+    ASSIGN_OR_RETURN(cache::RedisEndpoint endpoint, cache::ParseRedisUrl(options_.cache_url));
+    endpoint.password = options_.cache_password;
+    endpoint.ca_file = options_.cache_tls_ca_file;
+    redis_ =
+        std::make_unique<cache::RedisClient>(cache::RedisClient::Options{.endpoint = endpoint});
+    codec_ = std::make_unique<cache::EntryCodec>(secret);
+    shared_ = std::make_unique<cache::RedisStore>(
+        cache::RedisStore::Options{.name_space = options_.cache_namespace}, *redis_, *codec_);
+    redis_->WaitAvailable(
+        milliseconds(2000));  // says itself whether it is; serving does not need it
+  }
+  partitioner_ = std::make_unique<cache::Partitioner>(std::move(secret));
+  exact_ = std::make_unique<cache::ExactCache>(*store_, shared_.get());
+  writer_ = std::make_unique<cache::Writer>(*exact_);
+  return {};
+}
+
 Status App::OpenServers() {
   const std::vector<std::string> names = options_.served_model_names.empty()
                                              ? std::vector{options_.model}
                                              : options_.served_model_names;
-  store_ = std::make_unique<cache::MemoryStore>(
-      cache::MemoryStore::Options{.bytes_max = static_cast<size_t>(options_.cache_memory_bytes)});
-  exact_ = std::make_unique<cache::ExactCache>(*store_);
-  writer_ = std::make_unique<cache::Writer>(*exact_);
+  RETURN_IF_ERROR(OpenCache());
   auth_ = std::make_unique<Auth>(options_.api_keys);
   metrics_ = std::make_unique<Metrics>(names.front());
   const cache::PolicySettings policy{.enabled = options_.enable_answer_cache,
@@ -128,7 +153,7 @@ Status App::OpenServers() {
                              .writer = *writer_,
                              .stats = cache_stats_,
                              .policy = policy,
-                             .partitioner = partitioner_,
+                             .partitioner = *partitioner_,
                              .metrics = *metrics_,
                              .access_log = !options_.disable_access_log,
                              .waiting_max = options_.max_waiting_requests});

@@ -2,19 +2,21 @@
 // FlagSupport::kNoEffect and kNotSupported they follow vLLM's own groups.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
+#include <cctype>
 #include <charconv>
 #include <initializer_list>
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "cache/redis/endpoint.h"
 #include "gateway/flags.h"
 
 namespace nextgate::gateway {
 namespace {
 
-// --- readers of values: what is allowed stands in the error
-// -----------------------------------------
+// --- readers of values: what is allowed stands in the error ---
 
 Result<int64_t> Integer(std::string_view text, int64_t low, int64_t high) {
   int64_t value = 0;
@@ -91,6 +93,20 @@ Status SetTensorParallel(ServeOptions& options, std::string_view text) {
   return {};
 }
 
+Status SetCacheUrl(ServeOptions& o, std::string_view v) {
+  RETURN_IF_ERROR(cache::ParseRedisUrl(v));
+  o.cache_url = v;
+  return {};
+}
+Status SetCacheNamespace(ServeOptions& o, std::string_view v) {
+  const auto allowed = [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-' || c == '_' || c == '.';
+  };
+  if (v.empty() || v.size() > 64 || !std::ranges::all_of(v, allowed))
+    return InvalidArgument("expected 1 to 64 letters, digits, '-', '_' or '.'");
+  o.cache_namespace = v;
+  return {};
+}
 Status AppendOrigin(ServeOptions& options, std::string_view text) {
   if (text.starts_with('[')) {  // vLLM's form: a JSON list
     const auto parsed = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
@@ -205,6 +221,15 @@ const Flag kImplementedFlags[] = {
      [](Options o, Text v) { return SetInteger(o.cache_ttl_s, v, 1, int64_t{10} * 365 * 86400); }},
     {"cache-sampled", "", kCache, kBool, kImplemented, "also answers sampled above temperature 0 without a seed (default: off)",
      [](Options o, Text v) { return SetBool(o.cache_sampled, v); }},
+    {"cache-url", "", kCache, kValue, kImplemented, "a Redis or Valkey that instances share: redis://[USER@]HOST[:PORT][/DB], rediss:// for TLS (default: none)",
+     SetCacheUrl},
+    {"cache-secret-file", "", kCache, kValue, kImplemented, "secret of all instances that share, at least 16 bytes; also NEXTGATE_CACHE_SECRET",
+     [](Options o, Text v) { return SetText(o.cache_secret_file, v); }},
+    {"cache-namespace", "", kCache, kValue, kImplemented, "beginning of all keys in Redis (default: nextgate)", SetCacheNamespace},
+    {"cache-password-file", "", kCache, kValue, kImplemented, "password for Redis; also NEXTGATE_CACHE_PASSWORD",
+     [](Options o, Text v) { return SetText(o.cache_password_file, v); }},
+    {"cache-tls-ca-file", "", kCache, kValue, kImplemented, "authorities (PEM) that sign the Redis' certificate (default: the system's)",
+     [](Options o, Text v) { return SetText(o.cache_tls_ca_file, v); }},
     // clang-format on
 };
 

@@ -1,13 +1,14 @@
 #include "gateway/flags.h"
 
 #include <fmt/format.h>
-
 #include <toml++/toml.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <cstdlib>
 #include <map>
+
+#include "gateway/secrets.h"
 
 namespace nextgate::gateway {
 namespace {
@@ -242,10 +243,47 @@ Status Apply(const GivenFlags& given, ParsedServe& parsed) {
 
 void AddKeysOfEnvironment(ServeOptions& options) {
   for (const char* name : {"NEXTGATE_API_KEY", "VLLM_API_KEY"}) {
-    const char* key = std::getenv(name);
-    if (key != nullptr && *key != '\0' && options.api_keys.empty())
-      options.api_keys.emplace_back(key);
+    const std::string key = SecretFromEnvironment(name);
+    if (!key.empty() && options.api_keys.empty()) options.api_keys.push_back(key);
   }
+}
+
+// `file`'s text, or else the variable's value, into `value`.
+Status ReadSecret(const char* flag, const std::string& file, const char* variable,
+                  std::string& value, std::vector<std::string>& warnings) {
+  if (file.empty()) {
+    value = SecretFromEnvironment(variable);
+    return {};
+  }
+  auto secret = ReadSecretFile(file);
+  if (!secret) return InvalidArgument(fmt::format("--{} {}", flag, secret.error().message), flag);
+  if (!secret->warning.empty()) warnings.push_back(std::move(secret->warning));
+  value = std::move(secret->value);
+  return {};
+}
+
+Status ReadCacheSecrets(ServeOptions& o, std::vector<std::string>& warnings) {
+  if (o.cache_url.empty()) {
+    if (!o.cache_secret_file.empty() || !o.cache_password_file.empty())
+      return InvalidArgument("--cache-secret-file and --cache-password-file need --cache-url",
+                             "cache-url");
+    return {};
+  }
+  RETURN_IF_ERROR(ReadSecret("cache-secret-file", o.cache_secret_file, "NEXTGATE_CACHE_SECRET",
+                             o.cache_secret, warnings));
+  RETURN_IF_ERROR(ReadSecret("cache-password-file", o.cache_password_file,
+                             "NEXTGATE_CACHE_PASSWORD", o.cache_password, warnings));
+  constexpr size_t kSecretBytesMin = 16;
+  if (o.cache_secret.empty())
+    return InvalidArgument(
+        "--cache-url: instances that share answers need a common secret: --cache-secret-file FILE "
+        "or NEXTGATE_CACHE_SECRET (make one with: openssl rand -hex 32)",
+        "cache-secret-file");
+  if (o.cache_secret.size() < kSecretBytesMin)
+    return InvalidArgument(fmt::format("the cache secret has {} bytes; at least {} are needed",
+                                       o.cache_secret.size(), kSecretBytesMin),
+                           "cache-secret-file");
+  return {};
 }
 
 Status CheckTogether(const ServeOptions& options) {
@@ -281,6 +319,7 @@ Result<ParsedServe> ParseServeFlags(std::span<const std::string> args) {
   RETURN_IF_ERROR(Apply(reader.given, parsed));
   if (!model.empty()) parsed.options.model = model;
   AddKeysOfEnvironment(parsed.options);
+  RETURN_IF_ERROR(ReadCacheSecrets(parsed.options, parsed.warnings));
   RETURN_IF_ERROR(CheckTogether(parsed.options));
   return parsed;
 }

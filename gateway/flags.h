@@ -5,8 +5,8 @@
 // `--flag a b`.
 // `--config FILE` (TOML) holds the same names; the command line wins; an unknown key is an error.
 //
-// Threads: pure functions but for reading FILE and the environment (NEXTGATE_API_KEY,
-// VLLM_API_KEY).
+// Threads: pure functions but for reading FILE, the files of secrets and the environment
+// (NEXTGATE_API_KEY, VLLM_API_KEY, NEXTGATE_CACHE_SECRET, NEXTGATE_CACHE_PASSWORD).
 #pragma once
 
 #include <span>

@@ -130,6 +130,31 @@ std::vector<MetricFamily> AnswerCacheFamilies(const cache::StatsSnapshot& stats,
   };
 }
 
+std::vector<MetricFamily> SharedFamilies(const cache::SharedStats& shared) {
+  const auto one = [](int64_t value) {
+    return std::vector<Sample>{{static_cast<double>(value), {}}};
+  };
+  const std::vector<Sample> lookups = {
+      {static_cast<double>(shared.store.hits), {{"result", "hit"}}},
+      {static_cast<double>(shared.store.misses), {{"result", "miss"}}},
+      {static_cast<double>(shared.store.errors), {{"result", "error"}}},
+      {static_cast<double>(shared.store.corrupt), {{"result", "corrupt"}}}};
+  return {
+      FamilyOf("answer_cache_shared_available", "1 while Redis answers in time", MetricType::Gauge,
+               one(shared.client.available ? 1 : 0)),
+      FamilyOf("answer_cache_shared_lookups_total", "Lookups in Redis", MetricType::Counter,
+               lookups),
+      FamilyOf("answer_cache_shared_stored_total", "Answers that Redis took", MetricType::Counter,
+               one(shared.store.stored)),
+      FamilyOf("answer_cache_shared_not_stored_total", "Answers that Redis did not take",
+               MetricType::Counter, one(shared.store.not_stored)),
+      FamilyOf("answer_cache_shared_connections", "Connections to Redis", MetricType::Gauge,
+               one(shared.client.connections)),
+      FamilyOf("answer_cache_shared_outages_total", "Times that Redis was given up for a while",
+               MetricType::Counter, one(shared.client.openings)),
+  };
+}
+
 }  // namespace
 
 struct Metrics::Impl {
@@ -194,10 +219,13 @@ void Metrics::Count(const RequestSample& sample) {
 }
 
 std::string Metrics::Expose(const engine::EngineStats& engine, const cache::StatsSnapshot& answers,
-                            const cache::StoreStats& store) const {
+                            const cache::StoreStats& store,
+                            const std::optional<cache::SharedStats>& shared) const {
   std::vector<MetricFamily> families = impl_->registry.Collect();
   for (auto& family : EngineFamilies(engine, impl_->labels)) families.push_back(std::move(family));
   for (auto& family : AnswerCacheFamilies(answers, store)) families.push_back(std::move(family));
+  if (shared)
+    for (auto& family : SharedFamilies(*shared)) families.push_back(std::move(family));
   return prometheus::TextSerializer().Serialize(families);
 }
 

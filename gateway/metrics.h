@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -38,7 +39,8 @@ class Metrics {
 
   // The exposition: what Count collected, and the given counters as they are now.
   std::string Expose(const engine::EngineStats& engine, const cache::StatsSnapshot& answers,
-                     const cache::StoreStats& store) const;
+                     const cache::StoreStats& store,
+                     const std::optional<cache::SharedStats>& shared) const;
 
   static constexpr std::string_view kContentType = "text/plain; version=0.0.4; charset=utf-8";
 

@@ -54,6 +54,13 @@ struct ServeOptions {
   int64_t cache_memory_bytes = 64 << 20;
   int64_t cache_ttl_s = 24 * 3600;
   bool cache_sampled = false;  // also answers of an explicit temperature above 0 without a seed
+
+  // What instances share
+  std::string cache_url;  // redis://…, rediss://…; empty: this process alone
+  std::string cache_namespace = "nextgate";
+  std::string cache_secret_file, cache_secret;      // the second is the first's text. Never logged
+  std::string cache_password_file, cache_password;  // likewise
+  std::string cache_tls_ca_file;                    // PEM; empty: the system's
 };
 
 }  // namespace nextgate::gateway

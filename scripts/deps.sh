@@ -8,7 +8,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 packages=(
   build-essential cmake ninja-build lld ccache git ca-certificates clang-format-14
   python3 python3-venv libfmt-dev libspdlog-dev nlohmann-json3-dev libutf8proc-dev libssl-dev libxxhash-dev
-  libtomlplusplus-dev prometheus-cpp-dev libgtest-dev libgmock-dev libbenchmark-dev
+  libtomlplusplus-dev libzstd-dev prometheus-cpp-dev libgtest-dev libgmock-dev libbenchmark-dev
 )
 
 # llama-cpp-python carries two sources: cpp-httplib 0.58 (Debian's 0.11 has a listen backlog of 5 and open
@@ -18,6 +18,11 @@ llama_requirement=llama-cpp-python==0.3.36
 llama_sha256=832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e
 httplib_flags=(-DCPPHTTPLIB_OPENSSL_SUPPORT -DCPPHTTPLIB_LISTEN_BACKLOG=1024
   -DCPPHTTPLIB_KEEPALIVE_TIMEOUT_CHECK_INTERVAL_USECOND=500000)  # cmake/dependencies.cmake has the same
+
+# hiredis-py carries hiredis 1.5 (Debian's 0.14 knows no RESP3 and has open CVEs).
+hiredis_archive=hiredis-3.5.0.tar.gz
+hiredis_requirement=hiredis==3.5.0
+hiredis_sha256=c227592cc56b7df247abe4755c26723965be68972be2149fa441ac33d82131ba
 
 # fetch REQUIREMENT ARCHIVE SHA256 DIR: one source archive from PyPI, checked.
 fetch() {
@@ -31,15 +36,24 @@ fetch() {
   }
 }
 
-# compile OUTPUT_ARCHIVE INCLUDE_FLAGS SOURCE…: a static library, two compilers at a time.
+# compile OUTPUT_ARCHIVE COMPILER_AND_FLAGS SOURCE…: a static library, two compilers at a time.
 compile() {
-  local output=$1 includes=$2 objects
+  local output=$1 compiler=$2 objects
   shift 2
   objects=$(mktemp -d)
   printf '%s\n' "$@" | xargs -P 2 -I{} sh -c \
-    'g++ -std=c++20 -O2 -fPIC -w '"${httplib_flags[*]} $includes"' -c "$1" -o "'"$objects"'/$(basename "$1").o"' _ {}
+    "$compiler -O2 -fPIC -w"' -c "$1" -o "'"$objects"'/$(basename "$1").o"' _ {}
   ar rcs "$output" "$objects"/*.o
   rm -rf "$objects"
+}
+
+# put LIBRARY…: into the prefix by renaming, so that a build that runs meanwhile sees the old or the new.
+put() {
+  local library
+  mkdir -p "$deps_prefix/lib" "$deps_prefix/share/licenses"
+  for library in "$@"; do
+    cp "$library" "$deps_prefix/lib/.new" && mv "$deps_prefix/lib/.new" "$deps_prefix/lib/$(basename "$library")"
+  done
 }
 
 # change FILE COUNT PATTERN SED_SCRIPT: edits a fetched source; PATTERN must be on COUNT lines of it, so that
@@ -95,17 +109,15 @@ build_llama_parts() {
   echo "cpp-httplib and the Jinja engine: building into $deps_prefix (about a minute)"
   tar -xzf "$work/$llama_archive" -C "$work" --strip-components=3 --wildcards \
     '*/vendor/llama.cpp/vendor/cpp-httplib/*' '*/vendor/llama.cpp/vendor/nlohmann/*' '*/vendor/llama.cpp/common/*' '*/vendor/llama.cpp/ggml/include/*' '*/vendor/llama.cpp/LICENSE'
-  mkdir -p "$deps_prefix/lib" "$deps_prefix/include/nextgate-jinja/jinja" "$deps_prefix/share/licenses"
-  compile "$work/libcpp-httplib.a" "-I$work/vendor/cpp-httplib" "$work/vendor/cpp-httplib/httplib.cpp"
+  mkdir -p "$deps_prefix/include/nextgate-jinja/jinja"
+  local cxx="g++ -std=c++20 ${httplib_flags[*]}"
+  compile "$work/libcpp-httplib.a" "$cxx -I$work/vendor/cpp-httplib" "$work/vendor/cpp-httplib/httplib.cpp"
   # The engine's JSON adapter reports a broken invariant through ggml_abort, whose library is not built here.
   echo 'extern "C" [[noreturn]] void ggml_abort(const char*, int, const char*, ...) { __builtin_trap(); }' >"$work/abort.cpp"
   change_jinja "$work/common/jinja"
-  compile "$work/libnextgate_jinja.a" "-I$work/common -I$work/vendor -I$work/ggml/include" \
+  compile "$work/libnextgate_jinja.a" "$cxx -I$work/common -I$work/vendor -I$work/ggml/include" \
     "$work"/common/jinja/*.cpp "$work/common/json.cpp" "$work/common/unicode.cpp" "$work/abort.cpp"
-  local library
-  for library in "$work"/lib*.a; do  # renamed into place: a build that runs meanwhile sees the old or the new
-    cp "$library" "$deps_prefix/lib/.new" && mv "$deps_prefix/lib/.new" "$deps_prefix/lib/$(basename "$library")"
-  done
+  put "$work"/lib*.a
   cp "$work/vendor/cpp-httplib/httplib.h" "$deps_prefix/include/"
   cp "$work"/common/jinja/*.h "$deps_prefix/include/nextgate-jinja/jinja/"
   cp "$work/common/json.h" "$deps_prefix/include/nextgate-jinja/"
@@ -116,6 +128,24 @@ build_llama_parts() {
   echo "cpp-httplib and the Jinja engine: done in $((SECONDS - began)) s"
 }
 
+build_hiredis() {
+  local stamp="$deps_prefix/.hiredis-${hiredis_sha256:0:16}-2"
+  [ ! -f "$stamp" ] || return 0
+  local work
+  work=$(mktemp -d)
+  fetch "$hiredis_requirement" "$hiredis_archive" "$hiredis_sha256" "$work"
+  tar -xzf "$work/$hiredis_archive" -C "$work" --strip-components=3 --wildcards '*/vendor/hiredis/*'
+  compile "$work/libhiredis.a" gcc "$work"/{alloc,async,hiredis,net,read,sds,sockcompat}.c
+  put "$work/libhiredis.a"
+  mkdir -p "$deps_prefix/include/hiredis"
+  cp "$work"/{alloc,hiredis,read,sds,sockcompat}.h "$deps_prefix/include/hiredis/"
+  cp "$work/COPYING" "$deps_prefix/share/licenses/hiredis"
+  rm -rf "$work"
+  touch "$stamp"
+  echo "hiredis: done"
+}
+
 install_debian "${packages[@]}"
 build_llama_parts
+build_hiredis
 echo "libraries are ready in $deps_prefix"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What the tests need beyond the libraries: a Python environment with the official `openai` client and
-# Hugging Face `tokenizers`, and the real Qwen3 tokenizer. Fetched by pinned version, kept in the prefix.
+# Hugging Face `tokenizers`, a Redis, and the real Qwen3 tokenizer. Fetched by pinned version, kept in the prefix.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 requirements="$root/tests/e2e/requirements.txt"
 venv="$deps_prefix/test-venv"
@@ -12,4 +12,5 @@ if [ ! -f "$stamp" ]; then
   "$venv/bin/pip" install -q --disable-pip-version-check -r "$requirements"
   touch "$stamp"
 fi
+install_debian redis-server
 "$root/scripts/fetch_test_data.sh"

@@ -32,7 +32,7 @@ class ExactCacheTest : public testing::Test {
 
   ManualClock clock_;
   MemoryStore store_{{.bytes_max = 1 << 20, .num_shards = 1}, clock_};
-  ExactCache cache_{store_, clock_};
+  ExactCache cache_{store_, nullptr, clock_};
 };
 
 TEST_F(ExactCacheTest, FindsExactlyWhatWasInserted) {
@@ -211,7 +211,7 @@ TEST(CacheStats, EveryRequestIsInExactlyOneClass) {
   EXPECT_EQ(counts.Requests(), 4000);
   EXPECT_EQ(counts.Eligible(), 3200);
 
-  const auto json = nlohmann::json::parse(StatsJson(counts, {.entries = 5, .bytes = 7}, {}, 1));
+  const auto json = nlohmann::json::parse(StatsJson(counts, {.entries = 5, .bytes = 7}, {}, 1, {}));
   EXPECT_EQ(json["requests"], 4000);
   EXPECT_EQ(json["eligible"], 3200);
   EXPECT_EQ(json["misses"], 400);
@@ -227,7 +227,7 @@ TEST(CacheStats, EveryRequestIsInExactlyOneClass) {
 }
 
 TEST(CacheStats, HasNoRateBeforeThereWasARequest) {
-  const auto json = nlohmann::json::parse(StatsJson(CacheStats().Snapshot(), {}, {}, 0));
+  const auto json = nlohmann::json::parse(StatsJson(CacheStats().Snapshot(), {}, {}, 0, {}));
   EXPECT_TRUE(json["hit_rate"].is_null());
   EXPECT_EQ(json["requests"], 0);
 }

@@ -51,6 +51,33 @@ TEST(Flags, ReadsALineThatAVllmUserTypes) {
                                             HasSubstr("--tool-call-parser has no effect")));
 }
 
+TEST(Flags, ASharedCacheNeedsAUrlASecretAndNothingSecretOnTheLine) {
+  ::unsetenv("NEXTGATE_CACHE_SECRET");
+  const std::string secret = WriteFile("secret", "0123456789abcdef\n");
+  const std::string url = "redis://127.0.0.1:6380/2";
+  const ServeOptions options = Options({"m", "--cache-url", url, "--cache-secret-file", secret});
+  EXPECT_EQ(options.cache_url, url);
+  EXPECT_EQ(options.cache_secret, "0123456789abcdef");
+  EXPECT_EQ(options.cache_namespace, "nextgate");
+
+  EXPECT_THAT(ErrorOf({"m", "--cache-url", url}), HasSubstr("openssl rand -hex 32"));
+  EXPECT_THAT(ErrorOf({"m", "--cache-url", "localhost:6379"}),
+              HasSubstr("--cache-url: expected redis://"));
+  EXPECT_THAT(ErrorOf({"m", "--cache-secret-file", secret}), HasSubstr("need --cache-url"));
+  EXPECT_THAT(ErrorOf({"m", "--cache-url", url, "--cache-secret-file", "/no/such"}),
+              HasSubstr("--cache-secret-file /no/such: No such file"));
+  EXPECT_THAT(ErrorOf({"m", "--cache-url", url, "--cache-secret-file", ::testing::TempDir()}),
+              HasSubstr("cannot be read"));
+  EXPECT_THAT(
+      ErrorOf({"m", "--cache-url", url, "--cache-secret-file", WriteFile("short", "hunter2")}),
+      AllOf(HasSubstr("has 7 bytes; at least 16"), Not(HasSubstr("hunter2"))));
+  EXPECT_THAT(ErrorOf({"m", "--cache-namespace", "a}b"}), HasSubstr("1 to 64 letters"));
+
+  ::setenv("NEXTGATE_CACHE_SECRET", "from the environment", 1);
+  EXPECT_EQ(Options({"m", "--cache-url", url}).cache_secret, "from the environment");
+  ::unsetenv("NEXTGATE_CACHE_SECRET");
+}
+
 TEST(Flags, TakesUnambiguousPrefixesAndRefusesOthers) {
   EXPECT_EQ(Options({"m", "--gpu-mem", "0.5"}).gpu_memory_utilization, 0.5);
   EXPECT_FALSE(Options({"m", "--no-enable-chunked"}).enable_chunked_prefill);

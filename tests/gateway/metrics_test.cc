@@ -16,7 +16,7 @@ TEST(Metrics, ExposesEngineCountersUnderOurAndVllmsNames) {
   engine.running = 3;
   engine.kv_blocks_used = 1;
   engine.kv_blocks_total = 4;
-  const std::string text = metrics.Expose(engine, {}, {});
+  const std::string text = metrics.Expose(engine, {}, {}, {});
   EXPECT_THAT(
       text, HasSubstr("engine_generated_tokens_total{engine=\"0\",model_name=\"dictionary\"} 42"));
   EXPECT_THAT(text,
@@ -37,7 +37,7 @@ TEST(Metrics, HistogramsHoldGeneratedAnswersOnly) {
   metrics.Count(
       {.route = "/v1/completions", .finish_reason = "stop", .from_cache = true, .total_s = 0.001});
   metrics.Count({.route = "/v1/completions", .status = 400});
-  const std::string text = metrics.Expose({}, {}, {});
+  const std::string text = metrics.Expose({}, {}, {}, {});
   EXPECT_THAT(text,
               HasSubstr("gateway_requests_total{route=\"/v1/completions\",status=\"200\"} 2"));
   EXPECT_THAT(text,
@@ -60,7 +60,7 @@ TEST(Metrics, AnswerCacheIsCountedByTierAndReason) {
   stats.CountHit(cache::Tier::kExact, {.prompt_tokens = 10, .completion_tokens = 20});
   stats.CountMiss();
   stats.CountBypass(cache::Reason::kSampled);
-  const std::string text = metrics.Expose({}, stats.Snapshot(), {});
+  const std::string text = metrics.Expose({}, stats.Snapshot(), {}, {});
   EXPECT_THAT(text, HasSubstr("answer_cache_hits_total{tier=\"exact\"} 1"));
   EXPECT_THAT(text, HasSubstr("answer_cache_misses_total 1"));
   EXPECT_THAT(text, HasSubstr("answer_cache_bypasses_total{reason=\"sampled\"} 1"));

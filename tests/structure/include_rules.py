@@ -23,6 +23,8 @@ WRAPPERS = {
     "spdlog/": {"base/log.cc"},
     "xxhash.h": {"base/hash.cc"},
     "prometheus/": {"gateway/metrics.cc"},
+    "hiredis/": {"cache/redis/connection.cc"},
+    "zstd.h": {"cache/entry_codec.cc"},
     "cublasLt.h": {"kernels/gemm/linear.cu", "kernels/gemm/cublas_handle.cu"},
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+[<"]([^>"]+)[>"]', re.M)

@@ -1,0 +1,43 @@
+#include "cache/hmac.h"
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <openssl/rand.h>
+
+#include "base/check.h"
+
+namespace nextgate::cache {
+
+std::string HmacSha256(std::string_view key, std::string_view message) {
+  CHECK(!key.empty());
+  std::string digest(32, '\0');
+  unsigned int size = 0;
+  CHECK(HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()),
+             reinterpret_cast<const unsigned char*>(message.data()), message.size(),
+             reinterpret_cast<unsigned char*>(digest.data()), &size) != nullptr);
+  CHECK(size == digest.size());
+  return digest;
+}
+
+std::string RandomBytes(size_t count) {
+  std::string bytes(count, '\0');
+  CHECK(RAND_bytes(reinterpret_cast<unsigned char*>(bytes.data()), static_cast<int>(count)) == 1);
+  return bytes;
+}
+
+std::string Hex(std::string_view bytes) {
+  std::string out;
+  out.reserve(2 * bytes.size());
+  for (const char c : bytes) {
+    out += "0123456789abcdef"[static_cast<unsigned char>(c) >> 4];
+    out += "0123456789abcdef"[static_cast<unsigned char>(c) & 15];
+  }
+  return out;
+}
+
+bool EqualDigests(std::string_view a, std::string_view b) {
+  return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
+}
+
+}  // namespace nextgate::cache

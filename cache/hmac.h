@@ -1,0 +1,22 @@
+// HMAC-SHA256 (RFC 2104), through OpenSSL.
+//
+// Threads: pure.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace nextgate::cache {
+
+// 32 bytes. REQUIRES: !key.empty().
+std::string HmacSha256(std::string_view key, std::string_view message);
+
+// The operating system's randomness.
+std::string RandomBytes(size_t count);
+
+std::string Hex(std::string_view bytes);
+
+// In a time that does not depend on where they differ.
+bool EqualDigests(std::string_view a, std::string_view b);
+
+}  // namespace nextgate::cache

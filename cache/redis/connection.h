@@ -1,0 +1,75 @@
+// One connection to a Redis server, on which every wait ends at a deadline: connecting, the TLS
+// handshake, sending and receiving. hiredis reads and writes the protocol; the socket, its TLS and the
+// waiting are ours, because hiredis' time-outs are per system call (a trickling server outlasts any
+// of them) and its TLS handshake has none.
+//
+// Threads: one at a time.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "cache/redis/endpoint.h"
+
+namespace nextgate::cache {
+
+using Deadline = std::chrono::steady_clock::time_point;
+
+// Arguments, any bytes.
+using RedisCommand = std::vector<std::string>;
+
+struct RedisReply {
+  enum class Type { kNil, kString, kStatus, kInteger, kArray, kError };
+  Type type = Type::kNil;
+  std::string text;  // kString, kStatus, kError
+  int64_t integer = 0;
+  std::vector<RedisReply> elements;
+
+  bool is_error() const { return type == Type::kError; }
+  // kError as a Status; `what` names the command in its message.
+  Status ToStatus(std::string_view what) const;
+};
+
+// Socket addresses of a host, as the resolver gave them.
+class RedisAddresses {
+ public:
+  // Blocks as long as the resolver does.
+  static Result<RedisAddresses> Resolve(const RedisEndpoint& endpoint);
+  std::span<const std::string> sockaddrs() const { return sockaddrs_; }
+
+ private:
+  std::vector<std::string> sockaddrs_;  // bytes of a sockaddr each
+};
+
+class RedisConnection {
+ public:
+  // Connects to the first address that answers, logs in and selects the database. Errors:
+  // kUnavailable (nobody there, or not in time), kPermissionDenied (login, certificate).
+  static Result<std::unique_ptr<RedisConnection>> Open(const RedisEndpoint& endpoint,
+                                                       const RedisAddresses& addresses,
+                                                       Deadline deadline);
+  ~RedisConnection();
+  RedisConnection(const RedisConnection&) = delete;
+  RedisConnection& operator=(const RedisConnection&) = delete;
+
+  // Sends all commands at once and reads a reply for each; an error *reply* is a reply. An Error
+  // means that the connection is of no further use.
+  Result<std::vector<RedisReply>> Run(std::span<const RedisCommand> commands, Deadline deadline);
+
+  // Nothing has arrived that nobody asked for, and the server has not closed. For idle connections.
+  bool Usable() const;
+
+ private:
+  struct Impl;
+  explicit RedisConnection(std::unique_ptr<Impl> impl);
+  Result<RedisReply> Receive(Deadline deadline);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace nextgate::cache

@@ -1,0 +1,70 @@
+// Answers that all instances share, in Redis: `{namespace}:e:<hash>`, one key an answer, with the
+// answer's time to live. The braces put all keys of a namespace on one node of a cluster.
+//
+// Whatever goes wrong (nobody there, too slow, a damaged entry, no room) is a miss or an answer not
+// kept; it is counted and never reaches a user.
+//
+// Threads: all methods may be called from any thread.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/clock.h"
+#include "base/hash.h"
+#include "cache/answer_store.h"
+#include "cache/entry_codec.h"
+#include "cache/redis/client.h"
+
+namespace nextgate::cache {
+
+struct RedisStoreStats {
+  int64_t hits = 0;
+  int64_t misses = 0;
+  int64_t errors = 0;   // lookups without an answer from Redis
+  int64_t corrupt = 0;  // entries that were not ours, or damaged
+  int64_t stored = 0;
+  int64_t not_stored = 0;  // Redis refused (full), or did not answer
+};
+
+class RedisStore {
+ public:
+  struct Options {
+    std::string name_space = "nextgate";
+    std::chrono::milliseconds read_budget{40};     // of a request, everything included
+    std::chrono::milliseconds write_budget{1000};  // of the writer's thread
+    size_t entry_bytes_max = size_t{16} << 20;
+  };
+  // Both references must outlive the store.
+  RedisStore(Options options, RedisClient& client, const EntryCodec& codec,
+             const Clock& clock = Clock::System());
+
+  // The entry under `hash`, not expired; nullptr if there is none, or none in time. The caller
+  // proves it on its material.
+  std::shared_ptr<const StoredAnswer> Get(const Hash128& hash);
+
+  // True once Redis has said that it has it.
+  bool Put(const Hash128& hash, const StoredAnswer& entry);
+
+  RedisStoreStats stats() const;
+  const RedisClient& client() const { return client_; }
+
+ private:
+  std::string Key(const Hash128& hash) const;
+
+  const Options options_;
+  RedisClient& client_;
+  const EntryCodec& codec_;
+  const Clock& clock_;
+  std::atomic<int64_t> hits_ = 0;
+  std::atomic<int64_t> misses_ = 0;
+  std::atomic<int64_t> errors_ = 0;
+  std::atomic<int64_t> corrupt_ = 0;
+  std::atomic<int64_t> stored_ = 0;
+  std::atomic<int64_t> not_stored_ = 0;
+};
+
+}  // namespace nextgate::cache

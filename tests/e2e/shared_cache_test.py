@@ -1,0 +1,123 @@
+"""Several instances, one Redis: what one has answered, the others know; Redis may go away at any time."""
+
+import secrets
+import time
+
+import httpx
+import pytest
+
+from redis_server import RedisServer
+
+
+@pytest.fixture
+def redis():
+    running = RedisServer()
+    yield running
+    running.remove()
+
+
+@pytest.fixture
+def pair(start, redis, tmp_path):
+    flags = shared_flags(redis, tmp_path)
+    return start(*flags), start(*flags)
+
+
+def shared_flags(redis, tmp_path):
+    secret = tmp_path / "secret"
+    secret.touch(0o600)
+    secret.write_text(secrets.token_hex(32))
+    return ["--cache-url", redis.url, "--cache-secret-file", str(secret)]
+
+
+def stats(server):
+    return httpx.get(server.admin_url + "/admin/cache/stats").json()
+
+
+def content(reply):
+    return reply.json()["choices"][0]["message"]["content"]
+
+
+def until(condition, timeout_s=20):
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_what_one_has_answered_the_other_knows(pair, redis):
+    a, b = pair
+    first = a.chat("What does harbour mean?")
+    assert first.headers["X-Cache"] == "MISS"
+    until(lambda: stats(a)["shared"]["stored"] == 1)
+    second = b.chat("What does harbour mean?")
+    assert (second.headers["X-Cache"], second.headers["X-Cache-Tier"]) == ("HIT", "exact")
+    assert content(second) == content(first) and second.json()["usage"] == first.json()["usage"]
+    client = b.client()
+    streamed = client.chat.completions.create(model="dictionary", max_tokens=32, stream=True,
+                                              messages=[{"role": "user", "content": "What does harbour mean?"}])
+    assert "".join(c.choices[0].delta.content or "" for c in streamed) == content(first)
+    assert b.metric("engine_requests_submitted_total") == 0
+    assert stats(b)["hits"]["exact"] == 2 and stats(b)["shared"]["hits"] == 1  # the second time it knew it itself
+    assert redis.command("DBSIZE") == b":1"
+
+
+def test_instances_with_another_secret_share_nothing(start, redis, tmp_path):
+    (tmp_path / "other").mkdir()
+    a = start(*shared_flags(redis, tmp_path))
+    b = start(*shared_flags(redis, tmp_path / "other"))
+    a.chat("Define anchor.")
+    until(lambda: stats(a)["shared"]["stored"] == 1)
+    assert b.chat("Define anchor.").headers["X-Cache"] == "MISS"
+
+
+def test_a_redis_that_dies_hangs_and_comes_back_fails_no_request(pair, redis):
+    a, b = pair
+    for breakdown, repair in ((redis.kill, redis.start), (redis.pause, redis.resume)):
+        breakdown()
+        for i in range(20):
+            reply = a.chat(f"Define word number {i} of {breakdown.__name__}.")
+            assert reply.status_code == 200 and reply.headers["X-Cache"] == "MISS"
+            again = a.chat(f"Define word number {i} of {breakdown.__name__}.")
+            assert again.status_code == 200
+        until(lambda: not stats(a)["shared"]["available"])
+        assert a.metric("answer_cache_shared_available") == 0
+        assert a.chat(f"Define word number 3 of {breakdown.__name__}.").headers["X-Cache"] == "HIT"
+        repair()
+        until(lambda: stats(a)["shared"]["available"] and stats(b)["shared"]["available"], timeout_s=60)
+        stored = stats(a)["shared"]["stored"]
+        a.chat(f"Define harbour after {breakdown.__name__}.")
+        until(lambda: stats(a)["shared"]["stored"] == stored + 1)
+        assert b.chat(f"Define harbour after {breakdown.__name__}.").headers["X-Cache"] == "HIT"
+    counts = stats(a)
+    assert counts["requests"] == counts["hits_total"] + counts["misses"] + counts["bypasses_total"] == 84
+    changes = [line for line in a.lines if "is away" in line or "shared through" in line]
+    assert len(changes) == 5, changes  # one line per change
+
+
+def test_it_starts_and_serves_without_the_redis_it_was_promised(start, redis, tmp_path):
+    redis.kill()
+    server = start(*shared_flags(redis, tmp_path))
+    assert "is away" in server.log()
+    assert server.chat("Define lamp.").headers["X-Cache"] == "MISS"
+    assert server.chat("Define lamp.").headers["X-Cache"] == "HIT"
+
+
+def test_the_password_comes_from_a_file_or_the_environment_and_is_nowhere_to_be_seen(start, tmp_path):
+    redis = RedisServer("--requirepass", "hunter2-hunter2")
+    try:
+        flags = shared_flags(redis, tmp_path)
+        password = tmp_path / "password"
+        password.write_text("hunter2-hunter2\n")
+        by_file = start(*flags, "--cache-password-file", str(password))
+        by_environment = start(*flags, env={"NEXTGATE_CACHE_PASSWORD": "hunter2-hunter2"})
+        without = start(*flags)
+        wrong = start(*flags, env={"NEXTGATE_CACHE_PASSWORD": "hunter3-hunter3"})
+        for server, available in ((by_file, True), (by_environment, True), (without, False), (wrong, False)):
+            assert stats(server)["shared"]["available"] is available
+            assert server.chat("Define rope.").status_code == 200
+            everything = server.log() + httpx.get(server.admin_url + "/metrics").text + str(stats(server))
+            assert "hunter" not in everything
+        assert "others may read this secret" in by_file.log()
+        assert "NOAUTH" in without.log() and "WRONGPASS" in wrong.log()
+    finally:
+        redis.remove()
