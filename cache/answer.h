@@ -88,6 +88,10 @@ class AnswerBuilder {
   void Append(const AnswerDelta& delta);
   bool overflowed() const { return overflowed_; }
 
+  // What was recorded so far; the views are valid until the next Append or Finish.
+  size_t num_deltas() const { return answer_ == nullptr ? 0 : answer_->num_deltas(); }
+  AnswerDelta delta(size_t i) const { return answer_->delta(i); }  // REQUIRES: i < num_deltas()
+
   struct Ending {
     std::vector<AnswerChoice> choices;  // by index
     AnswerUsage usage;

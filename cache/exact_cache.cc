@@ -11,15 +11,19 @@ ExactCache::ExactCache(AnswerStore& store, RedisStore* shared, const Clock& cloc
     : store_(store), shared_(shared), clock_(clock) {}
 
 std::optional<CacheHit> ExactCache::Lookup(const CacheKey& key, const CachePlan& plan) {
-  CHECK(plan.read);
-  if (const auto entry = store_.Get(key.hash))
-    if (auto hit = Prove(*entry, key, plan)) return hit;
+  if (auto hit = LookupHere(key, plan)) return hit;
   if (shared_ == nullptr) return std::nullopt;
   auto entry = shared_->Get(key.hash);
   if (entry == nullptr) return std::nullopt;
   auto hit = Prove(*entry, key, plan);
   if (hit) store_.Put(key.hash, std::move(entry));
   return hit;
+}
+
+std::optional<CacheHit> ExactCache::LookupHere(const CacheKey& key, const CachePlan& plan) {
+  CHECK(plan.read);
+  const auto entry = store_.Get(key.hash);
+  return entry == nullptr ? std::nullopt : Prove(*entry, key, plan);
 }
 
 std::optional<CacheHit> ExactCache::Prove(const StoredAnswer& entry, const CacheKey& key,

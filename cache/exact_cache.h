@@ -33,6 +33,9 @@ class ExactCache {
   explicit ExactCache(AnswerStore& store, RedisStore* shared = nullptr,
                       const Clock& clock = Clock::System());
 
+  // The answer to exactly this request if this process has one; costs no more than memory.
+  std::optional<CacheHit> LookupHere(const CacheKey& key, const CachePlan& plan);
+
   // The answer to exactly this request if there is one, not older than plan.max_age_ms. Waits for
   // Redis as long as RedisStore's budget at most. REQUIRES: plan.read.
   std::optional<CacheHit> Lookup(const CacheKey& key, const CachePlan& plan);

@@ -52,8 +52,11 @@ int64_t StatsSnapshot::BypassesTotal() const {
   return std::accumulate(bypasses.begin(), bypasses.end(), int64_t{0});
 }
 
-void CacheStats::CountHit(Tier tier, const AnswerUsage& saved) {
+void CacheStats::CountHit(Tier tier) {
   hits_[static_cast<size_t>(tier)].fetch_add(1, std::memory_order_relaxed);
+}
+
+void CacheStats::CountSaved(const AnswerUsage& saved) {
   prompt_tokens_saved_.fetch_add(saved.prompt_tokens, std::memory_order_relaxed);
   completion_tokens_saved_.fetch_add(saved.completion_tokens, std::memory_order_relaxed);
 }

@@ -44,11 +44,13 @@ struct StatsSnapshot {
 class CacheStats {
  public:
   // Exactly one of these three per request.
-  void CountHit(Tier tier, const AnswerUsage& saved);
+  void CountHit(Tier tier);
   void CountMiss();
   void CountBypass(Reason reason);  // REQUIRES: reason != kNone
 
-  // Beside them, when an answer was generated and not kept.
+  // Beside them: when a hit's answer is known to its end, and when an answer was generated and not
+  // kept.
+  void CountSaved(const AnswerUsage& usage);
   void CountNotStored(Reason reason);
 
   StatsSnapshot Snapshot() const;

@@ -65,6 +65,7 @@ void Writer::Run() {
     const Reason reason =
         exact_cache_.Insert(std::move(job->key), std::move(job->answer), job->plan);
     (reason == Reason::kNone ? stored_ : refused_).fetch_add(1, std::memory_order_relaxed);
+    job.reset();
     {
       std::lock_guard lock(flush_mutex_);
       ++finished_;

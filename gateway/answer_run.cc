@@ -37,12 +37,13 @@ Json PromptLogprobsJson(const std::vector<engine::PositionLogprobs>& positions,
 
 }  // namespace
 
-Result<std::unique_ptr<AnswerRun>> AnswerRun::Start(engine::Engine& engine,
-                                                    const engine::Tokenizer& tokenizer,
-                                                    const openai::ApiRequest& request,
-                                                    std::vector<Prompt> prompts,
-                                                    const std::string& id) {
-  std::unique_ptr<AnswerRun> run(new AnswerRun(tokenizer, request, std::move(prompts)));
+Result<std::unique_ptr<AnswerRun>> AnswerRun::Start(
+    engine::Engine& engine, const engine::Tokenizer& tokenizer,
+    std::shared_ptr<const openai::ApiRequest> shared_request, std::vector<Prompt> prompts,
+    const std::string& id) {
+  std::unique_ptr<AnswerRun> run(
+      new AnswerRun(tokenizer, std::move(shared_request), std::move(prompts)));
+  const openai::ApiRequest& request = run->request_;
   const int32_t limit = engine.info().max_model_len;
   for (size_t p = 0; p < run->prompts_.size(); ++p) {
     const Prompt& prompt = run->prompts_[p];
@@ -117,10 +118,11 @@ bool AnswerRun::Advance(int32_t index, milliseconds timeout, const Listener& lis
   if (auto delta = choice.stream.TakeDelta()) {
     std::string logprobs;
     for (const std::string& one : delta->logprobs) logprobs += (logprobs.empty() ? "" : ",") + one;
-    const cache::AnswerDelta recorded{
-        .choice = index, .text = delta->text, .token_ids = delta->token_ids, .logprobs = logprobs};
-    record_.Append(recorded);
-    if (listener.delta) listener.delta(recorded);
+    if (listener.delta)
+      listener.delta({.choice = index,
+                      .text = delta->text,
+                      .token_ids = delta->token_ids,
+                      .logprobs = logprobs});
   }
   if (choice.stream.ended()) {
     choice.generation.reset();  // cancels what a stop string cut short
@@ -154,32 +156,21 @@ std::string AnswerRun::AnswerExtras() const {
   return extras.empty() ? "" : extras.dump();
 }
 
-std::shared_ptr<const cache::Answer> AnswerRun::Finish() {
-  cache::AnswerBuilder::Ending ending{.usage = usage(), .extras = AnswerExtras()};
-  for (const auto& choice : choices_) ending.choices.push_back(Ending(*choice));
-  return record_.Finish(std::move(ending));
-}
-
-bool AnswerRun::complete() const {
-  return std::ranges::all_of(choices_, [](const auto& choice) {
-    return choice->stream.finish_reason() == "stop" || choice->stream.finish_reason() == "length";
-  });
-}
-
-std::vector<std::string> AnswerRun::finish_reasons() const {
-  std::vector<std::string> reasons;
-  for (const auto& choice : choices_) reasons.push_back(choice->stream.finish_reason());
-  return reasons;
-}
-
-std::string AnswerRun::error() const {
-  for (const auto& choice : choices_)
-    if (choice->stream.finish_reason() == "error") return choice->stream.error();
-  return "";
+AnswerRun::Outcome AnswerRun::Finish() const {
+  Outcome outcome{.usage = Usage(), .complete = true};
+  outcome.ending = {.choices = {}, .usage = outcome.usage, .extras = AnswerExtras()};
+  for (const auto& choice : choices_) {
+    const std::string& reason = choice->stream.finish_reason();
+    if (reason != "stop" && reason != "length") outcome.complete = false;
+    if (reason == "error" && outcome.error.empty()) outcome.error = choice->stream.error();
+    outcome.finish_reasons.push_back(reason);
+    outcome.ending.choices.push_back(Ending(*choice));
+  }
+  return outcome;
 }
 
 // Each prompt counts once, whatever n is.
-cache::AnswerUsage AnswerRun::usage() const {
+cache::AnswerUsage AnswerRun::Usage() const {
   cache::AnswerUsage usage;
   for (size_t i = 0; i < choices_.size(); ++i) {
     usage.completion_tokens += choices_[i]->stream.completion_tokens();

@@ -1,7 +1,6 @@
-// One request at the engine: n generations per prompt, pumped until all have ended, recorded as an
-// answer on the way.
+// One request at the engine: n generations per prompt, pumped until all have ended.
 //
-// Threads: one request, one thread.
+// Threads: one at a time.
 #pragma once
 
 #include <chrono>
@@ -30,21 +29,25 @@ class AnswerRun {
   // run. Errors: the engine's (a prompt that never fits, a full queue).
   static Result<std::unique_ptr<AnswerRun>> Start(engine::Engine& engine,
                                                   const engine::Tokenizer& tokenizer,
-                                                  const openai::ApiRequest& request,
+                                                  std::shared_ptr<const openai::ApiRequest> request,
                                                   std::vector<Prompt> prompts,
                                                   const std::string& id);
 
   // Waits up to `timeout` for something to say and says it. False when every choice has ended.
   bool Pump(std::chrono::milliseconds timeout, const Listener& listener);
 
-  // When all have ended: the recorded answer (null if it was too large to keep).
-  std::shared_ptr<const cache::Answer> Finish();
+  // How it ended.
+  struct Outcome {
+    cache::AnswerBuilder::Ending ending;
+    cache::AnswerUsage usage;
+    bool complete = false;  // every choice ended by itself: stop or length
+    std::vector<std::string> finish_reasons;
+    std::string error;  // of the first choice that failed, or ""
+  };
+  // REQUIRES: Pump returned false.
+  Outcome Finish() const;
 
   int32_t num_choices() const { return static_cast<int32_t>(choices_.size()); }
-  bool complete() const;  // every choice ended by itself: stop or length
-  std::vector<std::string> finish_reasons() const;
-  std::string error() const;  // of the first choice that failed, or ""
-  cache::AnswerUsage usage() const;
 
  private:
   struct Choice {
@@ -58,19 +61,23 @@ class AnswerRun {
     std::vector<engine::PositionLogprobs> prompt_logprobs;
   };
 
-  AnswerRun(const engine::Tokenizer& tokenizer, const openai::ApiRequest& request,
+  AnswerRun(const engine::Tokenizer& tokenizer, std::shared_ptr<const openai::ApiRequest> request,
             std::vector<Prompt> prompts)
-      : tokenizer_(tokenizer), request_(request), prompts_(std::move(prompts)) {}
+      : tokenizer_(tokenizer),
+        request_owner_(std::move(request)),
+        request_(*request_owner_),
+        prompts_(std::move(prompts)) {}
   bool Advance(int32_t index, std::chrono::milliseconds timeout, const Listener& listener);
   cache::AnswerChoice Ending(const Choice& choice) const;
   std::string ChoiceExtras(const Choice& choice) const;
   std::string AnswerExtras() const;
+  cache::AnswerUsage Usage() const;
 
   const engine::Tokenizer& tokenizer_;
+  const std::shared_ptr<const openai::ApiRequest> request_owner_;  // who asked may have left
   const openai::ApiRequest& request_;
   std::vector<Prompt> prompts_;
   std::vector<std::unique_ptr<Choice>> choices_;
-  cache::AnswerBuilder record_;
 };
 
 }  // namespace nextgate::gateway

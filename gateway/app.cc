@@ -49,6 +49,7 @@ class App {
   std::unique_ptr<cache::EntryCodec> codec_;
   std::unique_ptr<cache::RedisStore> shared_;
   std::unique_ptr<cache::ExactCache> exact_;
+  Flights flights_;  // before the writer, which holds flights until their answers are stored
   std::unique_ptr<cache::Writer> writer_;
   cache::CacheStats cache_stats_;
   std::unique_ptr<cache::Partitioner> partitioner_;
@@ -150,6 +151,7 @@ Status App::OpenServers() {
                              .chat_template = template_.get(),
                              .prompts = *prompts_,
                              .exact = *exact_,
+                             .flights = flights_,
                              .writer = *writer_,
                              .stats = cache_stats_,
                              .policy = policy,

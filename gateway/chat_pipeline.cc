@@ -19,12 +19,18 @@ using std::chrono::milliseconds;
 
 namespace {
 
-constexpr milliseconds kPumpTimeout(
-    20);                            // how soon a client that left is noticed while no token comes
-constexpr milliseconds kGather(5);  // tokens of this long go into one write
+// How soon a client that left is noticed while no token comes.
+constexpr milliseconds kPumpTimeout(20);
 
 std::string ResponseId(Endpoint endpoint) {
   return (endpoint == Endpoint::kChat ? "chatcmpl-" : "cmpl-") + RandomId();
+}
+
+Error ClientLeftError() { return {ErrorCode::kCancelled, "the client left", ""}; }
+
+// Those who would take any answer that a fresh generation gives, and let others take theirs.
+bool MayShareAFlight(const cache::CachePlan& plan) {
+  return plan.read && plan.write && !plan.max_age_ms && !plan.only_if_cached;
 }
 
 Error OverloadedError(int32_t waiting) {
@@ -35,14 +41,20 @@ Error OverloadedError(int32_t waiting) {
 }  // namespace
 
 struct ChatPipeline::Exchange {
+  ~Exchange() {
+    if (flight != nullptr) flight->GiveUp();  // nobody waits for what will not begin
+  }
+
   std::shared_ptr<const ApiRequest> request;
   RequestRecord record;
   cache::CachePlan plan;
   cache::CacheKey key;
-  std::unique_ptr<AnswerRun> run;
+  std::shared_ptr<Flight> flight;  // null: replayed, or it came to nothing
+  Flight::Cursor cursor;
+  bool heard_out = false;  // the flight was followed to its end
   std::unique_ptr<openai::ResponseWriter> writer;
   std::shared_ptr<const cache::Answer> answer;
-  bool replayed = false;
+  bool from_cache = false;  // somebody else's generation
 };
 
 void ChatPipeline::Run(std::shared_ptr<const ApiRequest> request, const ServerRequest& http,
@@ -52,12 +64,34 @@ void ChatPipeline::Run(std::shared_ptr<const ApiRequest> request, const ServerRe
   x->record = std::move(record);
   reply.on_sent = [this, x] { End(*x); };
 
-  // May it use the answer cache, and is the answer known?
+  // May it use the answer cache, and is the answer known here, in the making, or known elsewhere?
   auto plan = PlanCaches(*x, http);
   if (!plan) return Fail(*x, plan.error(), reply);
   x->plan = std::move(*plan);
   if (x->plan.read) {
-    if (auto hit = s_.exact.Lookup(x->key, x->plan)) return Replay(x, std::move(*hit), reply);
+    if (auto hit = s_.exact.LookupHere(x->key, x->plan)) return Replay(x, std::move(*hit), reply);
+    if (MayShareAFlight(x->plan)) {
+      const auto [flight, first] = s_.flights.Join(x->key);
+      if (!first) {
+        switch (flight->WaitBegun(http.client_left)) {
+          case Flight::Begun::kStored:
+            return Replay(x, flight->stored(), reply);
+          case Flight::Begun::kGenerating:
+            return Follow(x, flight, http, reply);
+          case Flight::Begun::kClientLeft:
+            CountUnanswered(*x, reply);
+            return Fail(*x, ClientLeftError(), reply);
+          case Flight::Begun::kGaveUp:
+            break;  // what stood in its way may not stand in ours
+        }
+      } else {
+        x->flight = flight;
+      }
+    }
+    if (auto hit = s_.exact.Lookup(x->key, x->plan)) {
+      if (x->flight != nullptr) x->flight->BeginStored(*hit);
+      return Replay(x, std::move(*hit), reply);
+    }
   }
   CountUnanswered(*x, reply);
   if (x->plan.only_if_cached)
@@ -72,16 +106,35 @@ void ChatPipeline::Run(std::shared_ptr<const ApiRequest> request, const ServerRe
   if (const int32_t waiting = s_.engine.Stats().waiting; waiting >= s_.waiting_max)
     return Fail(*x, OverloadedError(waiting), reply);
   auto run =
-      AnswerRun::Start(s_.engine, s_.tokenizer, *x->request, std::move(*prompts), x->record.id);
+      AnswerRun::Start(s_.engine, s_.tokenizer, x->request, std::move(*prompts), x->record.id);
   if (!run) {
     const bool too_long = run.error().code == ErrorCode::kInvalidArgument;
     return Fail(*x, run.error(), reply, too_long ? "context_length_exceeded" : "");
   }
-  x->run = std::move(*run);
   x->record.path = "engine";
+  if (x->flight == nullptr) x->flight = std::make_shared<Flight>();
+  x->flight->Begin(std::move(*run));
+  Answer(x, http, reply);
+}
+
+// The same answer is being generated for somebody else.
+void ChatPipeline::Follow(const std::shared_ptr<Exchange>& x, std::shared_ptr<Flight> flight,
+                          const ServerRequest& http, ServerReply& reply) {
+  x->flight = std::move(flight);
+  x->from_cache = true;
+  x->record.path = "cache";
+  x->record.cache = "COALESCED";
+  s_.stats.CountHit(cache::Tier::kCoalesced);
+  reply.headers.emplace_back("X-Cache", "COALESCED");
+  reply.headers.emplace_back("X-Cache-Tier", cache::TierName(cache::Tier::kCoalesced));
+  Answer(x, http, reply);
+}
+
+void ChatPipeline::Answer(const std::shared_ptr<Exchange>& x, const ServerRequest& http,
+                          ServerReply& reply) {
   x->writer =
       std::make_unique<openai::ResponseWriter>(*x->request, ResponseId(x->request->endpoint),
-                                               s_.clock.UnixMs() / 1000, x->run->num_choices());
+                                               s_.clock.UnixMs() / 1000, x->flight->num_choices());
   if (x->request->stream) return Stream(x, reply);
   Collect(*x, http, reply);
 }
@@ -123,10 +176,10 @@ Result<cache::CachePlan> ChatPipeline::PlanCaches(Exchange& x, const ServerReque
 void ChatPipeline::Replay(const std::shared_ptr<Exchange>& x, cache::CacheHit hit,
                           ServerReply& reply) {
   x->answer = std::move(hit.answer);
-  x->replayed = true;
+  x->from_cache = true;
   x->record.path = "cache";
   x->record.cache = "HIT(exact)";
-  s_.stats.CountHit(cache::Tier::kExact, x->answer->usage());
+  s_.stats.CountHit(cache::Tier::kExact);
   reply.headers.emplace_back("X-Cache", "HIT");
   reply.headers.emplace_back("X-Cache-Tier", cache::TierName(cache::Tier::kExact));
   reply.headers.emplace_back("Age", std::to_string(hit.age_s));
@@ -174,29 +227,23 @@ void ChatPipeline::Stream(const std::shared_ptr<Exchange>& x, ServerReply& reply
             [&](int32_t index, const cache::AnswerChoice& choice) {
               events += x->writer->Finish(index, choice);
             }};
-    bool more = true;
-    while (more) {
-      more = x->run->Pump(kPumpTimeout, listener);
-      if (more && !events.empty() &&
-          x->record.first_token_ns != 0) {  // gather what comes within a moment
-        const int64_t until = s_.clock.MonotonicNs() + std::chrono::nanoseconds(kGather).count();
-        while (more && s_.clock.MonotonicNs() < until) more = x->run->Pump(kGather, listener);
-      }
+    while (!x->heard_out) {
+      x->heard_out = !x->flight->Pump(x->cursor, kPumpTimeout, listener);
       if (!events.empty() ? !out.Write(events) : out.ClientLeft()) {
         x->record.status = 499;
         x->record.finish_reason = "abort";
-        x->run.reset();  // cancels
+        if (!x->heard_out) x->flight.reset();  // cancels, unless others follow it
         return;
       }
       events.clear();
     }
-    x->answer = x->run->Finish();
-    if (const std::string error = x->run->error(); !error.empty()) {
-      x->record.status = 500;
-      out.Write("data: " + openai::ErrorBody({ErrorCode::kInternal, error, ""}) + "\n\n");
+    x->answer = x->flight->answer();
+    if (const Status status = Heard(*x); !status) {
+      x->record.status = openai::HttpStatus(status.error().code);
+      out.Write("data: " + openai::ErrorBody(status.error()) + "\n\n");
       return;
     }
-    if (x->request->include_usage) events += x->writer->Usage(x->run->usage());
+    if (x->request->include_usage) events += x->writer->Usage(x->answer->usage());
     out.Write(events += openai::kStreamDone);
   };
 }
@@ -205,31 +252,38 @@ void ChatPipeline::Collect(Exchange& x, const ServerRequest& http, ServerReply& 
   const AnswerRun::Listener listener = {.delta = [&](const cache::AnswerDelta&) {
     if (x.record.first_token_ns == 0) x.record.first_token_ns = s_.clock.MonotonicNs();
   }};
-  while (x.run->Pump(kPumpTimeout, listener)) {
+  while (x.flight->Pump(x.cursor, kPumpTimeout, listener)) {
     if (!http.client_left()) continue;
-    x.run.reset();  // cancels
+    x.flight.reset();  // cancels, unless others follow it
     x.record.finish_reason = "abort";
-    return Fail(x, {ErrorCode::kCancelled, "the client left", ""}, reply);
+    return Fail(x, ClientLeftError(), reply);
   }
-  x.answer = x.run->Finish();
-  if (const std::string error = x.run->error(); !error.empty())
-    return Fail(x, {ErrorCode::kInternal, error, ""}, reply);
-  if (x.answer == nullptr)
-    return Fail(x, {ErrorCode::kTooLarge, "the answer is too large for one body: stream it", ""},
-                reply);
+  x.heard_out = true;
+  x.answer = x.flight->answer();
+  if (const Status status = Heard(x); !status) return Fail(x, status.error(), reply);
   reply.body = x.writer->Body(*x.answer);
+}
+
+// Whether what the flight ended with is an answer.
+Status ChatPipeline::Heard(const Exchange& x) {
+  if (const std::string& error = x.flight->outcome().error; !error.empty())
+    return MakeError(ErrorCode::kInternal, error);
+  if (x.answer == nullptr)
+    return MakeError(ErrorCode::kTooLarge, "the answer is too large: ask for less at once");
+  return {};
 }
 
 // After the last byte: an answer that is complete is kept.
 void ChatPipeline::Store(Exchange& x) {
-  if (!x.plan.write || x.run == nullptr) return;
-  const cache::AnswerFacts facts{
-      .complete = x.record.status == 200 && x.run->complete() && x.answer != nullptr,
-      .limit_set_by_request = x.request->max_tokens.has_value(),
-      .finish_reasons = x.run->finish_reasons()};
+  if (!x.plan.write || !x.heard_out || !x.flight->TakeStoring()) return;
+  const AnswerRun::Outcome& outcome = x.flight->outcome();
+  const cache::AnswerFacts facts{.complete = outcome.complete && x.answer != nullptr,
+                                 .limit_set_by_request = x.request->max_tokens.has_value(),
+                                 .finish_reasons = outcome.finish_reasons};
   cache::Reason reason = cache::StoreDecision(x.plan, facts);
   if (reason == cache::Reason::kNone)
-    reason = s_.writer.Enqueue({std::move(x.key), x.plan, x.answer});
+    reason = s_.writer.Enqueue(
+        {.key = x.key, .plan = x.plan, .answer = x.answer, .held = std::move(x.flight)});
   if (reason != cache::Reason::kNone) s_.stats.CountNotStored(reason);
 }
 
@@ -242,7 +296,8 @@ void ChatPipeline::End(Exchange& x) {
     x.record.finish_reason =
         x.answer->choices().empty() ? "" : x.answer->choices()[0].finish_reason;
   }
-  if (!x.replayed) Store(x);
+  if (x.from_cache && x.answer != nullptr) s_.stats.CountSaved(x.answer->usage());
+  Store(x);
   const auto seconds = [&](int64_t ns) {
     return static_cast<double>(ns - x.record.began_ns) / 1e9;
   };
@@ -250,7 +305,7 @@ void ChatPipeline::End(Exchange& x) {
       {.route = x.record.route,
        .status = x.record.status,
        .finish_reason = x.record.finish_reason,
-       .from_cache = x.replayed,
+       .from_cache = x.from_cache,
        .prompt_tokens = x.record.prompt_tokens,
        .generated_tokens = x.record.completion_tokens,
        .total_s = seconds(s_.clock.MonotonicNs()),
@@ -260,6 +315,7 @@ void ChatPipeline::End(Exchange& x) {
 
 void ChatPipeline::Fail(Exchange& x, const Error& error, ServerReply& reply,
                         std::string_view code) {
+  if (x.flight != nullptr) x.flight->GiveUp();
   x.record.status = reply.status = openai::HttpStatus(error.code);
   reply.body = openai::ErrorBody(error, code);
   if (error.code == ErrorCode::kResourceExhausted) reply.headers.emplace_back("Retry-After", "1");

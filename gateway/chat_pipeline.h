@@ -1,6 +1,6 @@
 // The story of one generating request, for both endpoints: may it use the answer cache → is the
-// answer known → replay it; else tokenise → submit → stream or collect → store. Read
-// ChatPipeline::Run first.
+// answer known → replay it; is it in the making → follow it; else tokenise → submit → stream or
+// collect → store. Read ChatPipeline::Run first.
 //
 // Threads: Run from any connection's thread. The services are shared and safe from any thread.
 #pragma once
@@ -16,6 +16,7 @@
 #include "cache/writer.h"
 #include "engine/engine.h"
 #include "gateway/access_log.h"
+#include "gateway/flight.h"
 #include "gateway/http_server.h"
 #include "gateway/metrics.h"
 #include "gateway/openai/api_request.h"
@@ -31,6 +32,7 @@ class ChatPipeline {
     const ChatTemplate* chat_template;  // null: a base model without one
     const PromptBuilder& prompts;
     cache::ExactCache& exact;
+    Flights& flights;
     cache::Writer& writer;
     cache::CacheStats& stats;
     cache::PolicySettings policy;
@@ -60,8 +62,12 @@ class ChatPipeline {
   Result<cache::CachePlan> PlanCaches(Exchange& x, const ServerRequest& http) const;
   void CountUnanswered(Exchange& x, ServerReply& reply);
   void Replay(const std::shared_ptr<Exchange>& x, cache::CacheHit hit, ServerReply& reply);
+  void Follow(const std::shared_ptr<Exchange>& x, std::shared_ptr<Flight> flight,
+              const ServerRequest& http, ServerReply& reply);
+  void Answer(const std::shared_ptr<Exchange>& x, const ServerRequest& http, ServerReply& reply);
   void Stream(const std::shared_ptr<Exchange>& x, ServerReply& reply);
   void Collect(Exchange& x, const ServerRequest& http, ServerReply& reply);
+  static Status Heard(const Exchange& x);
   void Store(Exchange& x);
   void End(Exchange& x);
   void Fail(Exchange& x, const Error& error, ServerReply& reply, std::string_view code = "");

@@ -198,10 +198,11 @@ TEST(CacheStats, EveryRequestIsInExactlyOneClass) {
             stats.CountBypass(Reason::kNoCache);
             break;
           case 3:
-            stats.CountHit(Tier::kCoalesced, {});
+            stats.CountHit(Tier::kCoalesced);
             break;
           default:
-            stats.CountHit(Tier::kExact, {.prompt_tokens = 2, .completion_tokens = 3});
+            stats.CountHit(Tier::kExact);
+            stats.CountSaved({.prompt_tokens = 2, .completion_tokens = 3});
         }
         if (i % 100 == 0) stats.CountNotStored(Reason::kNotComplete);
       }

@@ -1,5 +1,7 @@
 """The exact answer cache as a client and an operator see it."""
 
+import collections
+import concurrent.futures
 import json
 
 import httpx
@@ -100,3 +102,25 @@ def test_stats_count_every_request_in_one_class(start):
 def test_the_cache_can_be_switched_off(start):
     server = start("--no-enable-answer-cache")
     assert [ask(server, "Define hammer.").headers["X-Cache"] for _ in range(2)] == ["BYPASS", "BYPASS"]
+
+
+def test_equal_requests_at_once_are_generated_once(start):
+    server = start()
+    long = {"max_tokens": 1500, "ignore_eos": True, "min_tokens": 1500}
+
+    def one(i):
+        reply = ask(server, "What does sail mean?", stream=i % 2 == 0, **long)
+        if i % 2 == 0:
+            chunks = events(reply)
+            return reply, "".join(c["choices"][0]["delta"].get("content") or "" for c in chunks if c["choices"])
+        return reply, reply.json()["choices"][0]["message"]["content"]
+
+    with concurrent.futures.ThreadPoolExecutor(60) as pool:
+        answers = list(pool.map(one, range(60)))
+    assert len({text for _, text in answers}) == 1
+    assert server.metric("engine_requests_submitted_total") == 1
+    classes = collections.Counter(reply.headers["X-Cache"] for reply, _ in answers)
+    assert classes["MISS"] == 1 and classes["COALESCED"] > 0, classes
+    counts = stats(server)
+    assert counts["requests"] == 60 and counts["misses"] == 1
+    assert counts["hits"]["coalesced"] == classes["COALESCED"] and counts["hits"]["exact"] == classes["HIT"]

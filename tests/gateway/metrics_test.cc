@@ -57,7 +57,8 @@ TEST(Metrics, HistogramsHoldGeneratedAnswersOnly) {
 TEST(Metrics, AnswerCacheIsCountedByTierAndReason) {
   const Metrics metrics("m");
   cache::CacheStats stats;
-  stats.CountHit(cache::Tier::kExact, {.prompt_tokens = 10, .completion_tokens = 20});
+  stats.CountHit(cache::Tier::kExact);
+  stats.CountSaved({.prompt_tokens = 10, .completion_tokens = 20});
   stats.CountMiss();
   stats.CountBypass(cache::Reason::kSampled);
   const std::string text = metrics.Expose({}, stats.Snapshot(), {}, {});

@@ -4,6 +4,7 @@
 // Threads: Submit and the generations from any thread; `script` and `submit_error` are set before.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <functional>
@@ -27,8 +28,9 @@ class FakeEngine final : public Engine {
   std::function<Status(const GenerationRequest&)> submit_error;  // an error refuses the request
   std::atomic<int64_t> heartbeat_age_ms = 0;
   std::atomic<int32_t> waiting = 0;
-  std::atomic<int> open_generations = 0;  // created and not destroyed yet
-  std::atomic<int> cut_short = 0;         // destroyed before their Finished was taken
+  std::atomic<size_t> events_allowed = SIZE_MAX;  // of each generation; it is silent after these
+  std::atomic<int> open_generations = 0;          // created and not destroyed yet
+  std::atomic<int> cut_short = 0;                 // destroyed before their Finished was taken
 
   FakeEngine() { info_ = {.vocab_size = 8192, .max_model_len = 4096, .fingerprint = "fa4e"}; }
 
@@ -61,8 +63,8 @@ class FakeEngine final : public Engine {
       if (!finished_) ++engine_.cut_short;
     }
     GenerationEvent Next(std::chrono::milliseconds timeout) override {
-      if (next_ == events_.size()) {
-        std::this_thread::sleep_for(timeout);
+      if (next_ == events_.size() || next_ >= engine_.events_allowed) {
+        std::this_thread::sleep_for(std::min(timeout, std::chrono::milliseconds(5)));
         return {};
       }
       finished_ = events_[next_].finished.has_value();

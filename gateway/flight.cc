@@ -1,0 +1,160 @@
+#include "gateway/flight.h"
+
+#include <utility>
+
+#include "base/check.h"
+
+namespace nextgate::gateway {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+namespace {
+
+constexpr milliseconds kLookAround(20);  // how often a client's leaving is looked for
+constexpr size_t kSaidAtOnce = 256;      // deltas that one follower renders while the others wait
+
+}  // namespace
+
+Flight::~Flight() {
+  if (home_ != nullptr) home_->Remove(key_.hash, this);
+}
+
+void Flight::Begin(std::unique_ptr<AnswerRun> run) {
+  {
+    const std::lock_guard lock(mutex_);
+    CHECK(state_ == State::kOpening);
+    num_choices_ = run->num_choices();
+    run_ = std::move(run);
+    state_ = State::kGenerating;
+  }
+  changed_.notify_all();
+}
+
+void Flight::BeginStored(cache::CacheHit hit) {
+  {
+    const std::lock_guard lock(mutex_);
+    CHECK(state_ == State::kOpening);
+    stored_ = std::move(hit);
+    state_ = State::kStored;
+  }
+  changed_.notify_all();
+}
+
+void Flight::GiveUp() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (state_ != State::kOpening) return;
+    state_ = State::kGaveUp;
+  }
+  changed_.notify_all();
+}
+
+Flight::Begun Flight::WaitBegun(const std::function<bool()>& client_left) {
+  std::unique_lock lock(mutex_);
+  while (!changed_.wait_for(lock, kLookAround, [&] { return state_ != State::kOpening; })) {
+    lock.unlock();
+    if (client_left()) return Begun::kClientLeft;
+    lock.lock();
+  }
+  if (state_ == State::kStored) return Begun::kStored;
+  return state_ == State::kGenerating ? Begun::kGenerating : Begun::kGaveUp;
+}
+
+bool Flight::Behind(const Cursor& cursor) const {
+  return cursor.deltas < (ended_ && answer_ ? answer_->num_deltas() : record_.num_deltas()) ||
+         cursor.endings < endings_.size();
+}
+
+bool Flight::Pump(Cursor& cursor, milliseconds timeout, const AnswerRun::Listener& listener) {
+  const auto until = steady_clock::now() + timeout;
+  std::unique_lock lock(mutex_);
+  CHECK(state_ == State::kGenerating);
+  while (!Behind(cursor) && !ended_ && steady_clock::now() < until) {
+    if (fetching_) {
+      changed_.wait_until(lock, until, [&] { return Behind(cursor) || ended_ || !fetching_; });
+      continue;
+    }
+    fetching_ = true;
+    lock.unlock();
+    Fetch(timeout);
+    lock.lock();
+    fetching_ = false;
+    // All if there is news; else one, who fetches next.
+    Behind(cursor) || ended_ ? changed_.notify_all() : changed_.notify_one();
+    break;
+  }
+  Say(cursor, listener);
+  return !ended_ || Behind(cursor);
+}
+
+// Takes from the engine what there is, waiting up to `timeout` for it, and records it for all.
+void Flight::Fetch(milliseconds timeout) {
+  bool news = false;
+  bool first = false;
+  const AnswerRun::Listener recorder = {
+      .delta =
+          [&](const cache::AnswerDelta& delta) {
+            const std::lock_guard lock(mutex_);
+            first = first || record_.num_deltas() == 0;
+            news = true;
+            record_.Append(delta);
+          },
+      .finish =
+          [&](int32_t choice, const cache::AnswerChoice& end) {
+            const std::lock_guard lock(mutex_);
+            news = true;
+            endings_.push_back({.after = record_.num_deltas(), .choice = choice, .end = end});
+          }};
+  bool more = run_->Pump(timeout, recorder);
+  if (news && !first) {  // gather what comes within a moment; the first delta goes at once
+    const auto until = steady_clock::now() + kGather;
+    while (more && steady_clock::now() < until) more = run_->Pump(kGather, recorder);
+  }
+  if (more) return;
+  AnswerRun::Outcome outcome = run_->Finish();
+  const std::lock_guard lock(mutex_);
+  answer_ = record_.Finish(std::move(outcome.ending));
+  outcome_ = std::move(outcome);
+  run_.reset();
+  ended_ = true;
+}
+
+void Flight::Say(Cursor& cursor, const AnswerRun::Listener& listener) const {
+  const size_t deltas = ended_ && answer_ ? answer_->num_deltas() : record_.num_deltas();
+  for (size_t said = 0; said < kSaidAtOnce && Behind(cursor); ++said) {
+    if (cursor.endings < endings_.size() && endings_[cursor.endings].after <= cursor.deltas) {
+      const Ending& ending = endings_[cursor.endings++];
+      if (listener.finish) listener.finish(ending.choice, ending.end);
+    } else if (cursor.deltas < deltas) {
+      const size_t i = cursor.deltas++;
+      if (listener.delta) listener.delta(ended_ ? answer_->delta(i) : record_.delta(i));
+    }
+  }
+}
+
+Flights::Joined Flights::Join(const cache::CacheKey& key) {
+  std::shared_ptr<Flight> flight;  // let go of after the lock is: its end comes back to Remove
+  const std::lock_guard lock(mutex_);
+  Entry& entry = flights_[key.hash];
+  flight = entry.flight.lock();
+  if (flight != nullptr && flight->key_.material == key.material) return {.flight = flight};
+  if (flight != nullptr) return {.flight = std::make_shared<Flight>(), .first = true};
+  flight.reset(new Flight(*this, key));
+  entry = {.identity = flight.get(), .flight = flight};
+  return {.flight = std::move(flight), .first = true};
+}
+
+void Flights::Remove(const Hash128& hash, const Flight* identity) {
+  const std::lock_guard lock(mutex_);
+  const auto found = flights_.find(hash);
+  // A new flight may have taken the place since this one could no longer be joined.
+  if (found != flights_.end() && found->second.identity == identity) flights_.erase(found);
+}
+
+size_t Flights::size() const {
+  const std::lock_guard lock(mutex_);
+  return flights_.size();
+}
+
+}  // namespace nextgate::gateway
