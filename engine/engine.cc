@@ -72,6 +72,7 @@ class EngineImpl final : public Engine {
   void Commit(const BatchItem& item);
   bool CollectPromptLogprobs(const BatchItem& item);
   void CommitToken(Sequence* sequence, SampledToken sampled);
+  void EndIfComplete(Sequence* sequence);
   void Start(Sequence* sequence);
   void Finish(Sequence* sequence, GenerationEvent::Finished finished);
   void Release(Sequence* sequence);
@@ -164,7 +165,10 @@ void EngineImpl::TakeSubmitted() {
     const auto place =
         std::upper_bound(sequences_.begin(), sequences_.end(), *next,
                          [](const auto& a, const auto& b) { return RunsBefore(*a, *b); });
+    Sequence* sequence = next->get();
     sequences_.insert(place, std::move(*next));
+    // What was forced may be the whole answer.
+    if (!sequence->request.forced.empty()) EndIfComplete(sequence);
   }
 }
 
@@ -252,6 +256,12 @@ void EngineImpl::CommitToken(Sequence* sequence, SampledToken sampled) {
   sequence->sampling.Accept(token);
   sequence->event.tokens.push_back({.id = token, .logprobs = std::move(sampled.logprobs)});
   ++counters_.generated_tokens;
+  EndIfComplete(sequence);
+}
+
+// After each token. REQUIRES: one was generated.
+void EngineImpl::EndIfComplete(Sequence* sequence) {
+  const int32_t token = sequence->tokens.back();
   if (IsStop(*sequence, token)) {
     Finish(sequence, {.reason = FinishReason::kStop, .stop_token = token});
   } else if (sequence->generated() >= sequence->request.max_tokens) {

@@ -33,6 +33,9 @@ struct GenerationRequest {
   std::vector<int32_t> prompt;  // at least one token
   std::vector<int32_t>
       message_borders;  // ascending token offsets at which messages end; may be empty
+  // What the answer begins with, said before by another engine or another time: taken as if it had
+  // been generated here (it counts for max_tokens, penalties and seeds), and not told again.
+  std::vector<int32_t> forced;
   SamplingParams sampling;
   int32_t max_tokens = 16;  // >= 0; 0 computes the prompt only (echo, prompt_logprobs)
   int32_t min_tokens = 0;   // eos and stop_token_ids are not sampled before

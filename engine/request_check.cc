@@ -71,6 +71,16 @@ Status CheckRequest(const GenerationRequest& request, const RequestLimits& limit
           fmt::format("token id {} is outside the vocabulary of {}", token, limits.vocab_size),
           "prompt");
   }
+  for (const int32_t token : request.forced) {
+    if (token < 0 || token >= limits.vocab_size)
+      return InvalidArgument(fmt::format("forced: token id {} is outside the vocabulary of {}",
+                                         token, limits.vocab_size),
+                             "forced");
+  }
+  if (static_cast<int64_t>(request.forced.size()) > request.max_tokens)
+    return InvalidArgument(fmt::format("forced: {} tokens are more than max_tokens = {}",
+                                       request.forced.size(), request.max_tokens),
+                           "forced");
   if (request.min_tokens < 0 || request.min_tokens > request.max_tokens)
     return InvalidArgument(fmt::format("min_tokens must be between 0 and max_tokens = {}, not {}",
                                        request.max_tokens, request.min_tokens),

@@ -26,7 +26,10 @@ struct Sequence {
       : request(std::move(request_in)),
         sampling(std::move(sampling_in)),
         arrival(arrival_in),
-        tokens(request.prompt) {}
+        tokens(request.prompt) {
+    tokens.insert(tokens.end(), request.forced.begin(), request.forced.end());
+    for (const int32_t token : request.forced) sampling.Accept(token);
+  }
 
   GenerationRequest request;
   RequestSampling sampling;

@@ -245,6 +245,34 @@ TEST(Engine, APreemptedRequestGivesTheSameTokensAndPromptLogprobs) {
   ExpectNothingHeld(engine->Stats());
 }
 
+// Somebody else said the beginning: what follows is what would have followed.
+TEST(Engine, GoesOnFromForcedTokensAsIfItHadGeneratedThem) {
+  const auto engine = Open(SmallConfig());
+  for (uint32_t seed = 0; seed < 60; ++seed) {
+    SCOPED_TRACE(seed);
+    std::mt19937 random(seed);
+    GenerationRequest request = RandomRequest(random);
+    request.num_prompt_logprobs = -1;
+    Collected expected = Expected(request);
+    const size_t cut = random() % (expected.tokens.size() + 1);
+    request.forced.assign(expected.tokens.begin(),
+                          expected.tokens.begin() + static_cast<int64_t>(cut));
+    expected.tokens.erase(expected.tokens.begin(),
+                          expected.tokens.begin() + static_cast<int64_t>(cut));
+    expected.logprobs.erase(expected.logprobs.begin(),
+                            expected.logprobs.begin() + static_cast<int64_t>(cut));
+    ExpectEqual(Collect(*Submit(*engine, request)), expected, request);
+  }
+  ExpectNothingHeld(engine->Stats());
+
+  GenerationRequest request = Greedy({1, 2}, 2);
+  request.forced = {1, 2, 3};
+  EXPECT_EQ(engine->Submit(request).error().message,
+            "forced: 3 tokens are more than max_tokens = 2");
+  request.forced = {kFakeVocab};
+  EXPECT_EQ(engine->Submit(request).error().param, "forced");
+}
+
 TEST(Engine, TheSameSeedGivesTheSameTokensWhateverElseRuns) {
   GenerationRequest request = Greedy({1, 2, 3}, 40);
   request.sampling.temperature = 1;
