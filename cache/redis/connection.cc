@@ -15,6 +15,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <map>
 #include <mutex>
 #include <utility>
 
@@ -103,32 +104,30 @@ RedisReply ToReply(const redisReply& from) {
   return reply;
 }
 
+struct FreeSsl {
+  void operator()(SSL* ssl) const { SSL_free(ssl); }
+  void operator()(SSL_CTX* context) const { SSL_CTX_free(context); }
+};
+
 // The shared TLS settings of one CA file; made once, since reading the system's certificates takes
 // milliseconds.
 Result<SSL_CTX*> TlsContext(const std::string& ca_file) {
   static std::mutex mutex;
-  static std::vector<std::pair<std::string, SSL_CTX*>> contexts;
+  static std::map<std::string, std::unique_ptr<SSL_CTX, FreeSsl>> contexts;
   const std::lock_guard lock(mutex);
-  for (const auto& [file, context] : contexts)
-    if (file == ca_file) return context;
-  SSL_CTX* context = SSL_CTX_new(TLS_client_method());
+  if (const auto found = contexts.find(ca_file); found != contexts.end())
+    return found->second.get();
+  std::unique_ptr<SSL_CTX, FreeSsl> context(SSL_CTX_new(TLS_client_method()));
   if (context == nullptr) return Unavailable("Redis: TLS cannot be set up");
-  SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
-  SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nullptr);
+  SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION);
+  SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, nullptr);
   const int loaded = ca_file.empty()
-                         ? SSL_CTX_set_default_verify_paths(context)
-                         : SSL_CTX_load_verify_locations(context, ca_file.c_str(), nullptr);
-  if (loaded != 1) {
-    SSL_CTX_free(context);
+                         ? SSL_CTX_set_default_verify_paths(context.get())
+                         : SSL_CTX_load_verify_locations(context.get(), ca_file.c_str(), nullptr);
+  if (loaded != 1)
     return InvalidArgument(fmt::format("Redis: {}: no certificates could be read", ca_file));
-  }
-  contexts.emplace_back(ca_file, context);
-  return context;
+  return contexts.emplace(ca_file, std::move(context)).first->second.get();
 }
-
-struct FreeSsl {
-  void operator()(SSL* ssl) const { SSL_free(ssl); }
-};
 
 // A socket, with TLS on it or without. Owns both.
 class Channel {
