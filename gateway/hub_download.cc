@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <charconv>
 #include <chrono>
@@ -28,6 +29,14 @@ namespace nextgate::gateway {
 namespace {
 
 namespace fs = std::filesystem;
+
+// A name for the file that is renamed to `target` once it is whole: nobody else's, neither of
+// another process nor of another download in this one.
+fs::path FreshName(const fs::path& target) {
+  static std::atomic<uint64_t> count = 0;
+  return target.parent_path() /
+         fmt::format(".{}.{}.{}", target.filename().string(), ::getpid(), ++count);
+}
 
 class Downloader {
  public:
@@ -254,7 +263,7 @@ class Downloader {
   // snapshots/<commit>/<name> → ../../blobs/<hash>, put in place whole.
   Status LinkSnapshot(const HubFile& file) const {
     const fs::path link = snapshot_ / file.name;
-    const fs::path fresh = snapshot_ / fmt::format(".{}.{}", file.name, ::getpid());
+    const fs::path fresh = FreshName(link);
     std::error_code error;
     fs::remove(fresh, error);
     fs::create_symlink(fs::path("../../blobs") / file.hash, fresh, error);
@@ -268,7 +277,7 @@ class Downloader {
   Status WriteRef() const {
     if (revision_ == commit_) return {};
     const fs::path ref = storage_ / "refs" / revision_;
-    const fs::path fresh = ref.string() + fmt::format(".{}", ::getpid());
+    const fs::path fresh = FreshName(ref);
     std::error_code error;
     fs::create_directories(ref.parent_path(), error);
     if (error) return FileError(ref.parent_path(), error.value());
