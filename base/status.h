@@ -17,6 +17,7 @@ enum class ErrorCode {
   kUnauthenticated,    // 401
   kPermissionDenied,   // 403
   kNotFound,           // 404
+  kOutOfRange,         // more tokens than the model's context takes: 400
   kTooLarge,           // 413
   kResourceExhausted,  // a limit or a full queue; retry later: 429
   kCancelled,          // the client left

@@ -37,7 +37,7 @@ Json PromptLogprobsJson(const std::vector<engine::PositionLogprobs>& positions,
 
 }  // namespace
 
-Result<std::unique_ptr<AnswerRun>> AnswerRun::Start(
+Result<std::unique_ptr<AnswerSource>> AnswerRun::Start(
     engine::Engine& engine, const engine::Tokenizer& tokenizer,
     std::shared_ptr<const openai::ApiRequest> shared_request, std::vector<Prompt> prompts,
     const std::string& id) {
@@ -55,7 +55,8 @@ Result<std::unique_ptr<AnswerRun>> AnswerRun::Start(
     if (length == 0)
       return InvalidArgument("the prompt is empty: at least one token is needed", "prompt");
     if (length >= limit || asked > limit - length)
-      return InvalidArgument(
+      return MakeError(
+          ErrorCode::kOutOfRange,
           fmt::format("this model takes {} tokens in all; the prompt has {}{}", limit, length,
                       request.max_tokens
                           ? fmt::format(" and max_tokens asks for {}: at most {} fit", asked,

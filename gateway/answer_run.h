@@ -4,50 +4,32 @@
 #pragma once
 
 #include <chrono>
-#include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "base/status.h"
 #include "cache/answer.h"
 #include "engine/engine.h"
 #include "gateway/completion_stream.h"
+#include "gateway/generator.h"
 #include "gateway/openai/api_request.h"
 #include "gateway/prompt_builder.h"
 
 namespace nextgate::gateway {
 
-class AnswerRun {
+class AnswerRun final : public AnswerSource {
  public:
-  // What is said on the way, in order.
-  struct Listener {
-    std::function<void(const cache::AnswerDelta&)> delta;
-    std::function<void(int32_t index, const cache::AnswerChoice&)> finish;
-  };
-
   // Submits everything; choice i·n + j is sample j of prompt i. All references must outlive the
-  // run. Errors: the engine's (a prompt that never fits, a full queue).
-  static Result<std::unique_ptr<AnswerRun>> Start(engine::Engine& engine,
-                                                  const engine::Tokenizer& tokenizer,
-                                                  std::shared_ptr<const openai::ApiRequest> request,
-                                                  std::vector<Prompt> prompts,
-                                                  const std::string& id);
+  // run. Errors: the engine's (a full queue), and kOutOfRange for a prompt that never fits.
+  static Result<std::unique_ptr<AnswerSource>> Start(
+      engine::Engine& engine, const engine::Tokenizer& tokenizer,
+      std::shared_ptr<const openai::ApiRequest> request, std::vector<Prompt> prompts,
+      const std::string& id);
 
-  // Waits up to `timeout` for something to say and says it. False when every choice has ended.
-  bool Pump(std::chrono::milliseconds timeout, const Listener& listener);
-
-  // How it ended.
-  struct Outcome {
-    cache::AnswerBuilder::Ending ending;
-    cache::AnswerUsage usage;
-    bool complete = false;  // every choice ended by itself: stop or length
-    std::vector<std::string> finish_reasons;
-    std::string error;  // of the first choice that failed, or ""
-  };
-  // REQUIRES: Pump returned false.
-  Outcome Finish() const;
-
-  int32_t num_choices() const { return static_cast<int32_t>(choices_.size()); }
+  bool Pump(std::chrono::milliseconds timeout, const Listener& listener) override;
+  Outcome Finish() const override;
+  int32_t num_choices() const override { return static_cast<int32_t>(choices_.size()); }
 
  private:
   struct Choice {

@@ -42,6 +42,7 @@ class App {
   std::unique_ptr<ChatTemplate> template_;
   std::unique_ptr<PromptBuilder> prompts_;
   std::unique_ptr<engine::Engine> engine_;
+  std::unique_ptr<EngineGenerator> generator_;
   openai::ParseLimits limits_;
 
   std::unique_ptr<cache::MemoryStore> store_;
@@ -145,11 +146,14 @@ Status App::OpenServers() {
   const cache::PolicySettings policy{.enabled = options_.enable_answer_cache,
                                      .cache_sampled = options_.cache_sampled,
                                      .ttl_default_s = options_.cache_ttl_s};
-  pipeline_ = std::make_unique<ChatPipeline>(
-      ChatPipeline::Services{.engine = *engine_,
+  generator_ = std::make_unique<EngineGenerator>(
+      EngineGenerator::Parts{.engine = *engine_,
                              .tokenizer = *tokenizer_,
                              .chat_template = template_.get(),
                              .prompts = *prompts_,
+                             .waiting_max = options_.max_waiting_requests});
+  pipeline_ = std::make_unique<ChatPipeline>(
+      ChatPipeline::Services{.generator = *generator_,
                              .exact = *exact_,
                              .flights = flights_,
                              .writer = *writer_,
@@ -157,10 +161,10 @@ Status App::OpenServers() {
                              .policy = policy,
                              .partitioner = *partitioner_,
                              .metrics = *metrics_,
-                             .access_log = !options_.disable_access_log,
-                             .waiting_max = options_.max_waiting_requests});
+                             .access_log = !options_.disable_access_log});
   context_ =
       std::make_unique<RouteContext>(RouteContext{.pipeline = *pipeline_,
+                                                  .generator = *generator_,
                                                   .engine = *engine_,
                                                   .tokenizer = *tokenizer_,
                                                   .metrics = *metrics_,

@@ -7,7 +7,6 @@
 #include <nlohmann/json.hpp>
 
 #include "base/check.h"
-#include "gateway/answer_run.h"
 #include "gateway/openai/error.h"
 #include "gateway/openai/response.h"
 
@@ -31,11 +30,6 @@ Error ClientLeftError() { return {ErrorCode::kCancelled, "the client left", ""};
 // Those who would take any answer that a fresh generation gives, and let others take theirs.
 bool MayShareAFlight(const cache::CachePlan& plan) {
   return plan.read && plan.write && !plan.max_age_ms && !plan.only_if_cached;
-}
-
-Error OverloadedError(int32_t waiting) {
-  return {ErrorCode::kResourceExhausted,
-          fmt::format("{} requests are waiting: try again later", waiting), ""};
 }
 
 }  // namespace
@@ -101,19 +95,11 @@ void ChatPipeline::Run(std::shared_ptr<const ApiRequest> request, const ServerRe
                 reply);
 
   // It has to be generated.
-  auto prompts = BuildPrompts(*x->request);
-  if (!prompts) return Fail(*x, prompts.error(), reply);
-  if (const int32_t waiting = s_.engine.Stats().waiting; waiting >= s_.waiting_max)
-    return Fail(*x, OverloadedError(waiting), reply);
-  auto run =
-      AnswerRun::Start(s_.engine, s_.tokenizer, x->request, std::move(*prompts), x->record.id);
-  if (!run) {
-    const bool too_long = run.error().code == ErrorCode::kInvalidArgument;
-    return Fail(*x, run.error(), reply, too_long ? "context_length_exceeded" : "");
-  }
+  auto source = s_.generator.Start(x->request, x->record.id);
+  if (!source) return Fail(*x, source.error(), reply);
   x->record.path = "engine";
   if (x->flight == nullptr) x->flight = std::make_shared<Flight>();
-  x->flight->Begin(std::move(*run));
+  x->flight->Begin(std::move(*source));
   Answer(x, http, reply);
 }
 
@@ -167,7 +153,7 @@ Result<cache::CachePlan> ChatPipeline::PlanCaches(Exchange& x, const ServerReque
   ASSIGN_OR_RETURN(cache::CachePlan plan, cache::MakePlan(s_.policy, facts, controls, canonical));
   if (canonical) {
     const std::string partition =
-        s_.partitioner.Partition({.name_space = plan.name_space}, s_.engine.info().fingerprint);
+        s_.partitioner.Partition({.name_space = plan.name_space}, s_.generator.fingerprint());
     x.key = cache::MakeKey(partition, *canonical);
   }
   return plan;
@@ -217,7 +203,7 @@ void ChatPipeline::Stream(const std::shared_ptr<Exchange>& x, ServerReply& reply
   reply.headers.emplace_back("Cache-Control", "no-cache");
   reply.stream = [this, x](StreamWriter& out) {
     std::string events = x->writer->Begin();
-    const AnswerRun::Listener listener = {
+    const AnswerSource::Listener listener = {
         .delta =
             [&](const cache::AnswerDelta& delta) {
               if (x->record.first_token_ns == 0) x->record.first_token_ns = s_.clock.MonotonicNs();
@@ -249,7 +235,7 @@ void ChatPipeline::Stream(const std::shared_ptr<Exchange>& x, ServerReply& reply
 }
 
 void ChatPipeline::Collect(Exchange& x, const ServerRequest& http, ServerReply& reply) {
-  const AnswerRun::Listener listener = {.delta = [&](const cache::AnswerDelta&) {
+  const AnswerSource::Listener listener = {.delta = [&](const cache::AnswerDelta&) {
     if (x.record.first_token_ns == 0) x.record.first_token_ns = s_.clock.MonotonicNs();
   }};
   while (x.flight->Pump(x.cursor, kPumpTimeout, listener)) {
@@ -276,7 +262,7 @@ Status ChatPipeline::Heard(const Exchange& x) {
 // After the last byte: an answer that is complete is kept.
 void ChatPipeline::Store(Exchange& x) {
   if (!x.plan.write || !x.heard_out || !x.flight->TakeStoring()) return;
-  const AnswerRun::Outcome& outcome = x.flight->outcome();
+  const AnswerSource::Outcome& outcome = x.flight->outcome();
   const cache::AnswerFacts facts{.complete = outcome.complete && x.answer != nullptr,
                                  .limit_set_by_request = x.request->max_tokens.has_value(),
                                  .finish_reasons = outcome.finish_reasons};
@@ -327,32 +313,6 @@ void ChatPipeline::Refuse(const Error& error, RequestRecord record, ServerReply&
   x->record = std::move(record);
   reply.on_sent = [this, x] { End(*x); };
   Fail(*x, error, reply, code);
-}
-
-Result<std::vector<Prompt>> ChatPipeline::BuildPrompts(const ApiRequest& request) const {
-  std::vector<Prompt> prompts;
-  if (request.endpoint == Endpoint::kChat) {
-    if (s_.chat_template == nullptr)
-      return InvalidArgument(
-          "this model has no chat template: use /v1/completions, or start with --chat-template",
-          "messages");
-    ASSIGN_OR_RETURN(
-        const RenderedChat chat,
-        s_.chat_template->Render({.messages = request.messages.get(),
-                                  .template_kwargs = request.chat_template_kwargs.get(),
-                                  .add_generation_prompt = request.add_generation_prompt,
-                                  .continue_final_message = request.continue_final_message}));
-    prompts.push_back(s_.prompts.Build(chat));
-    return prompts;
-  }
-  for (const openai::CompletionPrompt& prompt : request.prompts) {
-    if (const auto* ids = std::get_if<std::vector<int32_t>>(&prompt)) {
-      prompts.push_back({.tokens = *ids});
-    } else {
-      prompts.push_back({.tokens = s_.tokenizer.Encode(std::get<std::string>(prompt))});
-    }
-  }
-  return prompts;
 }
 
 }  // namespace nextgate::gateway

@@ -1,6 +1,6 @@
 // The story of one generating request, for both endpoints: may it use the answer cache → is the
-// answer known → replay it; is it in the making → follow it; else tokenise → submit → stream or
-// collect → store. Read ChatPipeline::Run first.
+// answer known → replay it; is it in the making → follow it; else generate → stream or collect →
+// store. Read ChatPipeline::Run first.
 //
 // Threads: Run from any connection's thread. The services are shared and safe from any thread.
 #pragma once
@@ -14,23 +14,19 @@
 #include "cache/policy.h"
 #include "cache/stats.h"
 #include "cache/writer.h"
-#include "engine/engine.h"
 #include "gateway/access_log.h"
 #include "gateway/flight.h"
+#include "gateway/generator.h"
 #include "gateway/http_server.h"
 #include "gateway/metrics.h"
 #include "gateway/openai/api_request.h"
-#include "gateway/prompt_builder.h"
 
 namespace nextgate::gateway {
 
 class ChatPipeline {
  public:
   struct Services {
-    engine::Engine& engine;
-    const engine::Tokenizer& tokenizer;
-    const ChatTemplate* chat_template;  // null: a base model without one
-    const PromptBuilder& prompts;
+    Generator& generator;
     cache::ExactCache& exact;
     Flights& flights;
     cache::Writer& writer;
@@ -39,7 +35,6 @@ class ChatPipeline {
     const cache::Partitioner& partitioner;
     Metrics& metrics;
     bool access_log = true;
-    int32_t waiting_max = 1024;  // requests in the engine's queue beyond which a client gets 429
     const Clock& clock = Clock::System();
   };
   explicit ChatPipeline(const Services& services) : s_(services) {}
@@ -52,9 +47,6 @@ class ChatPipeline {
   // The same ending for a request that failed before Run.
   void Refuse(const Error& error, RequestRecord record, ServerReply& reply,
               std::string_view code = "");
-
-  // The tokens of a request's prompts; for /tokenize too.
-  Result<std::vector<Prompt>> BuildPrompts(const openai::ApiRequest& request) const;
 
  private:
   struct Exchange;  // everything one request needs until its last byte is sent

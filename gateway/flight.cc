@@ -20,12 +20,12 @@ Flight::~Flight() {
   if (home_ != nullptr) home_->Remove(key_.hash, this);
 }
 
-void Flight::Begin(std::unique_ptr<AnswerRun> run) {
+void Flight::Begin(std::unique_ptr<AnswerSource> source) {
   {
     const std::lock_guard lock(mutex_);
     CHECK(state_ == State::kOpening);
-    num_choices_ = run->num_choices();
-    run_ = std::move(run);
+    num_choices_ = source->num_choices();
+    source_ = std::move(source);
     state_ = State::kGenerating;
   }
   changed_.notify_all();
@@ -66,7 +66,7 @@ bool Flight::Behind(const Cursor& cursor) const {
          cursor.endings < endings_.size();
 }
 
-bool Flight::Pump(Cursor& cursor, milliseconds timeout, const AnswerRun::Listener& listener) {
+bool Flight::Pump(Cursor& cursor, milliseconds timeout, const AnswerSource::Listener& listener) {
   const auto until = steady_clock::now() + timeout;
   std::unique_lock lock(mutex_);
   CHECK(state_ == State::kGenerating);
@@ -92,7 +92,7 @@ bool Flight::Pump(Cursor& cursor, milliseconds timeout, const AnswerRun::Listene
 void Flight::Fetch(milliseconds timeout) {
   bool news = false;
   bool first = false;
-  const AnswerRun::Listener recorder = {
+  const AnswerSource::Listener recorder = {
       .delta =
           [&](const cache::AnswerDelta& delta) {
             const std::lock_guard lock(mutex_);
@@ -106,21 +106,21 @@ void Flight::Fetch(milliseconds timeout) {
             news = true;
             endings_.push_back({.after = record_.num_deltas(), .choice = choice, .end = end});
           }};
-  bool more = run_->Pump(timeout, recorder);
+  bool more = source_->Pump(timeout, recorder);
   if (news && !first) {  // gather what comes within a moment; the first delta goes at once
     const auto until = steady_clock::now() + kGather;
-    while (more && steady_clock::now() < until) more = run_->Pump(kGather, recorder);
+    while (more && steady_clock::now() < until) more = source_->Pump(kGather, recorder);
   }
   if (more) return;
-  AnswerRun::Outcome outcome = run_->Finish();
+  AnswerSource::Outcome outcome = source_->Finish();
   const std::lock_guard lock(mutex_);
   answer_ = record_.Finish(std::move(outcome.ending));
   outcome_ = std::move(outcome);
-  run_.reset();
+  source_.reset();
   ended_ = true;
 }
 
-void Flight::Say(Cursor& cursor, const AnswerRun::Listener& listener) const {
+void Flight::Say(Cursor& cursor, const AnswerSource::Listener& listener) const {
   const size_t deltas = ended_ && answer_ ? answer_->num_deltas() : record_.num_deltas();
   for (size_t said = 0; said < kSaidAtOnce && Behind(cursor); ++said) {
     if (cursor.endings < endings_.size() && endings_[cursor.endings].after <= cursor.deltas) {

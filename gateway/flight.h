@@ -4,7 +4,7 @@
 // reads slowly, or leaves, holds up no other. The last one to let go ends the generation.
 //
 //   auto [flight, first] = flights.Join(key);
-//   first: look further or start a run, then Begin, BeginStored or GiveUp, exactly once
+//   first: look further or start a source, then Begin, BeginStored or GiveUp, exactly once
 //   else:  WaitBegun, and act on what it says
 //   Pump until it returns false; then answer(), usage(), error() …
 //
@@ -13,7 +13,7 @@
 // answer would be generated again. For that a first one looks into the store once more after Join.
 //
 // Threads: all methods may be called from any thread; a Cursor belongs to one.
-// Invariants: (1) the run is pumped by one thread at a time, without the lock; (2) every follower gets
+// Invariants: (1) the source is pumped by one thread at a time, without the lock; (2) every follower gets
 // all deltas, in their order.
 #pragma once
 
@@ -30,7 +30,7 @@
 #include "cache/answer.h"
 #include "cache/exact_cache.h"
 #include "cache/key.h"
-#include "gateway/answer_run.h"
+#include "gateway/generator.h"
 
 namespace nextgate::gateway {
 
@@ -45,7 +45,7 @@ class Flight {
   Flight& operator=(const Flight&) = delete;
 
   // By who made it, one of these, once.
-  void Begin(std::unique_ptr<AnswerRun> run);
+  void Begin(std::unique_ptr<AnswerSource> source);
   void BeginStored(cache::CacheHit hit);
   void GiveUp();  // there will be no answer; does nothing after the other two
 
@@ -61,7 +61,8 @@ class Flight {
   // Says what came since `cursor`, waiting up to `timeout` if that is nothing. After the first delta,
   // what comes within kGather is said together. False when all was said. The listener runs under the
   // flight's lock: it may render, and nothing slower. REQUIRES: kGenerating.
-  bool Pump(Cursor& cursor, std::chrono::milliseconds timeout, const AnswerRun::Listener& listener);
+  bool Pump(Cursor& cursor, std::chrono::milliseconds timeout,
+            const AnswerSource::Listener& listener);
   static constexpr std::chrono::milliseconds kGather{5};
 
   int32_t num_choices() const { return num_choices_; }
@@ -70,7 +71,7 @@ class Flight {
   std::shared_ptr<const cache::Answer> answer() const {
     return answer_;
   }  // null: too large to keep
-  const AnswerRun::Outcome& outcome() const { return outcome_; }
+  const AnswerSource::Outcome& outcome() const { return outcome_; }
   // True for the first who asks: the answer is to be stored once.
   bool TakeStoring() { return !storing_taken_.test_and_set(); }
 
@@ -80,7 +81,7 @@ class Flight {
 
   bool Behind(const Cursor& cursor) const;
   void Fetch(std::chrono::milliseconds timeout);
-  void Say(Cursor& cursor, const AnswerRun::Listener& listener) const;
+  void Say(Cursor& cursor, const AnswerSource::Listener& listener) const;
 
   struct Ending {
     size_t after = 0;  // deltas
@@ -91,18 +92,18 @@ class Flight {
   Flights* const home_ = nullptr;
   const cache::CacheKey key_;
 
-  std::mutex mutex_;  // guards everything below but run_, which is the fetching thread's
+  std::mutex mutex_;  // guards everything below but source_, which is the fetching thread's
   std::condition_variable changed_;
   enum class State { kOpening, kGenerating, kStored, kGaveUp } state_ = State::kOpening;
   cache::CacheHit stored_;
-  std::unique_ptr<AnswerRun> run_;
+  std::unique_ptr<AnswerSource> source_;
   int32_t num_choices_ = 0;
   bool fetching_ = false;
   bool ended_ = false;
   cache::AnswerBuilder record_;
   std::vector<Ending> endings_;
   std::shared_ptr<const cache::Answer> answer_;
-  AnswerRun::Outcome outcome_;
+  AnswerSource::Outcome outcome_;
   std::atomic_flag storing_taken_;
 };
 

@@ -114,7 +114,7 @@ void Tokenize(const RouteContext& c, const ServerRequest& http, ServerReply& rep
   if (chat) {
     auto request = openai::ParseChatRequest(http.body, c.limits);
     if (!request) return Answer(reply, request.error());
-    auto prompts = c.pipeline.BuildPrompts(*request);
+    auto prompts = c.generator.BuildPrompts(*request);
     if (!prompts) return Answer(reply, prompts.error());
     tokens = std::move(prompts->front().tokens);
   } else {

@@ -11,12 +11,14 @@
 
 #include "gateway/auth.h"
 #include "gateway/chat_pipeline.h"
+#include "gateway/engine_generator.h"
 #include "gateway/http_server.h"
 
 namespace nextgate::gateway {
 
 struct RouteContext {
   ChatPipeline& pipeline;
+  const EngineGenerator& generator;
   engine::Engine& engine;
   const engine::Tokenizer& tokenizer;
   Metrics& metrics;

@@ -21,6 +21,7 @@ std::string_view TypeOf(ErrorCode code) {
     case ErrorCode::kDeadlineExceeded:
       return "server_error";
     case ErrorCode::kInvalidArgument:
+    case ErrorCode::kOutOfRange:
     case ErrorCode::kTooLarge:
     case ErrorCode::kUnimplemented:
     case ErrorCode::kCancelled:
@@ -34,6 +35,7 @@ std::string_view TypeOf(ErrorCode code) {
 int HttpStatus(ErrorCode code) {
   switch (code) {
     case ErrorCode::kInvalidArgument:
+    case ErrorCode::kOutOfRange:
     case ErrorCode::kUnimplemented:
       return 400;
     case ErrorCode::kUnauthenticated:
@@ -60,6 +62,7 @@ int HttpStatus(ErrorCode code) {
 }
 
 std::string ErrorBody(const Error& error, std::string_view code) {
+  if (code.empty() && error.code == ErrorCode::kOutOfRange) code = "context_length_exceeded";
   nlohmann::ordered_json body;
   body["error"]["message"] = error.message;
   body["error"]["type"] = TypeOf(error.code);

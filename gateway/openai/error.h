@@ -11,8 +11,8 @@ namespace nextgate::gateway::openai {
 
 int HttpStatus(ErrorCode code);
 
-// `code` is OpenAI's machine-readable code where there is one (context_length_exceeded,
-// model_not_found, …); "" gives null.
+// `code` is OpenAI's machine-readable code where there is one (invalid_api_key, model_not_found, …);
+// "" gives context_length_exceeded for kOutOfRange, else null.
 std::string ErrorBody(const Error& error, std::string_view code = "");
 
 }  // namespace nextgate::gateway::openai

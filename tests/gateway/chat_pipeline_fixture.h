@@ -13,6 +13,7 @@
 
 #include "cache/memory_store.h"
 #include "gateway/chat_pipeline.h"
+#include "gateway/engine_generator.h"
 #include "tests/support/fake_engine.h"
 
 namespace nextgate::gateway {
@@ -115,10 +116,12 @@ class ChatPipelineTest : public ::testing::Test {
   cache::CacheStats stats_;
   cache::Partitioner partitioner_{"secret"};
   Metrics metrics_{"m"};
-  ChatPipeline pipeline_{{.engine = engine_,
-                          .tokenizer = *tokenizer_,
-                          .chat_template = template_.get(),
-                          .prompts = prompts_,
+  EngineGenerator generator_{{.engine = engine_,
+                              .tokenizer = *tokenizer_,
+                              .chat_template = template_.get(),
+                              .prompts = prompts_,
+                              .waiting_max = 10}};
+  ChatPipeline pipeline_{{.generator = generator_,
                           .exact = exact_,
                           .flights = flights_,
                           .writer = writer_,
@@ -126,8 +129,7 @@ class ChatPipelineTest : public ::testing::Test {
                           .policy = {},
                           .partitioner = partitioner_,
                           .metrics = metrics_,
-                          .access_log = false,
-                          .waiting_max = 10}};
+                          .access_log = false}};
 };
 
 }  // namespace nextgate::gateway

@@ -139,7 +139,7 @@ TEST_F(ChatPipelineTest, AChoiceThatIsRefusedTakesTheOthersWithIt) {
 
 TEST_F(ChatPipelineTest, SaysHowLongThePromptIsThatDoesNotFit) {
   ServerReply reply = Ask({{"max_tokens", 4090}});
-  const size_t prompt = pipeline_
+  const size_t prompt = generator_
                             .BuildPrompts(*openai::ParseChatRequest(
                                 R"({"messages":[{"role":"user","content":"harbour?"}]})", {}))
                             ->front()
@@ -194,6 +194,7 @@ class RoutesTest : public ChatPipelineTest {
   Auth auth_{{}};
   std::atomic<bool> ready_ = true;
   RouteContext context_{.pipeline = pipeline_,
+                        .generator = generator_,
                         .engine = engine_,
                         .tokenizer = *tokenizer_,
                         .metrics = metrics_,

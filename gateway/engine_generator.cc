@@ -1,0 +1,49 @@
+#include "gateway/engine_generator.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+#include <variant>
+
+#include "gateway/answer_run.h"
+
+namespace nextgate::gateway {
+
+using openai::ApiRequest;
+
+Result<std::unique_ptr<AnswerSource>> EngineGenerator::Start(
+    std::shared_ptr<const ApiRequest> request, const std::string& id) {
+  ASSIGN_OR_RETURN(std::vector<Prompt> prompts, BuildPrompts(*request));
+  if (const int32_t waiting = p_.engine.Stats().waiting; waiting >= p_.waiting_max)
+    return MakeError(ErrorCode::kResourceExhausted,
+                     fmt::format("{} requests are waiting: try again later", waiting));
+  return AnswerRun::Start(p_.engine, p_.tokenizer, std::move(request), std::move(prompts), id);
+}
+
+Result<std::vector<Prompt>> EngineGenerator::BuildPrompts(const ApiRequest& request) const {
+  std::vector<Prompt> prompts;
+  if (request.endpoint == openai::Endpoint::kChat) {
+    if (p_.chat_template == nullptr)
+      return InvalidArgument(
+          "this model has no chat template: use /v1/completions, or start with --chat-template",
+          "messages");
+    ASSIGN_OR_RETURN(
+        const RenderedChat chat,
+        p_.chat_template->Render({.messages = request.messages.get(),
+                                  .template_kwargs = request.chat_template_kwargs.get(),
+                                  .add_generation_prompt = request.add_generation_prompt,
+                                  .continue_final_message = request.continue_final_message}));
+    prompts.push_back(p_.prompts.Build(chat));
+    return prompts;
+  }
+  for (const openai::CompletionPrompt& prompt : request.prompts) {
+    if (const auto* ids = std::get_if<std::vector<int32_t>>(&prompt)) {
+      prompts.push_back({.tokens = *ids});
+    } else {
+      prompts.push_back({.tokens = p_.tokenizer.Encode(std::get<std::string>(prompt))});
+    }
+  }
+  return prompts;
+}
+
+}  // namespace nextgate::gateway

@@ -1,0 +1,40 @@
+// The Generator over this process' engine: template → tokens → AnswerRun.
+//
+// Threads: all methods may be called from any thread.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/engine.h"
+#include "gateway/chat_template.h"
+#include "gateway/generator.h"
+#include "gateway/prompt_builder.h"
+
+namespace nextgate::gateway {
+
+class EngineGenerator final : public Generator {
+ public:
+  struct Parts {
+    engine::Engine& engine;
+    const engine::Tokenizer& tokenizer;
+    const ChatTemplate* chat_template;  // null: a base model without one
+    const PromptBuilder& prompts;
+    int32_t waiting_max = 1024;  // requests in the engine's queue beyond which a client gets 429
+  };
+  // All parts outlive the generator.
+  explicit EngineGenerator(const Parts& parts) : p_(parts) {}
+
+  Result<std::unique_ptr<AnswerSource>> Start(std::shared_ptr<const openai::ApiRequest> request,
+                                              const std::string& id) override;
+  const std::string& fingerprint() const override { return p_.engine.info().fingerprint; }
+
+  // The tokens of a request's prompts; for /tokenize too.
+  Result<std::vector<Prompt>> BuildPrompts(const openai::ApiRequest& request) const;
+
+ private:
+  const Parts p_;
+};
+
+}  // namespace nextgate::gateway
