@@ -41,7 +41,7 @@ struct AnswerDelta {
   std::string_view text;               // valid UTF-8
   std::span<const int32_t> token_ids;  // the tokens behind it, if known
   std::string_view logprobs;  // comma-joined JSON values, one per token; "" if not asked for
-  std::string_view extras;    // JSON of anything else in the delta (tool calls); "" if none
+  std::string_view extras;    // JSON object of further members, in the gateway's format; "" if none
 };
 
 class Answer {

@@ -45,6 +45,7 @@ class EngineImpl final : public Engine {
         submitted_(static_cast<size_t>(config_.queue_capacity)),
         heartbeat_ns_(Clock::System().MonotonicNs()) {
     PublishStats();
+    model_->SetHeartbeat([this] { Beat(); });
     thread_ = std::jthread([this] { Loop(); });
   }
 
@@ -63,6 +64,7 @@ class EngineImpl final : public Engine {
  private:
   void Loop();
   void Step();
+  void Beat() { heartbeat_ns_.store(Clock::System().MonotonicNs()); }
 
   void TakeSubmitted();
   void DropCancelled();
@@ -137,7 +139,10 @@ void EngineImpl::Step() {
                     LogitsOf(batch_.logit_rows()));
 
   // 13, 14. Sample and commit, each sequence for itself.
-  for (const BatchItem& item : batch_.items()) Commit(item);
+  for (const BatchItem& item : batch_.items()) {
+    Commit(item);
+    Beat();
+  }
 
   ++counters_.steps;
 }
@@ -145,9 +150,12 @@ void EngineImpl::Step() {
 void EngineImpl::Loop() {
   pthread_setname_np(pthread_self(), "engine");
   while (!stop_.load()) {
-    heartbeat_ns_.store(Clock::System().MonotonicNs());
+    Beat();
     TakeSubmitted();
-    if (sequences_.empty()) continue;
+    if (sequences_.empty()) {
+      logged_ns_ = 0;  // an average over idle time tells nothing
+      continue;
+    }
     Step();
     Deliver();
     LogProgress();

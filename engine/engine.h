@@ -81,8 +81,8 @@ class Engine {
   virtual const ModelInfo& info() const = 0;
   virtual EngineStats Stats() const = 0;
 
-  // Time since the engine thread last came round its loop. It comes round at least every 100 ms
-  // when idle; a larger age than a long step means it hangs (/health turns red).
+  // Time since the engine thread last showed that it goes on: at least every 100 ms when idle, several
+  // times a layer in a forward. A much larger age means that it hangs (/health turns red).
   virtual int64_t HeartbeatAgeMs() const = 0;
 };
 

@@ -9,7 +9,8 @@
 
 namespace nextgate::gateway {
 
-void WriteAccessLine(const RequestRecord& record, const Clock& clock) {
+void WriteAccessLine(const RequestRecord& record, const Clock& clock, LogLevel level) {
+  if (!LogEnabled(level)) return;
   const auto ms_since_begin = [&](int64_t ns) {
     return static_cast<double>(ns - record.began_ns) / 1e6;
   };
@@ -28,7 +29,7 @@ void WriteAccessLine(const RequestRecord& record, const Clock& clock) {
       line +=
           fmt::format(" tpot_ms={:.2f}", (total_ms - first_ms) / (record.completion_tokens - 1));
   }
-  LogInfo("{} total_ms={:.1f}", line, total_ms);
+  LogMessage(level, fmt::format("{} total_ms={:.1f}", line, total_ms));
 }
 
 std::string RandomId() {

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "base/clock.h"
+#include "base/log.h"
 
 namespace nextgate::gateway {
 
@@ -25,7 +26,8 @@ struct RequestRecord {
   int64_t first_token_ns = 0;  // 0: none
 };
 
-void WriteAccessLine(const RequestRecord& record, const Clock& clock);
+void WriteAccessLine(const RequestRecord& record, const Clock& clock,
+                     LogLevel level = LogLevel::kInfo);
 
 // The client's X-Request-Id if it is 1 to 128 visible ASCII characters without quotes, else a fresh
 // one.

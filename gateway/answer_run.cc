@@ -113,6 +113,7 @@ bool AnswerRun::Advance(int32_t index, milliseconds timeout, const Listener& lis
     choice.prompt_tokens = event.started->prompt_tokens;
     choice.cached_tokens = event.started->cached_tokens;
     choice.prompt_logprobs = std::move(event.started->prompt_logprobs);
+    if (request_.return_token_ids) choice.first_extras = PromptTokenIds(choice);
     if (request_.echo) choice.stream.Echo(prompts_[choice.prompt].tokens, choice.prompt_logprobs);
   }
   choice.stream.Add(event);
@@ -123,7 +124,8 @@ bool AnswerRun::Advance(int32_t index, milliseconds timeout, const Listener& lis
       listener.delta({.choice = index,
                       .text = delta->text,
                       .token_ids = delta->token_ids,
-                      .logprobs = logprobs});
+                      .logprobs = logprobs,
+                      .extras = std::exchange(choice.first_extras, {})});
   }
   if (choice.stream.ended()) {
     choice.generation.reset();  // cancels what a stop string cut short
@@ -136,6 +138,10 @@ cache::AnswerChoice AnswerRun::Ending(const Choice& choice) const {
   return {.finish_reason = choice.stream.finish_reason(),
           .stop_reason = choice.stream.stop_reason(),
           .extras = ChoiceExtras(choice)};
+}
+
+std::string AnswerRun::PromptTokenIds(const Choice& choice) const {
+  return Json{{"prompt_token_ids", prompts_[choice.prompt].tokens}}.dump();
 }
 
 // vLLM puts these beside a choice of completions and beside all choices of a chat.

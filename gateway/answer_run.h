@@ -37,6 +37,7 @@ class AnswerRun final : public AnswerSource {
         : stream(request, tokenizer) {}
     std::unique_ptr<engine::Generation> generation;  // null once ended
     ChoiceStream stream;
+    std::string first_extras;  // of the first delta to come
     size_t prompt = 0;
     int32_t prompt_tokens = 0;
     int32_t cached_tokens = 0;
@@ -51,6 +52,7 @@ class AnswerRun final : public AnswerSource {
         prompts_(std::move(prompts)) {}
   bool Advance(int32_t index, std::chrono::milliseconds timeout, const Listener& listener);
   cache::AnswerChoice Ending(const Choice& choice) const;
+  std::string PromptTokenIds(const Choice& choice) const;
   std::string ChoiceExtras(const Choice& choice) const;
   std::string AnswerExtras() const;
   cache::AnswerUsage Usage() const;

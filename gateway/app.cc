@@ -1,8 +1,8 @@
 #include "gateway/app.h"
 
 #include <fmt/format.h>
-#include <signal.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <filesystem>
@@ -13,6 +13,7 @@
 #include "cache/memory_store.h"
 #include "gateway/hub.h"
 #include "gateway/routes.h"
+#include "gateway/signals.h"
 
 namespace nextgate::gateway {
 namespace {
@@ -72,6 +73,13 @@ Result<std::string> FindModel(const ServeOptions& options) {
   return ResolveModel(options.model, options.revision, HubConfigFromEnvironment());
 }
 
+// Choices the engine lets wait. A request that meets a queue shorter than max_waiting_requests is taken
+// whole, up to as many choices as one may ask for.
+int32_t QueueCapacity(const ServeOptions& options) {
+  constexpr int32_t kChoicesMax = 128;
+  return options.max_waiting_requests + std::max(options.max_waiting_requests, kChoicesMax);
+}
+
 Status App::OpenModel() {
   if (options_.device == "cuda")
     return MakeError(ErrorCode::kUnimplemented,
@@ -79,7 +87,8 @@ Status App::OpenModel() {
   ASSIGN_OR_RETURN(model_dir_, FindModel(options_));
   ASSIGN_OR_RETURN(tokenizer_, engine::Tokenizer::Open(model_dir_));
   auto chat_template = ChatTemplate::Open(model_dir_, options_.chat_template);
-  if (!chat_template && chat_template.error().code != ErrorCode::kNotFound)
+  if (!chat_template &&
+      (chat_template.error().code != ErrorCode::kNotFound || !options_.chat_template.empty()))
     return std::unexpected(chat_template.error());
   if (chat_template) {
     template_ = std::move(*chat_template);
@@ -100,7 +109,7 @@ Status App::OpenModel() {
                                          .memory_utilization = options_.gpu_memory_utilization,
                                          .num_threads = options_.num_threads,
                                          .seed = options_.seed,
-                                         .queue_capacity = 2 * options_.max_waiting_requests}));
+                                         .queue_capacity = QueueCapacity(options_)}));
   limits_ = {.vocab_size = engine_->info().vocab_size,
              .max_logprobs = options_.max_logprobs,
              .max_messages = options_.max_messages};
@@ -151,7 +160,8 @@ Status App::OpenServers() {
                              .tokenizer = *tokenizer_,
                              .chat_template = template_.get(),
                              .prompts = *prompts_,
-                             .waiting_max = options_.max_waiting_requests});
+                             .waiting_max = options_.max_waiting_requests,
+                             .choices_max = QueueCapacity(options_)});
   pipeline_ = std::make_unique<ChatPipeline>(
       ChatPipeline::Services{.generator = *generator_,
                              .exact = *exact_,
@@ -176,7 +186,8 @@ Status App::OpenServers() {
                                                   .model_names = names,
                                                   .model_root = options_.model,
                                                   .ready = ready_,
-                                                  .created_s = Clock::System().UnixMs() / 1000});
+                                                  .created_s = Clock::System().UnixMs() / 1000,
+                                                  .access_log = !options_.disable_access_log});
   api_ = std::make_unique<HttpServer>(
       HttpServer::Options{.host = options_.host,
                           .port = options_.port,
@@ -216,13 +227,7 @@ void App::Shutdown() {
 }  // namespace
 
 int RunServe(const ServeOptions& options) {
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGTERM);
-  sigaddset(&signals, SIGINT);
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  ::signal(SIGPIPE, SIG_IGN);
-
+  Signals signals;
   auto app = App::Open(options);
   if (!app) {
     LogError("{}", app.error().message);
@@ -230,10 +235,10 @@ int RunServe(const ServeOptions& options) {
   }
   LogInfo("ready: http://{}:{}/v1   admin: http://{}:{}/admin/cache/stats", options.host,
           (*app)->api_port(), options.admin_host, (*app)->admin_port());
-  int received = 0;
-  sigwait(&signals, &received);
-  LogInfo("signal={} stopping: finishing what runs, at most {} s",
-          received == SIGTERM ? "SIGTERM" : "SIGINT", options.shutdown_timeout_s);
+  signals.Started();
+  const std::string_view signal = signals.Wait();
+  LogInfo("signal={} stopping: finishing what runs, at most {} s", signal,
+          options.shutdown_timeout_s);
   (*app)->Shutdown();
   LogInfo("stopped");
   return 0;

@@ -148,6 +148,7 @@ Result<cache::CachePlan> ChatPipeline::PlanCaches(Exchange& x, const ServerReque
   const auto canonical = cache::Canonicalise(*request.canonical_fields);
   const cache::RequestFacts facts{.temperature = request.temperature_given,
                                   .has_seed = request.sampling.seed.has_value(),
+                                  .has_tools = request.has_tools,
                                   .prompt_bytes = request.prompt_bytes,
                                   .last_user_text = request.last_user_text};
   ASSIGN_OR_RETURN(cache::CachePlan plan, cache::MakePlan(s_.policy, facts, controls, canonical));

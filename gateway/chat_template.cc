@@ -155,8 +155,7 @@ struct ChatTemplate::Impl {
   std::string origin;
   SpecialTokens tokens;
   jinja::program program;
-  bool reads_lists = false;
-  bool reads_strings = true;
+  TemplateReads reads;
 
   Impl(std::string source_in, std::string origin_in, SpecialTokens tokens_in, jinja::program parsed)
       : source(std::move(source_in)),
@@ -173,8 +172,9 @@ struct ChatTemplate::Impl {
       auto impl = std::make_unique<Impl>(std::move(source), std::move(origin), std::move(tokens),
                                          std::move(parsed));
       const jinja::caps caps = jinja::caps_get(impl->program);
-      impl->reads_lists = caps.supports_typed_content;
-      impl->reads_strings = caps.supports_string_content || !caps.supports_typed_content;
+      impl->reads = {.lists = caps.supports_typed_content,
+                     .strings = caps.supports_string_content || !caps.supports_typed_content,
+                     .developers = impl->source.find("developer") != std::string::npos};
       return impl;
     } catch (const std::exception& error) {
       return InvalidArgument(
@@ -209,7 +209,7 @@ ChatTemplate::ChatTemplate(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) 
 ChatTemplate::~ChatTemplate() = default;
 const std::string& ChatTemplate::source() const { return impl_->source; }
 const std::string& ChatTemplate::origin() const { return impl_->origin; }
-bool ChatTemplate::reads_content_lists() const { return impl_->reads_lists; }
+bool ChatTemplate::reads_content_lists() const { return impl_->reads.lists; }
 
 Result<std::unique_ptr<ChatTemplate>> ChatTemplate::Open(const std::string& model_dir,
                                                          const std::string& override_source) {
@@ -268,8 +268,7 @@ Result<RenderedChat> ChatTemplate::Render(const ChatInput& input) const {
       if (kwargs->contains(name))
         return InvalidArgument(fmt::format("{}: '{}' may not be set here", where, name), where);
   }
-  ASSIGN_OR_RETURN(const TemplateInput prepared,
-                   PrepareInput(input, impl_->reads_lists, impl_->reads_strings));
+  ASSIGN_OR_RETURN(const TemplateInput prepared, PrepareInput(input, impl_->reads));
   std::vector<Part> parts;
   try {
     parts = impl_->Execute(input, prepared);

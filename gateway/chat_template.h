@@ -31,7 +31,8 @@ struct ChatInput {
   // `content` null or absent becomes ""; an array of text parts becomes the template's list form if
   // it reads lists, else the texts joined by '\n' (a part of another type is an error); an
   // assistant's tool-call `arguments`, a JSON object in a string, become that object; `reasoning`
-  // and `thinking` are also seen as `reasoning_content`.
+  // and `thinking` are also seen as `reasoning_content`. The role developer is system's new name: a
+  // template that does not know it gets system.
   const nlohmann::ordered_json* messages = nullptr;
   const nlohmann::ordered_json* tools = nullptr;  // an array; null or empty: none
   const nlohmann::ordered_json* template_kwargs =

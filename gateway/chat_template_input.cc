@@ -59,12 +59,11 @@ Result<std::string> PartText(const Json& part, const std::string& param) {
 // Builds one message. `tag` is appended to its text (continue_final_message).
 class MessageBuilder {
  public:
-  MessageBuilder(const Json& message, size_t index, bool lists, bool strings, const char* tag)
+  MessageBuilder(const Json& message, size_t index, const TemplateReads& reads, const char* tag)
       : message_(message),
         where_(fmt::format("messages[{}]", index)),
         mark_(kFirstMessageMark + static_cast<int>(index)),
-        lists_(lists),
-        strings_(strings),
+        reads_(reads),
         tag_(tag) {}
 
   Result<value> Build() {
@@ -81,6 +80,10 @@ class MessageBuilder {
     if (reasoning != nullptr) out->insert("thinking", FromJson(*reasoning, mark_));
     for (const auto& [key, field] : message_.items()) {
       if (key == "content") continue;
+      if (key == "role" && field == "developer" && !reads_.developers) {
+        out->insert("role", MarkedText("system", mark_));
+        continue;
+      }
       if (key == "tool_calls") {
         if (field.is_null()) continue;
         ASSIGN_OR_RETURN(value calls, ToolCalls(field));
@@ -103,7 +106,7 @@ class MessageBuilder {
     const std::string where = where_ + ".content";
     if (content.is_null() || content.is_string()) {
       final_text_ = content.is_string() ? content.get<std::string>() : "";
-      if (strings_) return MarkedText(final_text_ + tag_, mark_);
+      if (reads_.strings) return MarkedText(final_text_ + tag_, mark_);
       return TextParts({final_text_ + tag_});
     }
     if (!content.is_array())
@@ -113,7 +116,7 @@ class MessageBuilder {
       ASSIGN_OR_RETURN(std::string text, PartText(content[i], fmt::format("{}[{}]", where, i)));
       texts.push_back(std::move(text));
     }
-    if (lists_) {
+    if (reads_.lists) {
       if (!texts.empty()) {
         final_text_ = texts.back();
         texts.back() += tag_;
@@ -165,8 +168,7 @@ class MessageBuilder {
   const Json& message_;
   std::string where_;
   int mark_;
-  bool lists_;
-  bool strings_;
+  const TemplateReads reads_;
   const char* tag_;
   std::string final_text_;
 };
@@ -212,7 +214,7 @@ value FromJson(const Json& json, int mark) {
   }
 }
 
-Result<TemplateInput> PrepareInput(const ChatInput& input, bool lists, bool strings) {
+Result<TemplateInput> PrepareInput(const ChatInput& input, const TemplateReads& reads) {
   if (input.messages == nullptr || !input.messages->is_array() || input.messages->empty())
     return InvalidArgument("messages: must be an array of at least one message", "messages");
   RETURN_IF_ERROR(CheckShape(*input.messages, "messages"));
@@ -220,7 +222,7 @@ Result<TemplateInput> PrepareInput(const ChatInput& input, bool lists, bool stri
   auto messages = mk_val<jinja::value_array>();
   for (size_t i = 0; i < input.messages->size(); ++i) {
     const bool continued = input.continue_final_message && i + 1 == input.messages->size();
-    MessageBuilder builder((*input.messages)[i], i, lists, strings, continued ? kContinueTag : "");
+    MessageBuilder builder((*input.messages)[i], i, reads, continued ? kContinueTag : "");
     ASSIGN_OR_RETURN(value message, builder.Build());
     messages->push_back(message);
     if (continued) out.final_text = builder.final_text();

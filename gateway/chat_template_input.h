@@ -24,9 +24,15 @@ struct TemplateInput {
   std::string final_text;  // continue_final_message: the text the prompt has to end with
 };
 
-// kInvalidArgument names the message and field at fault. `lists`: the template reads lists of
-// parts; `strings`: it reads strings (one of the two is true).
-Result<TemplateInput> PrepareInput(const ChatInput& input, bool lists, bool strings);
+// What a template knows of; `lists` (of parts) or `strings` is true.
+struct TemplateReads {
+  bool lists = false;
+  bool strings = true;
+  bool developers = false;  // messages of the role developer
+};
+
+// kInvalidArgument names the message and field at fault.
+Result<TemplateInput> PrepareInput(const ChatInput& input, const TemplateReads& reads);
 
 // Any JSON, every string and key in it under `mark`. Depth was checked.
 jinja::value FromJson(const nlohmann::ordered_json& json, int mark);

@@ -5,15 +5,36 @@
 #include <utility>
 #include <variant>
 
+#include "base/hash.h"
 #include "gateway/answer_run.h"
 
 namespace nextgate::gateway {
 
 using openai::ApiRequest;
 
+namespace {
+
+std::string FingerprintOf(const EngineGenerator::Parts& parts) {
+  std::string material = parts.engine.info().fingerprint;
+  for (const int32_t id : parts.engine.info().eos_token_ids) material += fmt::format(" {}", id);
+  if (parts.chat_template != nullptr) material += "\n" + parts.chat_template->source();
+  return HashBytes(material).Hex();
+}
+
+}  // namespace
+
+EngineGenerator::EngineGenerator(const Parts& parts)
+    : p_(parts), fingerprint_(FingerprintOf(parts)) {}
+
 Result<std::unique_ptr<AnswerSource>> EngineGenerator::Start(
     std::shared_ptr<const ApiRequest> request, const std::string& id) {
   ASSIGN_OR_RETURN(std::vector<Prompt> prompts, BuildPrompts(*request));
+  if (const auto choices = static_cast<int64_t>(prompts.size()) * request->n;
+      choices > p_.choices_max)
+    return InvalidArgument(
+        fmt::format("{} prompts with n = {} are {} answers: at most {} are made for one request",
+                    prompts.size(), request->n, choices, p_.choices_max),
+        prompts.size() > 1 ? "prompt" : "n");
   if (const int32_t waiting = p_.engine.Stats().waiting; waiting >= p_.waiting_max)
     return MakeError(ErrorCode::kResourceExhausted,
                      fmt::format("{} requests are waiting: try again later", waiting));

@@ -22,19 +22,23 @@ class EngineGenerator final : public Generator {
     const ChatTemplate* chat_template;  // null: a base model without one
     const PromptBuilder& prompts;
     int32_t waiting_max = 1024;  // requests in the engine's queue beyond which a client gets 429
+    int32_t choices_max = 2048;  // of one request, n for each prompt: what the engine's queue holds
   };
   // All parts outlive the generator.
-  explicit EngineGenerator(const Parts& parts) : p_(parts) {}
+  explicit EngineGenerator(const Parts& parts);
 
   Result<std::unique_ptr<AnswerSource>> Start(std::shared_ptr<const openai::ApiRequest> request,
                                               const std::string& id) override;
-  const std::string& fingerprint() const override { return p_.engine.info().fingerprint; }
+  // The checkpoint's, and what was given in its place on the command line: the chat template, the
+  // tokens that end an answer.
+  const std::string& fingerprint() const override { return fingerprint_; }
 
   // The tokens of a request's prompts; for /tokenize too.
   Result<std::vector<Prompt>> BuildPrompts(const openai::ApiRequest& request) const;
 
  private:
   const Parts p_;
+  const std::string fingerprint_;
 };
 
 }  // namespace nextgate::gateway

@@ -61,6 +61,7 @@ struct HttpServer::Impl {
   Options options;
   httplib::Server server;
   std::vector<RouteEntry> routes;
+  Handler otherwise = [](const ServerRequest&, ServerReply&) {};
   std::thread listener;
   int port = 0;
   std::atomic<int> in_flight = 0;
@@ -68,6 +69,8 @@ struct HttpServer::Impl {
 
   void SetUp();
   void AnswerRequest(const httplib::Request& request, httplib::Response& response);
+  void Refuse(const httplib::Request& request, httplib::Response& response);
+  ServerRequest OursOf(const httplib::Request& request) const;
   void Send(ServerReply reply, const std::shared_ptr<Ending>& ending, httplib::Response& response);
   void AddCors(const httplib::Request& request, httplib::Response& response) const;
 };
@@ -109,20 +112,10 @@ void HttpServer::Impl::SetUp() {
     response.status = 204;
     AddCors(request, response);
   });
-  // What httplib refuses by itself (bad request lines, bodies over the limit) becomes our error
-  // object too.
-  server.set_error_handler([this](const httplib::Request&, httplib::Response& response) {
+  server.set_error_handler([this](const httplib::Request& request, httplib::Response& response) {
     if (response.content_provider_ || !response.body.empty())
       return httplib::Server::HandlerResponse::Unhandled;  // a reply of ours
-    Error error{ErrorCode::kInvalidArgument, "the request could not be read as HTTP/1.1", ""};
-    if (response.status == 413)
-      error = {ErrorCode::kTooLarge,
-               fmt::format("the body is larger than the limit of {} bytes", options.body_bytes_max),
-               ""};
-    const int status = response.status;
-    response.set_content(openai::ErrorBody(error), "application/json");
-    response.status = status;
-    if (status == 413) response.set_header("Connection", "close");
+    Refuse(request, response);
     return httplib::Server::HandlerResponse::Handled;
   });
   server.set_exception_handler(
@@ -134,6 +127,29 @@ void HttpServer::Impl::SetUp() {
       });
 }
 
+// What httplib refuses by itself (bad request lines, bodies over the limit) becomes our error object too.
+void HttpServer::Impl::Refuse(const httplib::Request& request, httplib::Response& response) {
+  Error error{ErrorCode::kInvalidArgument, "the request could not be read as HTTP/1.1", ""};
+  if (response.status == 413) {
+    error = {ErrorCode::kTooLarge,
+             fmt::format("the body is larger than the limit of {} bytes", options.body_bytes_max),
+             ""};
+    response.set_header("Connection", "close");
+  } else if (response.status == 414) {
+    error.message = "the request's path is too long";
+  } else if (response.status == 415) {
+    error.message = "a body with a Content-Encoding is not taken: send it plain";
+  } else if (response.status == 416) {
+    error.message = "the Range header can't be satisfied: leave it out";
+  }
+  ServerReply reply{.status = response.status, .body = openai::ErrorBody(error)};
+  otherwise(OursOf(request), reply);
+  for (const auto& [name, value] : reply.headers) response.set_header(name, value);
+  response.set_content(reply.body, reply.content_type);
+  response.status = reply.status;
+  if (reply.on_sent) reply.on_sent();
+}
+
 void HttpServer::Impl::AddCors(const httplib::Request& request, httplib::Response& response) const {
   const std::string origin = request.get_header_value("Origin");
   const auto& allowed = options.allowed_origins;
@@ -141,28 +157,33 @@ void HttpServer::Impl::AddCors(const httplib::Request& request, httplib::Respons
   if (origin.empty() || (!any && std::ranges::find(allowed, origin) == allowed.end())) return;
   response.set_header("Access-Control-Allow-Origin", any ? "*" : origin);
   response.set_header("Access-Control-Allow-Methods", "GET, POST, OPTIONS");
+  // Whatever the client wants to send: the official JavaScript client has a dozen headers of its own.
+  const std::string asked = request.get_header_value("Access-Control-Request-Headers");
   response.set_header("Access-Control-Allow-Headers",
-                      "Authorization, Content-Type, Cache-Control, X-Request-Id");
+                      asked.empty() ? "Authorization, Content-Type" : asked);
   response.set_header("Access-Control-Expose-Headers",
                       "X-Request-Id, X-Cache, X-Cache-Tier, X-Cache-Reason, Age");
-  response.set_header("Vary", "Origin");
+  response.set_header("Vary", "Origin, Access-Control-Request-Headers");
+}
+
+ServerRequest HttpServer::Impl::OursOf(const httplib::Request& request) const {
+  return {.method = request.method,
+          .path = request.path,
+          .body = request.body,
+          .remote_address = request.remote_addr,
+          .header =
+              [&request](const std::string& name) {
+                std::string all;
+                for (size_t i = 0; i < request.get_header_value_count(name); ++i)
+                  all += (i > 0 ? ", " : "") + request.get_header_value(name, "", i);
+                return all;
+              },
+          .client_left = [this,
+                          &request] { return stopping.load() || request.is_connection_closed(); }};
 }
 
 void HttpServer::Impl::AnswerRequest(const httplib::Request& request, httplib::Response& response) {
-  ServerRequest ours{
-      .method = request.method,
-      .path = request.path,
-      .body = request.body,
-      .remote_address = request.remote_addr,
-      .header =
-          [&request](const std::string& name) {
-            std::string all;
-            for (size_t i = 0; i < request.get_header_value_count(name); ++i)
-              all += (i > 0 ? ", " : "") + request.get_header_value(name, "", i);
-            return all;
-          },
-      .client_left = [this,
-                      &request] { return stopping.load() || request.is_connection_closed(); }};
+  ServerRequest ours = OursOf(request);
   ServerReply reply;
   const auto ending = std::make_shared<Ending>(in_flight);
   AddCors(request, response);
@@ -172,8 +193,9 @@ void HttpServer::Impl::AnswerRequest(const httplib::Request& request, httplib::R
     std::string parameter;
     if (!route.MatchesPath(request.path, parameter)) continue;
     methods += (methods.empty() ? "" : ", ") + route.method;
-    if (route.method != request.method) continue;
+    if (route.method != (request.method == "HEAD" ? "GET" : request.method)) continue;
     found = &route;
+    ours.route = route.path;
     ours.parameter = std::move(parameter);
     break;
   }
@@ -186,6 +208,7 @@ void HttpServer::Impl::AnswerRequest(const httplib::Request& request, httplib::R
     reply.status = methods.empty() ? 404 : 405;
     reply.body = openai::ErrorBody(error);
     if (!methods.empty()) reply.headers.emplace_back("Allow", methods);
+    otherwise(ours, reply);
   } else {
     found->handler(ours, reply);
   }
@@ -237,6 +260,8 @@ HttpServer::~HttpServer() { Stop(); }
 void HttpServer::Route(std::string method, std::string path, Handler handler) {
   impl_->routes.push_back({std::move(method), std::move(path), std::move(handler)});
 }
+
+void HttpServer::Otherwise(Handler handler) { impl_->otherwise = std::move(handler); }
 
 Status HttpServer::Start() {
   impl_->SetUp();

@@ -24,6 +24,7 @@ struct ServerRequest {
   std::string method;
   std::string path;
   std::string body;
+  std::string route;      // the path of the route it took; "" if none did
   std::string parameter;  // what the route's "*" stands for
   std::string remote_address;
   std::function<std::string(const std::string& name)>
@@ -64,8 +65,12 @@ class HttpServer {
   explicit HttpServer(Options options);
   ~HttpServer();  // stops
 
-  // `path` is exact, or ends with "/*". Before Start.
+  // `path` is exact, or ends with "/*". HEAD is answered as GET is, without a body. Before Start.
   void Route(std::string method, std::string path, Handler handler);
+
+  // Is given what no route takes and what could not be read (a bad request line, too large a body): the
+  // reply has its error already, and path and method may be empty. Before Start.
+  void Otherwise(Handler handler);
 
   // Binds and begins to serve. Error names host and port.
   Status Start();

@@ -207,7 +207,7 @@ void Metrics::Count(const RequestSample& sample) {
       .Increment();
   if (!sample.finish_reason.empty())
     impl_->success.Add({{"finished_reason", std::string(sample.finish_reason)}}).Increment();
-  if (sample.from_cache || sample.status != 200) return;
+  if (!sample.generates || sample.from_cache || sample.status != 200) return;
   impl_->total.Observe(sample.total_s);
   impl_->prompt_tokens.Observe(sample.prompt_tokens);
   impl_->generated_tokens.Observe(sample.generated_tokens);

@@ -15,10 +15,11 @@
 
 namespace nextgate::gateway {
 
-// One finished HTTP request of a generating route.
+// One finished HTTP request.
 struct RequestSample {
-  std::string_view route;  // "/v1/chat/completions" or "/v1/completions"
+  std::string_view route;  // "/v1/chat/completions", …; "other" for paths that nobody serves
   int status = 200;
+  bool generates = true;           // false: models, health, …: counted, and in no histogram
   std::string_view finish_reason;  // of the first choice: stop, length, abort, error; "" if none
   bool from_cache = false;         // answered by the answer cache: the engine's histograms skip it
   int32_t prompt_tokens = 0;

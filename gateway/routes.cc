@@ -189,36 +189,63 @@ void CacheStatsRoute(const RouteContext& c, const ServerRequest&, ServerReply& r
 using RouteFunction = void (*)(const RouteContext& c, const ServerRequest& http,
                                ServerReply& reply);
 
-HttpServer::Handler Open(const RouteContext& c, RouteFunction function) {
-  return
-      [&c, function](const ServerRequest& http, ServerReply& reply) { function(c, http, reply); };
+// Counted and logged when its last byte was sent, as every request is. What asks again and again whether
+// this server is well (`quiet`) is logged at debug only.
+HttpServer::Handler Recorded(const RouteContext& c, bool quiet, HttpServer::Handler answer) {
+  return [&c, quiet, answer = std::move(answer)](const ServerRequest& http, ServerReply& reply) {
+    RequestRecord record{.id = RequestIdFrom(http.header("X-Request-Id")),
+                         .route = http.route.empty() ? "other" : http.route,
+                         .began_ns = c.clock.MonotonicNs()};
+    reply.headers.emplace_back("X-Request-Id", record.id);
+    answer(http, reply);
+    record.status = reply.status;
+    reply.on_sent = [&c, quiet, record] {
+      c.metrics.Count({.route = record.route, .status = record.status, .generates = false});
+      if (c.access_log)
+        WriteAccessLine(record, c.clock, quiet ? LogLevel::kDebug : LogLevel::kInfo);
+    };
+  };
 }
 
-// The same behind an API key.
-HttpServer::Handler Keyed(const RouteContext& c, RouteFunction function) {
-  return [&c, function](const ServerRequest& http, ServerReply& reply) {
-    if (Status status = c.auth.Check(http.header("Authorization")); !status)
-      return Answer(reply, status.error(), "invalid_api_key");
+HttpServer::Handler Open(const RouteContext& c, RouteFunction function) {
+  return Recorded(c, /*quiet=*/true, [&c, function](const ServerRequest& http, ServerReply& reply) {
     function(c, http, reply);
-  };
+  });
+}
+
+// Behind a check of who asks.
+HttpServer::Handler Checked(const RouteContext& c, RouteFunction function,
+                            Status (*check)(const RouteContext&, const ServerRequest&)) {
+  return Recorded(c, /*quiet=*/false,
+                  [&c, function, check](const ServerRequest& http, ServerReply& reply) {
+                    const Status status = check(c, http);
+                    if (status) return function(c, http, reply);
+                    const bool unknown = status.error().code == ErrorCode::kUnauthenticated;
+                    Answer(reply, status.error(), unknown ? "invalid_api_key" : "");
+                  });
+}
+
+HttpServer::Handler Keyed(const RouteContext& c, RouteFunction function) {
+  return Checked(c, function, [](const RouteContext& context, const ServerRequest& http) {
+    return context.auth.Check(http.header("Authorization"));
+  });
 }
 
 // The admin API is open without a key on the loopback only.
 HttpServer::Handler Admin(const RouteContext& c, RouteFunction function) {
-  return [&c, function](const ServerRequest& http, ServerReply& reply) {
-    const bool local = http.remote_address.starts_with("127.") || http.remote_address == "::1";
-    if (!local) {
-      if (Status status = c.auth.Check(http.header("Authorization")); !status)
-        return Answer(reply, status.error(), "invalid_api_key");
-      if (c.auth.open())
-        return Answer(reply,
-                      Error{ErrorCode::kPermissionDenied,
-                            "the admin API is open on the loopback only: start with --api-key to "
-                            "use it from elsewhere",
-                            ""});
-    }
-    function(c, http, reply);
-  };
+  return Checked(c, function, [](const RouteContext& context, const ServerRequest& http) -> Status {
+    if (http.remote_address.starts_with("127.") || http.remote_address == "::1") return {};
+    RETURN_IF_ERROR(context.auth.Check(http.header("Authorization")));
+    if (!context.auth.open()) return {};
+    return MakeError(ErrorCode::kPermissionDenied,
+                     "the admin API is open on the loopback only: start with --api-key to use it "
+                     "from elsewhere");
+  });
+}
+
+// What no route takes: the reply has its error already.
+HttpServer::Handler Refused(const RouteContext& c) {
+  return Recorded(c, /*quiet=*/false, [](const ServerRequest&, ServerReply&) {});
 }
 
 }  // namespace
@@ -238,6 +265,7 @@ void RegisterApiRoutes(HttpServer& server, const RouteContext& c) {
   server.Route("GET", "/ready", Open(c, Ready));
   server.Route("GET", "/version", Open(c, Version));
   server.Route("GET", "/metrics", Open(c, Expose));
+  server.Otherwise(Refused(c));
 }
 
 void RegisterAdminRoutes(HttpServer& server, const RouteContext& c) {
@@ -245,6 +273,7 @@ void RegisterAdminRoutes(HttpServer& server, const RouteContext& c) {
   server.Route("GET", "/ready", Open(c, Ready));
   server.Route("GET", "/metrics", Open(c, Expose));
   server.Route("GET", "/admin/cache/stats", Admin(c, CacheStatsRoute));
+  server.Otherwise(Refused(c));
 }
 
 }  // namespace nextgate::gateway

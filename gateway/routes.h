@@ -32,6 +32,7 @@ struct RouteContext {
   std::string model_root;  // directory or hub id, shown by /v1/models
   const std::atomic<bool>& ready;
   int64_t created_s = 0;
+  bool access_log = true;
   const Clock& clock = Clock::System();
 };
 

@@ -17,7 +17,9 @@ llama_archive=llama_cpp_python-0.3.36.tar.gz
 llama_requirement=llama-cpp-python==0.3.36
 llama_sha256=832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e
 httplib_flags=(-DCPPHTTPLIB_OPENSSL_SUPPORT -DCPPHTTPLIB_LISTEN_BACKLOG=1024
-  -DCPPHTTPLIB_KEEPALIVE_TIMEOUT_CHECK_INTERVAL_USECOND=500000)  # cmake/dependencies.cmake has the same
+  -DCPPHTTPLIB_KEEPALIVE_TIMEOUT_CHECK_INTERVAL_USECOND=500000
+  # A body whose client named no type passes for a form, of which the library takes 8 KB; our own limit holds.
+  -DCPPHTTPLIB_FORM_URL_ENCODED_PAYLOAD_MAX_LENGTH=2000000000)  # cmake/dependencies.cmake has the same
 
 # hiredis-py carries hiredis 1.5 (Debian's 0.14 knows no RESP3 and has open CVEs).
 hiredis_archive=hiredis-3.5.0.tar.gz

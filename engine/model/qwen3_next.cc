@@ -128,6 +128,7 @@ void Qwen3NextCpu::Forward(const StepInput& input, const KvStorage& kv, const St
       GatedDeltaNet(*layer.delta_net, linear_layer++, states, input);
     }
     Tap(mixed, "layers.{}.mixer", i);
+    Beat();
 
     op::AddRmsNorm(normed, hidden, mixed, layer.post_norm, eps, exec_);
     if (layer.moe) {
@@ -137,6 +138,7 @@ void Qwen3NextCpu::Forward(const StepInput& input, const KvStorage& kv, const St
       op::AddRows(hidden, mixed, exec_);
     }
     Tap(hidden, "layers.{}", i);
+    Beat();
   }
 
   if (input.logit_rows.empty()) return;

@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "base/status.h"
 #include "engine/model/config.h"
@@ -49,6 +50,18 @@ class Qwen3Next {
   virtual std::string dtype() const = 0;        // of most weights
   virtual int64_t parameters() const = 0;
   virtual void SetTap(ActivationTap tap) = 0;  // empty: none
+
+  // `beat` is called several times a layer by the thread that is in Forward: a forward of a large model
+  // takes long, and this tells that it goes on. Before the first Forward.
+  void SetHeartbeat(std::function<void()> beat) { beat_ = std::move(beat); }
+
+ protected:
+  void Beat() const {
+    if (beat_) beat_();
+  }
+
+ private:
+  std::function<void()> beat_;
 };
 
 }  // namespace nextgate::engine

@@ -62,23 +62,30 @@ const Unbuilt kUnbuilt[] = {
     {"kv_transfer_params", Never},
     {"echo_chat", Never},
     {"web_search_options", Never},
+    {"repetition_detection", Never},
+    {"logprob_token_ids", IsEmpty},
+    {"return_prompt_text", IsFalse},
+    {"watermarking", IsFalse},
+    {"vllm_xargs", IsEmpty},
+    {"ec_transfer_params", IsEmpty},
 };
-// Known and without effect on the answer.
-constexpr const char* kHarmless[] = {"user",
-                                     "metadata",
-                                     "store",
-                                     "service_tier",
-                                     "request_id",
-                                     "parallel_tool_calls",
-                                     "reasoning_effort",
-                                     "include_reasoning",
-                                     "spaces_between_special_tokens",
-                                     "add_special_tokens",
-                                     "safety_identifier",
-                                     "prompt_cache_key",
-                                     "verbosity",
-                                     "early_stopping",
-                                     "detokenize"};
+// Known and without effect on the answer; their types are checked all the same.
+constexpr std::pair<const char*, Json::value_t> kHarmless[] = {
+    {"user", Json::value_t::string},
+    {"metadata", Json::value_t::object},
+    {"store", Json::value_t::boolean},
+    {"service_tier", Json::value_t::string},
+    {"request_id", Json::value_t::string},
+    {"parallel_tool_calls", Json::value_t::boolean},
+    {"reasoning_effort", Json::value_t::string},
+    {"include_reasoning", Json::value_t::boolean},
+    {"spaces_between_special_tokens", Json::value_t::boolean},
+    {"add_special_tokens", Json::value_t::boolean},
+    {"safety_identifier", Json::value_t::string},
+    {"prompt_cache_key", Json::value_t::string},
+    {"verbosity", Json::value_t::string},
+    {"early_stopping", Json::value_t::boolean},
+    {"detokenize", Json::value_t::boolean}};
 
 void RefuseUnbuilt(FieldReader& read) {
   for (const Unbuilt& field : kUnbuilt) {
@@ -87,7 +94,13 @@ void RefuseUnbuilt(FieldReader& read) {
       read.Fail(fmt::format("{}: not supported yet", field.name), field.name,
                 ErrorCode::kUnimplemented);
   }
-  for (const char* name : kHarmless) read.Find(name);
+  for (const auto& [name, type] : kHarmless) {
+    const Json* value = read.Find(name);
+    if (value != nullptr && value->type() != type)
+      read.Fail(
+          fmt::format("{}: expected {}, got {}", name, Json(type).type_name(), Described(*value)),
+          name);
+  }
 }
 
 void ReadSampling(FieldReader& read, const ParseLimits& limits, ApiRequest& r) {
@@ -132,7 +145,9 @@ void ReadDelivery(FieldReader& read, const ParseLimits& limits, ApiRequest& r) {
     } else {
       FieldReader inner(*options);
       r.include_usage = inner.Bool("include_usage", false);
-      inner.Bool("continuous_usage_stats", false);
+      if (inner.Bool("continuous_usage_stats", false))
+        inner.Fail("continuous_usage_stats: not supported yet", "stream_options",
+                   ErrorCode::kUnimplemented);
       if (!inner.status())
         read.Fail("stream_options." + inner.status().error().message, "stream_options");
     }
@@ -146,7 +161,10 @@ void ReadDelivery(FieldReader& read, const ParseLimits& limits, ApiRequest& r) {
   r.priority = static_cast<int32_t>(read.Whole("priority", std::numeric_limits<int32_t>::min(),
                                                std::numeric_limits<int32_t>::max())
                                         .value_or(0));
-  r.cache_salt = read.Text("cache_salt").value_or("");
+  const auto salt = read.Text("cache_salt");
+  if (salt && salt->empty())
+    read.Fail("cache_salt: expected a string that is not empty", "cache_salt");
+  r.cache_salt = salt.value_or("");
   if (const Json* cache = read.Find("cache"))
     r.cache_controls = std::make_shared<const nlohmann::json>(*cache);
 }
@@ -236,6 +254,9 @@ Status CheckMessage(const Json& message, size_t index, ApiRequest& r) {
   if (!missing) RETURN_IF_ERROR(CheckContent(*content, where + ".content", text));
   r.prompt_bytes += static_cast<int64_t>(text.size());
   if (*role == "user") r.last_user_text = std::move(text);
+  if (*role == "tool" || *role == "function" || message.contains("tool_calls") ||
+      message.contains("function_call"))
+    r.has_tools = true;
   return {};
 }
 
@@ -256,8 +277,10 @@ Status ReadMessages(FieldReader& read, const ParseLimits& limits, ApiRequest& r)
 
 Result<CompletionPrompt> ReadPrompt(const Json& value, const ParseLimits& limits, ApiRequest& r) {
   if (value.is_string()) {
-    r.prompt_bytes += static_cast<int64_t>(value.get_ref<const std::string&>().size());
-    return value.get<std::string>();
+    const auto& text = value.get_ref<const std::string&>();
+    r.prompt_bytes += static_cast<int64_t>(text.size());
+    r.last_user_text += (r.last_user_text.empty() ? "" : "\n") + text;
+    return text;
   }
   if (!value.is_array() || value.empty())
     return InvalidArgument(
@@ -332,6 +355,9 @@ Result<ApiRequest> ParseChatRequest(std::string_view body, const ParseLimits& li
   if (logprobs) r.num_logprobs = static_cast<int32_t>(top.value_or(0));
   r.add_generation_prompt = read.Bool("add_generation_prompt", true);
   r.continue_final_message = read.Bool("continue_final_message", false);
+  if (read.Bool("echo", false))
+    read.Fail("echo: not supported for chat yet; use /v1/completions", "echo",
+              ErrorCode::kUnimplemented);
   if (const Json* kwargs = read.Find("chat_template_kwargs")) {
     if (!kwargs->is_object())
       read.Fail(fmt::format("chat_template_kwargs: expected an object, got {}", Described(*kwargs)),

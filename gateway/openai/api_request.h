@@ -64,7 +64,8 @@ struct ApiRequest {
       canonical_fields;  // every field that decides the answer, after defaults
   std::shared_ptr<const nlohmann::json> cache_controls;  // the body's `cache`, may be null
   std::optional<double> temperature_given;               // as the client wrote it
-  std::string last_user_text;
+  std::string last_user_text;                            // of a completion: its prompts' text
+  bool has_tools = false;  // calls of tools, or their results, in the history
   int64_t prompt_bytes = 0;
 
   std::vector<std::string> ignored_fields;  // names of fields nobody knows, for one log line

@@ -139,9 +139,12 @@ std::vector<std::pair<int32_t, float>> FieldReader::LogitBias(const char* name,
   }
   for (const auto& [key, bias] : value->items()) {
     int32_t id = 0;
-    const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
-    if (error != std::errc() || end != key.data() + key.size() || id < 0 || id >= vocab_size) {
-      Fail(fmt::format("{}: expected token ids from 0 to {} as keys", name, vocab_size - 1), name);
+    const std::errc error = std::from_chars(key.data(), key.data() + key.size(), id).ec;
+    // "05" would be a second name of 5: two biases for one token.
+    if (error != std::errc() || id < 0 || id >= vocab_size || key != std::to_string(id)) {
+      Fail(fmt::format("{}: expected token ids from 0 to {} in plain decimals as keys", name,
+                       vocab_size - 1),
+           name);
       return biases;
     }
     if (!bias.is_number() || !(std::abs(bias.get<double>()) <= 100)) {

@@ -71,7 +71,7 @@ Json Envelope(const ApiRequest& request, const std::string& id, int64_t created_
   return json;
 }
 
-void AddMembers(Json& to, const std::string& object) {
+void AddMembers(Json& to, std::string_view object) {
   if (object.empty()) return;
   const Json members = Json::parse(object);
   for (const auto& [name, value] : members.items()) to[name] = value;
@@ -137,6 +137,8 @@ std::string ResponseWriter::Delta(const cache::AnswerDelta& delta) {
   choice["finish_reason"] = nullptr;
   if (request_.return_token_ids)
     choice["token_ids"] = std::vector<int32_t>(delta.token_ids.begin(), delta.token_ids.end());
+  // Where vLLM has the prompt's token ids: beside a choice of completions, beside the choices of a chat.
+  AddMembers(request_.endpoint == Endpoint::kChat ? chunk : choice, delta.extras);
   chunk["choices"].push_back(std::move(choice));
   return Event(chunk);
 }
@@ -153,7 +155,6 @@ std::string ResponseWriter::Finish(int32_t index, const cache::AnswerChoice& ans
   choice["logprobs"] = nullptr;
   choice["finish_reason"] = answer.finish_reason;
   choice["stop_reason"] = ParsedOrNull(answer.stop_reason);
-  AddMembers(choice, answer.extras);
   chunk["choices"].push_back(std::move(choice));
   return Event(chunk);
 }

@@ -72,6 +72,11 @@ def test_eligibility_and_its_reasons(server):
     seeded = [ask(server, "Define eagle.", temperature=0.7, seed=5).headers["X-Cache"] for _ in range(2)]
     assert seeded == ["MISS", "HIT"]
     assert ask(server, "What is the news today?").headers["X-Cache"] == "BYPASS"
+    prompt = {"model": "dictionary", "prompt": "What is the news today?", "max_tokens": 4}
+    completion = server.post("/v1/completions", prompt)
+    assert (completion.headers["X-Cache"], completion.headers["X-Cache-Reason"]) == ("BYPASS", "time_words")
+    history = [{"role": "user", "content": "eagle?"}, {"role": "tool", "content": "4"}]
+    assert server.chat("", messages=history).headers["X-Cache-Reason"] == "tools"
 
 
 def test_what_changes_the_answer_changes_the_key_and_nothing_else_does(server):

@@ -121,3 +121,12 @@ def test_the_password_comes_from_a_file_or_the_environment_and_is_nowhere_to_be_
         assert "NOAUTH" in without.log() and "WRONGPASS" in wrong.log()
     finally:
         redis.remove()
+
+
+def test_another_chat_template_shares_nothing(start, redis, tmp_path):
+    flags = shared_flags(redis, tmp_path)
+    a = start(*flags)
+    b = start(*flags, "--chat-template", "{% for m in messages %}Word: {{ m.content }}\n{% endfor %}")
+    assert a.chat("Define harbour.").headers["X-Cache"] == "MISS"
+    until(lambda: stats(a)["shared"]["stored"] == 1)
+    assert b.chat("Define harbour.").headers["X-Cache"] == "MISS"

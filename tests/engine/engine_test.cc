@@ -484,6 +484,20 @@ TEST(Engine, TheHeartbeatStopsWhileAStepHangsAndGoesOnAfterIt) {
   while (engine->HeartbeatAgeMs() >= 200) std::this_thread::sleep_for(milliseconds(5));
 }
 
+TEST(Engine, TheHeartbeatGoesOnThroughAForwardThatTakesLong) {
+  Gate gate;
+  auto owned = std::make_unique<FakeModel>(gate.Hook());
+  FakeModel* model = owned.get();
+  const auto engine = *Engine::Open(SmallConfig(), std::move(owned));
+  auto generation = Submit(*engine, Greedy({1}, 2));
+  gate.entered.acquire();
+  while (engine->HeartbeatAgeMs() < 250) std::this_thread::sleep_for(milliseconds(5));
+  model->Beat();  // another layer is done; the step is not
+  EXPECT_LT(engine->HeartbeatAgeMs(), 250);
+  gate.Open();
+  Collect(*generation);
+}
+
 TEST(Engine, NextReturnsEmptyWhenNothingComesInTime) {
   Gate gate;
   const auto engine = Open(SmallConfig(), gate.Hook());

@@ -87,7 +87,10 @@ TEST(ChatRequest, ErrorsNameTheFieldWhatWasExpectedAndWhatCame) {
       {R"("stop": {"a": 1})", "stop: expected strings"},
       {R"("stop_token_ids": [100])", "stop_token_ids: expected token ids from 0 to 99, got 100"},
       {R"("stop_token_ids": 5)", "stop_token_ids: expected a list of token ids, got 5"},
-      {R"("logit_bias": {"100": 1})", "logit_bias: expected token ids from 0 to 99 as keys"},
+      {R"("logit_bias": {"100": 1})",
+       "logit_bias: expected token ids from 0 to 99 in plain decimals as keys"},
+      {R"("logit_bias": {"5": 60, "05": -100})", "logit_bias: expected token ids"},
+      {R"("logit_bias": {"+5": 1})", "logit_bias: expected token ids"},
       {R"("logit_bias": {"1": 101})", "logit_bias: expected numbers from -100 to 100, got 101"},
       {R"("logit_bias": [1])", "logit_bias: expected an object"},
       {R"("top_logprobs": 3)", "top_logprobs: needs logprobs: true"},
@@ -100,6 +103,15 @@ TEST(ChatRequest, ErrorsNameTheFieldWhatWasExpectedAndWhatCame) {
       {R"("tools": [{"type": "function"}])", "tools: not supported yet"},
       {R"("response_format": {"type": "json_object"})", "response_format: not supported yet"},
       {R"("guided_regex": "a")", "guided_regex: not supported yet"},
+      {R"("echo": true)", "echo: not supported for chat yet"},
+      {R"("repetition_detection": {"min_count": 3})", "repetition_detection: not supported yet"},
+      {R"("vllm_xargs": {"a": 1})", "vllm_xargs: not supported yet"},
+      {R"("stream": true, "stream_options": {"continuous_usage_stats": true})",
+       "stream_options.continuous_usage_stats: not supported yet"},
+      {R"("user": 5)", "user: expected string, got 5"},
+      {R"("metadata": 3)", "metadata: expected object, got 3"},
+      {R"("parallel_tool_calls": "x")", "parallel_tool_calls: expected boolean, got a string"},
+      {R"("cache_salt": "")", "cache_salt: expected a string that is not empty"},
       {R"("chat_template_kwargs": 1)", "chat_template_kwargs: expected an object, got 1"},
       {R"("model": 1)", "model: expected a string, got 1"},
   };
@@ -137,6 +149,24 @@ TEST(ChatRequest, LastUserTextJoinsPartsAndCountsBytes) {
   ASSERT_TRUE(r);
   EXPECT_EQ(r->last_user_text, "abc");
   EXPECT_EQ(r->prompt_bytes, 7);
+}
+
+TEST(ChatRequest, AHistoryWithCallsOfToolsIsSeen) {
+  const auto has_tools = [](const std::string& messages) {
+    const auto r = ParseChatRequest(fmt::format(R"({{"messages": [{}]}})", messages), kLimits);
+    EXPECT_TRUE(r) << r.error().message;
+    return r && r->has_tools;
+  };
+  EXPECT_FALSE(has_tools(R"({"role": "user", "content": "a tool"})"));
+  EXPECT_TRUE(has_tools(R"({"role": "tool", "content": "4"})"));
+  EXPECT_TRUE(has_tools(R"({"role": "assistant", "tool_calls": []})"));
+}
+
+TEST(CompletionRequest, ItsPromptsAreTheTextThatIsLookedAtForTimeWords) {
+  const auto r = ParseCompletionRequest(R"({"prompt": ["one", "two"]})", kLimits);
+  ASSERT_TRUE(r);
+  EXPECT_EQ(r->last_user_text, "one\ntwo");
+  EXPECT_EQ(ParseCompletionRequest(R"({"prompt": [1, 2]})", kLimits)->last_user_text, "");
 }
 
 TEST(ChatRequest, UnknownFieldsAreNamedAndIgnored) {

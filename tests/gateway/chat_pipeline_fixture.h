@@ -120,7 +120,8 @@ class ChatPipelineTest : public ::testing::Test {
                               .tokenizer = *tokenizer_,
                               .chat_template = template_.get(),
                               .prompts = prompts_,
-                              .waiting_max = 10}};
+                              .waiting_max = 10,
+                              .choices_max = 100}};
   ChatPipeline pipeline_{{.generator = generator_,
                           .exact = exact_,
                           .flights = flights_,

@@ -178,6 +178,42 @@ TEST_F(ChatPipelineTest, EveryRequestIsInExactlyOneClassHoweverItEnded) {
   EXPECT_EQ(requests(), 5);
 }
 
+TEST_F(ChatPipelineTest, MoreAnswersThanTheQueueHoldsAreRefusedForGood) {
+  ServerReply reply = Ask({{"n", 128}});  // the fixture's engine takes 100 at once
+  EXPECT_EQ(reply.status, 400);
+  EXPECT_THAT(reply.body, HasSubstr("1 prompts with n = 128 are 128 answers: at most 100"));
+  EXPECT_EQ(Ask({{"n", 100}}).status, 200);
+}
+
+TEST_F(ChatPipelineTest, AStreamTellsThePromptsTokensFirst) {
+  for (const bool cached : {false, true}) {
+    ServerReply reply = Ask({{"stream", true}, {"return_token_ids", true}});
+    const std::vector<json> events = Stream(reply).Events();
+    std::vector<json> with_prompt;
+    for (const json& event : events)
+      if (event.contains("prompt_token_ids")) with_prompt.push_back(event);
+    ASSERT_EQ(with_prompt.size(), 1) << cached;
+    EXPECT_EQ(with_prompt[0]["prompt_token_ids"], json(engine_.Requests()[0].prompt));
+    EXPECT_FALSE(with_prompt[0]["choices"][0]["token_ids"].empty());
+    EXPECT_EQ(Header(reply, "X-Cache"), cached ? "HIT" : "MISS");
+    Sent(reply);
+  }
+}
+
+TEST_F(ChatPipelineTest, AnotherTemplateIsAnotherModelToTheAnswerCache) {
+  const auto other = *ChatTemplate::FromSource("{{ messages[0].content }}", "", "", "test");
+  const EngineGenerator generator({.engine = engine_,
+                                   .tokenizer = *tokenizer_,
+                                   .chat_template = other.get(),
+                                   .prompts = prompts_});
+  EXPECT_NE(generator.fingerprint(), generator_.fingerprint());
+  const EngineGenerator same({.engine = engine_,
+                              .tokenizer = *tokenizer_,
+                              .chat_template = template_.get(),
+                              .prompts = prompts_});
+  EXPECT_EQ(same.fingerprint(), generator_.fingerprint());
+}
+
 // The same pipeline behind the real server and its routes.
 class RoutesTest : public ChatPipelineTest {
  protected:

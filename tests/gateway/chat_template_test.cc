@@ -210,6 +210,15 @@ TEST(ChatTemplate, ToolsRolesNamesAndKwargsAreInputToo) {
   EXPECT_THAT(TemplateText(*chat), HasSubstr("<|im_end|>"));
 }
 
+TEST(ChatTemplate, DevelopersSpeakAsSystemWhereTheTemplateDoesNotKnowThem) {
+  const Json request = Json::parse(R"({"messages": [{"role": "developer", "content": "c"}]})");
+  const auto role = [&](const std::string& source) {
+    return Text(*RenderJson(*Parse(source), request));
+  };
+  EXPECT_EQ(role("{{ messages[0].role }}"), "system");
+  EXPECT_EQ(role("{# developer #}{{ messages[0].role }}"), "developer");
+}
+
 TEST(ChatTemplate, SaysWhereEachMessageBegins) {
   const auto lines = Goldens();
   const auto ours = Parse(lines[0]["template"].get<std::string>());

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <chrono>
 #include <future>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <thread>
 #include <vector>
@@ -33,8 +34,9 @@ bool Becomes(const std::function<bool()>& condition) {
 
 class HttpServerTest : public ::testing::Test {
  protected:
-  void Start(HttpServer::Options options = {}) {
+  void Start(HttpServer::Options options = {}, HttpServer::Handler otherwise = {}) {
     server_ = std::make_unique<HttpServer>(std::move(options));
+    if (otherwise) server_->Otherwise(std::move(otherwise));
     server_->Route("POST", "/echo", [](const ServerRequest& request, ServerReply& reply) {
       reply.body = request.body + "|" + request.header("X-Twice");
     });
@@ -234,6 +236,49 @@ TEST_F(HttpServerTest, AllowsOtherOriginsOnlyWhereItWasTold) {
   const std::string preflight = Ask("OPTIONS /echo HTTP/1.1\r\nOrigin: http://b\r\n");
   EXPECT_THAT(preflight, StartsWith("HTTP/1.1 204"));
   EXPECT_THAT(preflight, HasSubstr("Access-Control-Allow-Origin: *\r\n"));
+  // The official JavaScript client sends headers of its own.
+  EXPECT_THAT(Ask("OPTIONS /echo HTTP/1.1\r\nOrigin: http://b\r\n"
+                  "Access-Control-Request-Headers: authorization,x-stainless-os\r\n"),
+              HasSubstr("Access-Control-Allow-Headers: authorization,x-stainless-os\r\n"));
+}
+
+TEST_F(HttpServerTest, TakesABodyWhoseTypeNobodyNamed) {
+  Start({.body_bytes_max = 1 << 20});
+  const std::string body(100'000, 'x');  // more than the library takes of a form
+  for (const char* type : {"", "Content-Type: application/x-www-form-urlencoded\r\n"})
+    EXPECT_THAT(Ask(Post("/echo", body.size()) + type, body), HasSubstr(body + "|")) << type;
+}
+
+TEST_F(HttpServerTest, AnswersHeadAsGetWithoutABody) {
+  Start();
+  const std::string answer = Ask("HEAD /item/abc HTTP/1.1\r\n");
+  EXPECT_THAT(answer, StartsWith("HTTP/1.1 200"));
+  EXPECT_THAT(answer, HasSubstr("Content-Length: 3\r\n"));
+  EXPECT_THAT(answer, ::testing::EndsWith("\r\n\r\n"));
+  EXPECT_THAT(Ask("HEAD /echo HTTP/1.1\r\n"), StartsWith("HTTP/1.1 405"));
+}
+
+TEST_F(HttpServerTest, WhatNobodyServesIsShownToOtherwise) {
+  std::mutex mutex;
+  std::vector<int> seen;
+  Start({.body_bytes_max = 1000}, [&](const ServerRequest& request, ServerReply& reply) {
+    EXPECT_EQ(request.route, "");
+    reply.headers.emplace_back("X-Seen", "yes");
+    reply.on_sent = [&, status = reply.status] {
+      const std::lock_guard lock(mutex);
+      seen.push_back(status);
+    };
+  });
+  for (const std::string& head :
+       {std::string("GET /nowhere HTTP/1.1\r\n"), std::string("GET /echo HTTP/1.1\r\n"),
+        Post("/echo", 5000), Post("/echo", 1) + "Content-Encoding: gzip\r\n"})
+    EXPECT_THAT(Ask(head, "x"), HasSubstr("X-Seen: yes\r\n")) << head;
+  EXPECT_TRUE(Becomes([&] {
+    const std::lock_guard lock(mutex);
+    return seen.size() == 4;
+  }));
+  EXPECT_THAT(seen, ::testing::UnorderedElementsAre(404, 405, 413, 415));
+  EXPECT_THAT(Ask("GET /item/a HTTP/1.1\r\n"), Not(HasSubstr("X-Seen")));
 }
 
 }  // namespace

@@ -39,6 +39,7 @@ class FakeModel final : public Qwen3Next {
   std::string dtype() const override { return "F32"; }
   int64_t parameters() const override { return 250; }
   void SetTap(ActivationTap) override {}
+  using Qwen3Next::Beat;  // as if another layer were done
 
  private:
   ModelConfig config_;

@@ -119,9 +119,10 @@ TEST(RedisConnection, NoticesThatTheServerHasGone) {
 TEST(RedisConnection, TlsIsCheckedAgainstTheCaAndTheHost) {
   const std::string certificates = test::MakeCertificates();
   const int tls_port = test::FreePort();
-  RedisServer server({"--tls-port", std::to_string(tls_port), "--tls-cert-file",
-                      certificates + "/server.pem", "--tls-key-file", certificates + "/server.key",
-                      "--tls-ca-cert-file", certificates + "/ca.pem", "--tls-auth-clients", "no"});
+  RedisServer server({"--bind", "127.0.0.1", "127.0.0.2", "--tls-port", std::to_string(tls_port),
+                      "--tls-cert-file", certificates + "/server.pem", "--tls-key-file",
+                      certificates + "/server.key", "--tls-ca-cert-file", certificates + "/ca.pem",
+                      "--tls-auth-clients", "no"});
   RedisEndpoint endpoint = At(tls_port);
   endpoint.tls = true;
   endpoint.ca_file = certificates + "/ca.pem";
@@ -141,7 +142,7 @@ TEST(RedisConnection, TlsIsCheckedAgainstTheCaAndTheHost) {
   EXPECT_THAT(connection.error().message, HasSubstr("is not trusted"));
 
   endpoint.ca_file = certificates + "/ca.pem";
-  endpoint.host = "localhost";  // the certificate names the address only
+  endpoint.host = "127.0.0.2";  // the certificate names 127.0.0.1 only
   connection = Open(endpoint);
   ASSERT_FALSE(connection);
   EXPECT_EQ(connection.error().code, ErrorCode::kPermissionDenied);

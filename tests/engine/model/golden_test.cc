@@ -120,6 +120,8 @@ TEST(GoldenLayers, EveryLayerEqualsTheReference) {
     for (int64_t t = 0; t < rows.shape[0]; ++t)
       values.insert(values.end(), rows.at(t), rows.at(t) + rows.shape[1]);
   });
+  int beats = 0;
+  model->SetHeartbeat([&] { ++beats; });
   const auto tokens = Values<int32_t>((*golden)->tensors().at("tokens.65"));
   ModelRunner(*model, 1, 128).Step({{0, {tokens.begin(), tokens.begin() + 65}}});
   int compared = 0;
@@ -138,6 +140,7 @@ TEST(GoldenLayers, EveryLayerEqualsTheReference) {
     ++compared;
   }
   EXPECT_EQ(compared, 2 + 2 * 4);  // embedding, final norm, and two a layer
+  EXPECT_GE(beats, 4);             // /health stays green through a long forward
 }
 
 // --- bit equality: a sequence's logits depend on its own tokens only

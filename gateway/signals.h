@@ -1,0 +1,38 @@
+// SIGTERM and SIGINT, from the first moment on: while the server starts (a download, weights) the first
+// ends the process at once; afterwards the first asks for an orderly stop, and a second cuts it short.
+//
+// Threads: construct in main before any other thread starts: it blocks the signals for all of them.
+// One thread inside ("signals").
+#pragma once
+
+#include <atomic>
+#include <csignal>
+#include <future>
+#include <string_view>
+#include <thread>
+
+namespace nextgate::gateway {
+
+class Signals {
+ public:
+  Signals();
+  ~Signals();
+  Signals(const Signals&) = delete;
+  Signals& operator=(const Signals&) = delete;
+
+  // The server is up: the next signal is Wait's.
+  void Started();
+  // Blocks until a signal comes; its name.
+  std::string_view Wait();
+
+ private:
+  void Watch();
+
+  sigset_t set_;
+  std::atomic<bool> started_ = false;
+  std::atomic<bool> ending_ = false;
+  std::promise<int> received_;
+  std::thread thread_;  // last: starts when everything above exists
+};
+
+}  // namespace nextgate::gateway
