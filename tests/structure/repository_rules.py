@@ -9,7 +9,7 @@ SOURCES = {".h", ".cc", ".cu", ".cuh"}
 LINES_MAX = 600
 TUNED_KERNEL_LINES_MAX = 900  # one tuned kernel
 GENERATED = {"engine/tokenizer/unicode_tables.cc"}
-FOLDERS = ["base", "kernels", "engine", "cache", "gateway", "configs", "tests", "bench", "models", "scripts", "docs"]
+FOLDERS = ["base", "kernels", "engine", "cache", "gateway", "configs", "tests", "bench", "models", "scripts", "docs", "deploy"]
 
 
 def tracked() -> list[str]:

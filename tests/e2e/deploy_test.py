@@ -1,0 +1,135 @@
+"""deploy/ and scripts/cluster: what they say to start does start, and what they look at is there."""
+
+import json
+import os
+import re
+import secrets
+import signal
+import subprocess
+import time
+
+import httpx
+import pytest
+import yaml
+
+from conftest import BINARY, MODEL, ROOT, Server, free_ports
+from redis_server import RedisServer
+
+DEPLOY = ROOT / "deploy"
+
+
+def compose_arguments():
+    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    return [compose["services"][name]["command"] for name in ("nextgate-a", "nextgate-b")]
+
+
+def kubernetes_arguments():
+    (deployment, _) = yaml.safe_load_all((DEPLOY / "kubernetes/nextgate.yaml").read_text())
+    assert deployment["spec"]["replicas"] == 2
+    return 2 * [deployment["spec"]["template"]["spec"]["containers"][0]["args"]]
+
+
+def here(arguments, redis, secret):
+    """A container's arguments as this machine can take them: its own Redis, secret and ports."""
+    places = {"--cache-url=redis://redis:6379": f"--cache-url={redis.url}"}
+    flags = []
+    for argument in arguments[1:]:
+        name = argument.split("=")[0]
+        if name == "--cache-secret-file":
+            argument = f"--cache-secret-file={secret}"
+        if name in ("--port", "--host", "--admin-host"):  # Server's own, and the loopback
+            continue
+        flags.append(places.get(argument, argument))
+    return flags
+
+
+@pytest.mark.parametrize("arguments", [compose_arguments, kubernetes_arguments])
+def test_the_containers_flags_make_two_instances_that_share(arguments, tmp_path):
+    secret = tmp_path / "secret"
+    secret.touch(0o600)
+    secret.write_text(secrets.token_hex(32))
+    redis = RedisServer("--maxmemory", "512mb", "--maxmemory-policy", "noeviction")
+    try:
+        a, b = (Server(*here(given, redis, secret)) for given in arguments())
+        assert all(given[0] == "/models/dictionary" for given in arguments()) and MODEL.endswith("models/dictionary")
+        assert a.chat("Define harbour.").headers["X-Cache"] == "MISS"
+        share(a.admin_url, lambda: b.chat("Define harbour."))
+        assert a.stop() == 0 and b.stop() == 0
+    finally:
+        redis.remove()
+
+
+def share(admin_url, ask):
+    """Waits until the first instance has stored its answer in Redis; then the other has it."""
+    deadline = time.monotonic() + 20
+    while httpx.get(admin_url + "/admin/cache/stats").json()["shared"]["stored"] == 0:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert ask().headers["X-Cache"] == "HIT"
+
+
+def free_base_port():
+    """A port above which the script's other ports are free too."""
+    for _ in range(100):
+        (base,) = free_ports(1)
+        if base < 60_000:
+            return base
+    raise AssertionError("no base port")
+
+
+def test_scripts_cluster_starts_the_topology_and_stops_it():
+    base = free_base_port()
+    process = subprocess.Popen([ROOT / "scripts/cluster"], env={**os.environ, "BASE_PORT": str(base), "NEXTGATE_BINARY": BINARY},
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        urls = [f"http://127.0.0.1:{base + offset}" for offset in (0, 10)]
+        deadline = time.monotonic() + 60
+        for url in urls:
+            while not answers(url + "/ready"):
+                assert process.poll() is None and time.monotonic() < deadline
+                time.sleep(0.05)
+        question = {"model": "dictionary", "messages": [{"role": "user", "content": "Define harbour."}]}
+        assert httpx.post(urls[0] + "/v1/chat/completions", json=question, timeout=30).headers["X-Cache"] == "MISS"
+        share(f"http://127.0.0.1:{base + 1}",
+              lambda: httpx.post(urls[1] + "/v1/chat/completions", json=question, timeout=30))
+    finally:
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=30)
+    assert process.returncode == 0, output
+    assert not any(answers(url + "/ready") for url in urls)
+
+
+def answers(url):
+    try:
+        return httpx.get(url, timeout=1).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def test_every_metric_of_the_dashboard_exists(tmp_path):
+    redis = RedisServer()
+    secret = tmp_path / "secret"
+    secret.touch(0o600)
+    secret.write_text("x" * 64)
+    server = Server("--cache-url", redis.url, "--cache-secret-file", str(secret))
+    try:
+        server.chat("Define harbour.")
+        exposed = set(re.findall(r"^([a-z_:]+)", httpx.get(server.admin_url + "/metrics").text, re.M))
+    finally:
+        server.stop()
+        redis.remove()
+    dashboard = json.loads((DEPLOY / "grafana/dashboards/nextgate.json").read_text())
+    expressions = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    named = {name for e in expressions for name in re.findall(r"(?:answer_cache|engine|gateway|vllm:)[a-z_:]*", e)}
+    assert len(expressions) >= 15 and len(named) >= 12
+    assert named <= exposed, named - exposed
+
+
+def test_the_image_has_every_library_of_the_program():
+    linked = subprocess.run(["ldd", BINARY], capture_output=True, text=True, check=True).stdout
+    paths = [os.path.realpath(line.split()[2]) for line in linked.splitlines() if "=> /" in line]
+    owners = subprocess.run(["dpkg", "-S", *paths], capture_output=True, text=True).stdout
+    packages = {line.split(":")[0] for line in owners.splitlines()} - {"libc6", "libstdc++6", "libgcc-s1", "zlib1g"}
+    dockerfile = (DEPLOY / "Dockerfile").read_text().split("FROM debian:12-slim")[1]
+    assert len(packages) >= 5
+    assert packages <= set(dockerfile.split()), packages - set(dockerfile.split())
