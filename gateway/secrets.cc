@@ -21,8 +21,9 @@ Result<Secret> ReadSecretFile(const std::string& path) {
   Secret secret{.value = std::string(std::istreambuf_iterator<char>(file), {})};
   while (secret.value.ends_with('\n') || secret.value.ends_with('\r')) secret.value.pop_back();
   if (secret.value.empty()) return InvalidArgument(fmt::format("{}: the file is empty", path));
-  if ((info.st_mode & (S_IRGRP | S_IROTH)) != 0)
-    secret.warning = fmt::format("{}: others may read this secret; chmod 600", path);
+  // A group may be meant to: orchestrators mount secrets for one.
+  if ((info.st_mode & S_IROTH) != 0)
+    secret.warning = fmt::format("{}: everybody may read this secret; chmod 600", path);
   return secret;
 }
 

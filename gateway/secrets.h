@@ -12,7 +12,7 @@ namespace nextgate::gateway {
 
 struct Secret {
   std::string value;
-  std::string warning;  // others may read the file; else empty
+  std::string warning;  // everybody may read the file; else empty
 };
 
 // The file's text without the line break at its end. Errors name the file, never its contents.

@@ -2,12 +2,19 @@
 
 #include <pthread.h>
 
+#include <chrono>
 #include <cstdlib>
+#include <optional>
 
 #include "base/log.h"
 
 namespace nextgate::gateway {
+
+using std::chrono::steady_clock;
+
 namespace {
+
+constexpr std::chrono::seconds kSameSignal(1);
 
 std::string_view NameOf(int signal) { return signal == SIGTERM ? "SIGTERM" : "SIGINT"; }
 
@@ -34,7 +41,8 @@ std::string_view Signals::Wait() { return NameOf(received_.get_future().get()); 
 
 void Signals::Watch() {
   pthread_setname_np(pthread_self(), "signals");
-  for (bool told = false;; told = true) {
+  std::optional<steady_clock::time_point> told;
+  for (;;) {
     int signal = 0;
     sigwait(&set_, &signal);
     if (ending_) return;
@@ -43,11 +51,13 @@ void Signals::Watch() {
       LogInfo("signal={} while starting: stopped", NameOf(signal));
       std::_Exit(0);
     }
-    if (told) {
+    if (!told) {
+      told = steady_clock::now();
+      received_.set_value(signal);
+    } else if (steady_clock::now() - *told >= kSameSignal) {
       LogWarning("signal={} again: stopped at once", NameOf(signal));
       std::_Exit(1);
     }
-    received_.set_value(signal);
   }
 }
 

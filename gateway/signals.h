@@ -1,5 +1,6 @@
 // SIGTERM and SIGINT, from the first moment on: while the server starts (a download, weights) the first
-// ends the process at once; afterwards the first asks for an orderly stop, and a second cuts it short.
+// ends the process at once; afterwards the first asks for an orderly stop, and another one, a second or
+// more later, cuts it short. (Sooner: Ctrl-C reaches a script and us, and the script tells us again.)
 //
 // Threads: construct in main before any other thread starts: it blocks the signals for all of them.
 // One thread inside ("signals").

@@ -117,7 +117,7 @@ def test_the_password_comes_from_a_file_or_the_environment_and_is_nowhere_to_be_
             assert server.chat("Define rope.").status_code == 200
             everything = server.log() + httpx.get(server.admin_url + "/metrics").text + str(stats(server))
             assert "hunter" not in everything
-        assert "others may read this secret" in by_file.log()
+        assert "everybody may read this secret" in by_file.log()
         assert "NOAUTH" in without.log() and "WRONGPASS" in wrong.log()
     finally:
         redis.remove()
