@@ -88,8 +88,9 @@ Result<Found> FindShort(const std::string& typed) {
   return Only(std::move(candidates), typed, /*by_alias=*/true);
 }
 
+// Numbers below zero are values.
 bool LooksLikeFlag(std::string_view arg) {
-  return arg.size() > 1 && arg[0] == '-' && !(arg[1] >= '0' && arg[1] <= '9');
+  return arg.size() > 1 && arg[0] == '-' && !(arg[1] >= '0' && arg[1] <= '9') && arg[1] != '.';
 }
 
 // A value of a dotted form: JSON, a number such as 80g, or else text; with `+` a list of texts.

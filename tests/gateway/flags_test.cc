@@ -255,6 +255,7 @@ TEST(Flags, DottedFormsMakeAJsonObject) {
   EXPECT_THAT(WarningsOf({"m", "-cc.mode=3"}),
               ElementsAre(HasSubstr("--compilation-config has no effect")));
   EXPECT_EQ(Options({"m", "--gpu-memory-utilization=0.5"}).gpu_memory_utilization, 0.5);
+  EXPECT_EQ(Options({"m", "--hf-overrides.x", "-.5"}).hf_overrides, R"({"x":"-.5"})");
 
   EXPECT_THAT(ErrorOf({"m", "--port.x", "5"}), HasSubstr("--port takes no JSON object"));
   EXPECT_THAT(ErrorOf({"m", "--hf-overrides.x"}), HasSubstr("expected a value"));
