@@ -20,11 +20,16 @@
 namespace nextgate::engine {
 
 struct EngineConfig {
-  std::string model_dir;             // a checkpoint directory (see model/weights.h)
-  std::string load_format = "auto";  // auto | safetensors | dummy
-  std::string hf_overrides;          // JSON object merged over config.json; empty: none
+  std::string model_dir;              // a checkpoint directory (see model/weights.h)
+  std::string load_format = "auto";   // auto | safetensors | dummy
+  std::string hf_overrides;           // JSON object merged over config.json; empty: none
+  std::string generation_config_dir;  // whose eos tokens count; empty: model_dir's, if it has any
   int32_t max_model_len = 0;  // 0: the checkpoint's max_position_embeddings, as memory allows
   int32_t max_num_seqs = 64;
+  // Tokens in one step, at least max_num_seqs + 64. While a step lasts nobody else gets a token, a
+  // client that left goes on and the heartbeat stands still, and activations for all of it are set
+  // aside at the start. On a CPU a step of 8,192, right for a large GPU, would make these waits four
+  // times as long; vLLM, too, takes 2,048 on CPUs.
   int32_t max_num_batched_tokens = 2048;
   bool enable_chunked_prefill = true;
   double memory_utilization = 0.9;  // share of the device's memory the plan may take

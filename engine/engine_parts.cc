@@ -27,14 +27,16 @@ Status CheckConfig(const EngineConfig& config) {
   };
   if (config.max_num_seqs < 1 || config.max_num_seqs > 65536)
     return bad("--max-num-seqs", "between 1 and 65536", config.max_num_seqs);
-  if (config.max_num_batched_tokens < std::max(config.max_num_seqs, kBlockTokens) ||
-      config.max_num_batched_tokens > 1 << 20) {
-    return bad("--max-num-batched-tokens",
-               fmt::format("between {} (one token for each of --max-num-seqs {}, and one block of "
-                           "{}) and {}",
-                           std::max(config.max_num_seqs, kBlockTokens), config.max_num_seqs,
-                           kBlockTokens, 1 << 20),
-               config.max_num_batched_tokens);
+  // Prompts advance in blocks: were there less than a block beside the sequences that decode, a
+  // prompt would wait until they end.
+  const int32_t tokens_min = config.max_num_seqs + kBlockTokens;
+  if (config.max_num_batched_tokens < tokens_min || config.max_num_batched_tokens > 1 << 20) {
+    return bad(
+        "--max-num-batched-tokens",
+        fmt::format("between {} (a token for each of --max-num-seqs {} + a block of {} for a "
+                    "prompt) and {}",
+                    tokens_min, config.max_num_seqs, kBlockTokens, 1 << 20),
+        config.max_num_batched_tokens);
   }
   if (!(config.memory_utilization > 0 && config.memory_utilization <= 1))
     return bad("--gpu-memory-utilization", "in (0, 1]", config.memory_utilization);
@@ -77,8 +79,11 @@ Result<MemoryPlan> PlanOf(const EngineConfig& config, const SchedulerLimits& lim
 
 Result<std::vector<int32_t>> EosTokenIds(const EngineConfig& config, const ModelConfig& model) {
   std::vector<int32_t> ids = model.eos_token_ids;
-  if (!config.model_dir.empty()) {
-    ASSIGN_OR_RETURN(const GenerationDefaults generation, ReadGenerationDefaults(config.model_dir));
+  const bool named = !config.generation_config_dir.empty();
+  if (named || !config.model_dir.empty()) {
+    ASSIGN_OR_RETURN(const GenerationDefaults generation,
+                     named ? ReadNamedGenerationDefaults(config.generation_config_dir)
+                           : ReadGenerationDefaults(config.model_dir));
     ids.insert(ids.end(), generation.eos_token_ids.begin(), generation.eos_token_ids.end());
   }
   std::sort(ids.begin(), ids.end());

@@ -144,8 +144,7 @@ class Planner {
 }  // namespace
 
 void Scheduler::Plan(const PlanInput& input, StepPlan* plan) {
-  CHECK(input.limits.step_tokens_max >= kBlockTokens &&
-        input.limits.step_tokens_max >= input.limits.sequences_max &&
+  CHECK(input.limits.step_tokens_max >= input.limits.sequences_max + kBlockTokens &&
         input.limits.logit_rows_max >= input.limits.sequences_max + kBlockTokens);
   plan->Clear();
   Planner(input, plan).Run();

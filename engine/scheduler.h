@@ -18,7 +18,9 @@
 // after the other, before anything decodes.
 //
 // Invariants: (1) if a sequence is there, something runs or is preempted, given that each fits the
-// pools alone; (2) the first running sequence in the order is never preempted.
+// pools alone; (2) the first running sequence in the order is never preempted; (3) the first running
+// sequence with more than one token left advances in every step that does not preempt it:
+// step_tokens_max leaves a block beside all that decode, so that no stream starves a prompt.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +32,7 @@
 namespace nextgate::engine {
 
 struct SchedulerLimits {
-  int32_t step_tokens_max = 2048;  // >= kBlockTokens, >= sequences_max
+  int32_t step_tokens_max = 2048;  // >= sequences_max + kBlockTokens
   int32_t sequences_max = 64;
   int32_t logit_rows_max = 128;  // >= sequences_max + kBlockTokens
   bool chunked_prefill = true;

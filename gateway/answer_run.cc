@@ -11,8 +11,6 @@ namespace {
 using Json = nlohmann::ordered_json;
 using std::chrono::milliseconds;
 
-constexpr int32_t kCompletionDefaultTokens = 16;  // OpenAI's and vLLM's for /v1/completions
-
 // Prompt log probabilities in vLLM's shape: null, then per position an object from token id to its
 // figures.
 Json PromptLogprobsJson(const std::vector<engine::PositionLogprobs>& positions,
@@ -48,9 +46,7 @@ Result<std::unique_ptr<AnswerSource>> AnswerRun::Start(
   for (size_t p = 0; p < run->prompts_.size(); ++p) {
     const Prompt& prompt = run->prompts_[p];
     const auto length = static_cast<int32_t>(prompt.tokens.size());
-    const int32_t fallback = request.endpoint == openai::Endpoint::kChat
-                                 ? limit - length
-                                 : std::min(kCompletionDefaultTokens, limit - length);
+    const int32_t fallback = std::min(request.max_tokens_default.value_or(limit), limit - length);
     const int32_t asked = request.max_tokens.value_or(fallback);
     if (length == 0)
       return InvalidArgument("the prompt is empty: at least one token is needed", "prompt");

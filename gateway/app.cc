@@ -34,6 +34,7 @@ class App {
  private:
   explicit App(const ServeOptions& options) : options_(options) {}
   Status OpenModel();
+  Result<std::string> OpenGenerationConfig();
   Status OpenCache();
   Status OpenServers();
 
@@ -85,6 +86,7 @@ Status App::OpenModel() {
     return MakeError(ErrorCode::kUnimplemented,
                      "--device cuda: the CUDA engine is not built yet; use cpu or auto", "device");
   ASSIGN_OR_RETURN(model_dir_, FindModel(options_));
+  ASSIGN_OR_RETURN(const std::string generation_dir, OpenGenerationConfig());
   ASSIGN_OR_RETURN(tokenizer_, engine::Tokenizer::Open(model_dir_));
   auto chat_template = ChatTemplate::Open(model_dir_, options_.chat_template);
   if (!chat_template &&
@@ -102,6 +104,7 @@ Status App::OpenModel() {
                    engine::Engine::Open({.model_dir = model_dir_,
                                          .load_format = options_.load_format,
                                          .hf_overrides = options_.hf_overrides,
+                                         .generation_config_dir = generation_dir,
                                          .max_model_len = options_.max_model_len,
                                          .max_num_seqs = options_.max_num_seqs,
                                          .max_num_batched_tokens = options_.max_num_batched_tokens,
@@ -110,15 +113,30 @@ Status App::OpenModel() {
                                          .num_threads = options_.num_threads,
                                          .seed = options_.seed,
                                          .queue_capacity = QueueCapacity(options_)}));
-  limits_ = {.vocab_size = engine_->info().vocab_size,
-             .max_logprobs = options_.max_logprobs,
-             .max_messages = options_.max_messages};
-  if (options_.generation_config != "vllm") {
-    const std::string dir =
-        options_.generation_config == "auto" ? model_dir_ : options_.generation_config;
-    ASSIGN_OR_RETURN(limits_.defaults, engine::ReadGenerationDefaults(dir));
-  }
+  limits_.vocab_size = engine_->info().vocab_size;
+  limits_.max_logprobs = options_.max_logprobs;
+  limits_.max_messages = options_.max_messages;
   return {};
+}
+
+// Before the weights, so that a wrong name is told at once. The directory whose eos tokens count, or
+// nothing for the model's. As in vLLM a directory's max_new_tokens bounds every request.
+Result<std::string> App::OpenGenerationConfig() {
+  const std::string& named = options_.generation_config;
+  if (named == "vllm") return "";
+  if (named == "auto") {
+    ASSIGN_OR_RETURN(limits_.defaults, engine::ReadGenerationDefaults(model_dir_));
+    return "";
+  }
+  auto defaults = engine::ReadNamedGenerationDefaults(named);
+  if (!defaults)
+    return MakeError(defaults.error().code,
+                     fmt::format("--generation-config {} (allowed: auto, vllm, or a directory)",
+                                 defaults.error().message),
+                     "generation-config");
+  limits_.defaults = std::move(*defaults);
+  limits_.max_tokens_bound = limits_.defaults.max_new_tokens;
+  return named;
 }
 
 Status App::OpenCache() {

@@ -1,14 +1,14 @@
-// The table behind gateway/flags.h. Rows are grouped as --help shows them; within
-// FlagSupport::kNoEffect and kNotSupported they follow vLLM's own groups.
+// The table behind gateway/flags.h: the rows of what is implemented, grouped as --help shows them.
+// The other flags of vLLM are in flag_table_vllm.cc.
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cctype>
 #include <charconv>
 #include <initializer_list>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <vector>
 
 #include "cache/redis/endpoint.h"
 #include "gateway/flags.h"
@@ -131,16 +131,6 @@ constexpr std::string_view kModel = "Model";
 constexpr std::string_view kEngine = "Engine";
 constexpr std::string_view kServer = "Server";
 constexpr std::string_view kCache = "Answer cache";
-constexpr std::string_view kOther = "vLLM flags without a part of their own here";
-
-constexpr Flag NoEffect(FlagKind kind, std::string_view name, std::string_view why,
-                        std::string_view alias = "") {
-  return {name, alias, kOther, kind, kNoEffect, why, nullptr};
-}
-constexpr Flag NotSupported(FlagKind kind, std::string_view name, std::string_view why,
-                            std::string_view alias = "") {
-  return {name, alias, kOther, kind, kNotSupported, why, nullptr};
-}
 
 const Flag kImplementedFlags[] = {
     // clang-format off
@@ -153,8 +143,8 @@ const Flag kImplementedFlags[] = {
     {"load-format", "", kModel, kValue, kImplemented, "auto, safetensors, or dummy: seeded random weights (default: auto)",
      [](Options o, Text v) { return SetChoice(o.load_format, v, {"auto", "safetensors", "dummy"}); }},
     {"hf-overrides", "", kModel, kValue, kImplemented, "JSON object merged over config.json",
-     [](Options o, Text v) { return SetJsonObject(o.hf_overrides, v); }},
-    {"generation-config", "", kModel, kValue, kImplemented, "auto: sampling defaults of the checkpoint; vllm: neutral ones; or a directory (default: auto)",
+     [](Options o, Text v) { return SetJsonObject(o.hf_overrides, v); }, "json"},
+    {"generation-config", "", kModel, kValue, kImplemented, "auto: sampling defaults of the checkpoint; vllm: neutral ones; or a directory with a generation_config.json, whose max_new_tokens then bounds every answer (default: auto)",
      [](Options o, Text v) { return SetText(o.generation_config, v); }},
     {"chat-template", "", kModel, kValue, kImplemented, "a Jinja file or the template itself (default: the checkpoint's)",
      [](Options o, Text v) { return SetText(o.chat_template, v); }},
@@ -164,11 +154,15 @@ const Flag kImplementedFlags[] = {
      [](Options o, Text v) { return SetChoice(o.device, v, {"auto", "cpu", "cuda"}); }},
     {"tensor-parallel-size", "-tp", kModel, kValue, kImplemented, "1 only, until tensor parallelism is built", SetTensorParallel},
 
-    {"max-model-len", "", kEngine, kValue, kImplemented, "prompt + answer, tokens; 4k, 32K are understood (default: the checkpoint's)",
-     [](Options o, Text v) { return SetHumanInt(o.max_model_len, v, 1); }},
+    {"max-model-len", "", kEngine, kValue, kImplemented, "prompt + answer, tokens; 4k, 32K are understood; auto or -1: what fits (default: auto, the checkpoint's at most)",
+     [](Options o, Text v) -> Status {
+       if (v != "-1" && v != "auto") return SetHumanInt(o.max_model_len, v, 1);
+       o.max_model_len = 0;
+       return {};
+     }},
     {"max-num-seqs", "", kEngine, kValue, kImplemented, "sequences in one step (default: 64)",
      [](Options o, Text v) { return SetInteger(o.max_num_seqs, v, 1, 4096); }},
-    {"max-num-batched-tokens", "", kEngine, kValue, kImplemented, "tokens in one step, at least 64 (default: 2048)",
+    {"max-num-batched-tokens", "", kEngine, kValue, kImplemented, "tokens in one step, at least max-num-seqs + 64; who is generating waits for a whole step (default: 2048)",
      [](Options o, Text v) { return SetHumanInt(o.max_num_batched_tokens, v, 64); }},
     {"gpu-memory-utilization", "", kEngine, kValue, kImplemented, "share of the device's memory that may be planned (default: 0.9)",
      [](Options o, Text v) { return SetFraction(o.gpu_memory_utilization, v); }},
@@ -210,6 +204,8 @@ const Flag kImplementedFlags[] = {
      [](Options o, Text v) { return SetInteger(o.max_messages, v, 1, kInt32Max); }},
     {"max-waiting-requests", "", kServer, kValue, kImplemented, "requests in the queue beyond which a client gets 429 (default: 1024)",
      [](Options o, Text v) { return SetInteger(o.max_waiting_requests, v, 1, 1'000'000); }},
+    {"shutdown-timeout", "", kServer, kValue, kImplemented, "vLLM's name for --shutdown-timeout-s",
+     [](Options o, Text v) { return SetInteger(o.shutdown_timeout_s, v, 0, 86400); }},
     {"shutdown-timeout-s", "", kServer, kValue, kImplemented, "seconds for streams to finish after SIGTERM (default: 60)",
      [](Options o, Text v) { return SetInteger(o.shutdown_timeout_s, v, 0, 86400); }},
 
@@ -233,97 +229,13 @@ const Flag kImplementedFlags[] = {
     // clang-format on
 };
 
-constexpr std::string_view kSpeed = "changes speed only; not built yet";
-constexpr std::string_view kPython = "belongs to vLLM's Python processes";
-constexpr std::string_view kLogs = "changes logs only";
-constexpr std::string_view kAlways = "always on here";
-constexpr std::string_view kDistributed = "several devices or processes are not built yet";
-constexpr std::string_view kOtherModels = "for models that are not Qwen3-Next";
-constexpr std::string_view kOutput = "it would change answers, and is not built yet";
-constexpr std::string_view kLater = "not built yet";
-
-const Flag kOtherFlags[] = {
-    // clang-format off
-    NoEffect(kValue, "tokenizer-mode", "there is one tokenizer, exact against Hugging Face's"),
-    NoEffect(kValue, "speculative-config", kSpeed), NoEffect(kBool, "enable-prefix-caching", kSpeed),
-    NoEffect(kValue, "prefix-caching-hash-algo", kSpeed), NoEffect(kBool, "enforce-eager", kSpeed),
-    NoEffect(kValue, "compilation-config", kSpeed, "-cc"), NoEffect(kValue, "optimization-level", kSpeed, "-O"),
-    NoEffect(kValue, "block-size", "blocks are 64 tokens"), NoEffect(kValue, "swap-space", kSpeed),
-    NoEffect(kValue, "cpu-offload-gb", kSpeed), NoEffect(kValue, "max-seq-len-to-capture", kSpeed),
-    NoEffect(kList, "cuda-graph-sizes", kSpeed), NoEffect(kBool, "disable-custom-all-reduce", kSpeed),
-    NoEffect(kBool, "enable-expert-parallel", kSpeed), NoEffect(kBool, "async-scheduling", kSpeed),
-    NoEffect(kBool, "disable-cascade-attn", kSpeed), NoEffect(kValue, "attention-backend", kSpeed),
-    NoEffect(kValue, "moe-backend", kSpeed), NoEffect(kValue, "mamba-ssm-cache-dtype", "states are float32"),
-    NoEffect(kValue, "mamba-cache-dtype", "states are float32"), NoEffect(kValue, "mamba-cache-mode", kSpeed),
-    NoEffect(kValue, "mamba-block-size", kSpeed), NoEffect(kValue, "max-num-partial-prefills", kSpeed),
-    NoEffect(kValue, "max-long-partial-prefills", kSpeed), NoEffect(kValue, "long-prefill-token-threshold", kSpeed),
-    NoEffect(kValue, "scheduling-policy", "priority, then arrival, always"), NoEffect(kValue, "stream-interval", kSpeed),
-    NoEffect(kValue, "safetensors-load-strategy", kSpeed), NoEffect(kBool, "use-tqdm-on-load", kLogs),
-    NoEffect(kValue, "model-loader-extra-config", kSpeed), NoEffect(kValue, "download-dir", "set HF_HUB_CACHE"),
-    NoEffect(kValue, "num-gpu-blocks-override", kSpeed), NoEffect(kValue, "kv-cache-memory-bytes", kSpeed),
-    NoEffect(kBool, "trust-remote-code", "no code of a checkpoint is ever run"),
-    NoEffect(kValue, "distributed-executor-backend", kPython), NoEffect(kValue, "worker-cls", kPython),
-    NoEffect(kValue, "api-server-count", kPython, "-asc"), NoEffect(kBool, "headless", kPython),
-    NoEffect(kValue, "max-parallel-loading-workers", kPython), NoEffect(kBool, "ray-workers-use-nsight", kPython),
-    NoEffect(kBool, "disable-frontend-multiprocessing", kPython), NoEffect(kValue, "tokenizer-pool-size", kPython),
-    NoEffect(kBool, "enable-sleep-mode", kPython), NoEffect(kBool, "disable-fastapi-docs", kPython),
-    NoEffect(kBool, "enable-server-load-tracking", kPython), NoEffect(kValue, "h11-max-header-count", kPython),
-    NoEffect(kValue, "h11-max-incomplete-event-size", kPython), NoEffect(kBool, "log-error-stack", kPython),
-    NoEffect(kBool, "disable-log-stats", kLogs), NoEffect(kBool, "disable-log-requests", kLogs),
-    NoEffect(kBool, "enable-log-requests", "prompts are never logged"), NoEffect(kValue, "max-log-len", "prompts are never logged"),
-    NoEffect(kBool, "enable-log-outputs", "answers are never logged"), NoEffect(kValue, "uvicorn-log-level", kLogs),
-    NoEffect(kBool, "disable-uvicorn-access-log", "use --disable-access-log"), NoEffect(kValue, "log-config-file", kLogs),
-    NoEffect(kValue, "otlp-traces-endpoint", kLogs), NoEffect(kList, "collect-detailed-traces", kLogs),
-    NoEffect(kValue, "show-hidden-metrics-for-version", kLogs), NoEffect(kBool, "kv-cache-metrics", kLogs),
-    NoEffect(kBool, "enable-prompt-tokens-details", kAlways), NoEffect(kBool, "enable-request-id-headers", kAlways),
-    NoEffect(kBool, "enable-auto-tool-choice", "requests with tools are refused until tool calls are built"),
-    NoEffect(kValue, "tool-call-parser", "requests with tools are refused until tool calls are built"),
-    NoEffect(kValue, "tool-parser-plugin", "requests with tools are refused until tool calls are built"),
-    NoEffect(kBool, "exclude-tools-when-tool-choice-none", "requests with tools are refused until tool calls are built"),
-    NoEffect(kValue, "limit-mm-per-prompt", kOtherModels), NoEffect(kValue, "mm-processor-kwargs", kOtherModels),
-    NoEffect(kBool, "disable-mm-preprocessor-cache", kOtherModels), NoEffect(kBool, "skip-mm-profiling", kOtherModels),
-    NoEffect(kValue, "mm-processor-cache-gb", kOtherModels), NoEffect(kBool, "language-model-only", kOtherModels),
-    NoEffect(kValue, "code-revision", "no code of a checkpoint is ever run"), NoEffect(kValue, "hf-token", "set HF_TOKEN"),
-    NoEffect(kValue, "config-format", "there is one"), NoEffect(kValue, "model-impl", "there is one"),
-    NoEffect(kValue, "structured-outputs-config", "requests with grammars are refused until they are built"),
-    NoEffect(kValue, "guided-decoding-backend", "requests with grammars are refused until they are built"),
-    NoEffect(kBool, "skip-tokenizer-init", "the tokenizer is always loaded"),
-
-    NotSupported(kValue, "tokenizer", "the checkpoint's own tokenizer.json is used"),
-    NotSupported(kValue, "tokenizer-revision", "the checkpoint's own tokenizer.json is used"),
-    NotSupported(kValue, "hf-config-path", "use --hf-overrides"), NotSupported(kValue, "override-generation-config", kOutput),
-    NotSupported(kValue, "quantization", "FP8 checkpoints are recognised from their config.json; nothing is quantised on load", "-q"),
-    NotSupported(kValue, "kv-cache-dtype", "KV is float32 on the CPU"), NotSupported(kBool, "calculate-kv-scales", kOutput),
-    NotSupported(kValue, "rope-scaling", "use --hf-overrides"), NotSupported(kValue, "rope-theta", "use --hf-overrides"),
-    NotSupported(kValue, "logits-processor-pattern", kOutput), NotSupported(kList, "logits-processors", kOutput),
-    NotSupported(kValue, "logprobs-mode", kOutput), NotSupported(kValue, "reasoning-parser", kOutput),
-    NotSupported(kValue, "default-chat-template-kwargs", kOutput), NotSupported(kValue, "chat-template-content-format", kOutput),
-    NotSupported(kBool, "trust-request-chat-template", kOutput), NotSupported(kValue, "response-role", kOutput),
-    NotSupported(kBool, "return-tokens-as-token-ids", "ask for it in the request"), NotSupported(kBool, "enable-force-include-usage", "ask for it with stream_options"),
-    NotSupported(kBool, "enable-lora", kOutput), NotSupported(kList, "lora-modules", kOutput),
-    NotSupported(kValue, "max-loras", kOutput), NotSupported(kValue, "max-lora-rank", kOutput),
-    NotSupported(kBool, "enable-prompt-embeds", kOutput), NotSupported(kValue, "runner", kOtherModels),
-    NotSupported(kValue, "convert", kOtherModels), NotSupported(kValue, "task", kOtherModels),
-    NotSupported(kValue, "pooler-config", kOtherModels), NotSupported(kValue, "pipeline-parallel-size", kDistributed, "-pp"),
-    NotSupported(kValue, "data-parallel-size", kDistributed, "-dp"), NotSupported(kValue, "data-parallel-size-local", kDistributed, "-dpl"),
-    NotSupported(kValue, "decode-context-parallel-size", kDistributed, "-dcp"), NotSupported(kValue, "nnodes", kDistributed),
-    NotSupported(kValue, "node-rank", kDistributed), NotSupported(kValue, "kv-transfer-config", kDistributed),
-    NotSupported(kBool, "disable-hybrid-kv-cache-manager", kOutput), NotSupported(kBool, "disable-sliding-window", kOtherModels),
-    NotSupported(kValue, "uds", kLater), NotSupported(kValue, "ssl-keyfile", kLater), NotSupported(kValue, "ssl-certfile", kLater),
-    NotSupported(kValue, "ssl-ca-certs", kLater), NotSupported(kValue, "root-path", kLater), NotSupported(kList, "middleware", kPython),
-    NotSupported(kBool, "allow-credentials", kLater), NotSupported(kValue, "allowed-methods", kLater),
-    NotSupported(kValue, "allowed-headers", kLater), NotSupported(kValue, "tool-server", kLater),
-    NotSupported(kValue, "additional-config", kPython),
-    // clang-format on
-};
-
 }  // namespace
 
 std::span<const Flag> ServeFlags() {
   static const auto all = [] {
-    std::array<Flag, std::size(kImplementedFlags) + std::size(kOtherFlags)> flags;
-    std::copy(std::begin(kOtherFlags), std::end(kOtherFlags),
-              std::copy(std::begin(kImplementedFlags), std::end(kImplementedFlags), flags.begin()));
+    std::vector<Flag> flags(std::begin(kImplementedFlags), std::end(kImplementedFlags));
+    const auto others = UnimplementedFlags();
+    flags.insert(flags.end(), others.begin(), others.end());
     return flags;
   }();
   return all;

@@ -6,181 +6,36 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <map>
+#include <nlohmann/json.hpp>
+#include <ranges>
+#include <sstream>
 
+#include "gateway/flag_args.h"
 #include "gateway/secrets.h"
 
 namespace nextgate::gateway {
 namespace {
 
-// What was given for one flag, in the order it came. Booleans carry "true" or "false".
-struct Given {
-  const Flag* flag = nullptr;
-  std::vector<std::string> values;
-};
-using GivenFlags = std::map<std::string_view, Given>;
-
-constexpr std::string_view kConfigFlag = "config";
-
-std::string Normalised(std::string_view typed) {
-  std::string name(typed);
-  std::replace(name.begin(), name.end(), '_', '-');
-  return name;
+bool IsAmong(std::string_view value, std::string_view alternatives) {
+  for (const auto part : std::views::split(alternatives, '|'))
+    if (std::string_view(part) == value) return true;
+  return false;
 }
 
-size_t EditDistance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = std::exchange(row[0], i);
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t substituted = diagonal + (a[i - 1] != b[j - 1]);
-      diagonal = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, substituted});
-    }
+// A scalar as it would be typed on the command line; a table as the JSON object it stands for.
+Result<std::string> TomlText(const toml::node& node, std::string_view key, bool json) {
+  if (const toml::table* table = json ? node.as_table() : nullptr) {
+    std::ostringstream text;
+    text << toml::json_formatter(*table);
+    return std::move(text).str();
   }
-  return row[b.size()];
-}
-
-std::string Nearest(std::string_view name) {
-  const auto flags = ServeFlags();
-  const auto best = std::ranges::min_element(
-      flags, {}, [&](const Flag& flag) { return EditDistance(name, flag.name); });
-  return std::string(best->name);
-}
-
-// A flag as it was typed, resolved: `negated` for --no-x.
-struct Found {
-  const Flag* flag;
-  bool negated;
-};
-
-// The flag called `name`, or the only one that begins with it; prefixes count --no- forms too.
-Result<Found> FindFlag(const std::string& name) {
-  std::vector<Found> candidates;
-  for (const Flag& flag : ServeFlags()) {
-    const std::string negative = fmt::format("no-{}", flag.name);
-    if (flag.name == name) return Found{&flag, false};
-    if (flag.kind == FlagKind::kBool && negative == name) return Found{&flag, true};
-    if (flag.name.starts_with(name)) candidates.push_back({&flag, false});
-    if (flag.kind == FlagKind::kBool && negative.starts_with(name))
-      candidates.push_back({&flag, true});
-  }
-  if (candidates.size() == 1) return candidates.front();
-  if (candidates.empty())
-    return InvalidArgument(
-        fmt::format("unknown flag --{}; did you mean --{}?", name, Nearest(name)), name);
-  std::vector<std::string> names;
-  for (const Found& found : candidates)
-    names.push_back(fmt::format("--{}{}", found.negated ? "no-" : "", found.flag->name));
-  return InvalidArgument(
-      fmt::format("--{} is ambiguous: it could be {}", name, fmt::join(names, ", ")), name);
-}
-
-const Flag* FindAlias(std::string_view typed) {
-  for (const Flag& flag : ServeFlags())
-    if (!flag.alias.empty() && flag.alias == typed) return &flag;
-  return nullptr;
-}
-
-bool LooksLikeFlag(std::string_view arg) {
-  return arg.size() > 1 && arg[0] == '-' && !(arg[1] >= '0' && arg[1] <= '9');
-}
-
-void Add(GivenFlags& given, const Flag& flag, std::string value) {
-  Given& entry = given[flag.name];
-  entry.flag = &flag;
-  if (flag.kind != FlagKind::kList) entry.values.clear();  // the last one counts, as in argparse
-  entry.values.push_back(std::move(value));
-}
-
-Result<std::string> BoolText(const Flag& flag, std::string_view text, bool negated) {
-  const bool is_true = text == "true" || text == "True" || text == "1";
-  if (!is_true && text != "false" && text != "False" && text != "0")
-    return InvalidArgument(fmt::format("--{}: expected true or false, got '{}'", flag.name, text),
-                           std::string(flag.name));
-  return is_true != negated ? "true" : "false";
-}
-
-// Reads arguments one by one; `config_file` and `help` are the two flags that are no option.
-struct ArgReader {
-  std::span<const std::string> args;
-  size_t at = 0;
-  GivenFlags given;
-  std::vector<std::string> positional;
-  std::string config_file;
-  bool help = false;
-
-  Status ReadAll() {
-    bool only_positional = false;
-    while (at < args.size()) {
-      const std::string& arg = args[at++];
-      if (only_positional || !LooksLikeFlag(arg)) {
-        positional.push_back(arg);
-      } else if (arg == "--") {
-        only_positional = true;
-      } else if (arg == "-h" || arg == "--help") {
-        help = true;
-      } else {
-        RETURN_IF_ERROR(ReadFlag(arg));
-      }
-    }
-    return {};
-  }
-
-  Status ReadFlag(const std::string& arg) {
-    const size_t equals = arg.find('=');
-    const std::string typed = arg.substr(0, equals);
-    std::optional<std::string> value;
-    if (equals != std::string::npos) value = arg.substr(equals + 1);
-    const Flag* flag = FindAlias(typed);
-    bool negated = false;
-    if (flag == nullptr) {
-      if (!typed.starts_with("--"))
-        return InvalidArgument(fmt::format("unknown flag {}; see --help", typed), typed);
-      const std::string name = Normalised(typed.substr(2));
-      if (name == kConfigFlag) return ReadConfigName(value);
-      ASSIGN_OR_RETURN(const Found found, FindFlag(name));
-      flag = found.flag;
-      negated = found.negated;
-    }
-    if (flag->kind == FlagKind::kBool) {
-      ASSIGN_OR_RETURN(std::string text, BoolText(*flag, value.value_or("true"), negated));
-      Add(given, *flag, std::move(text));
-      return {};
-    }
-    return ReadValues(*flag, std::move(value));
-  }
-
-  Status ReadConfigName(std::optional<std::string> value) {
-    if (!value && at < args.size()) value = args[at++];
-    if (!value || value->empty())
-      return InvalidArgument("--config: expected a file name", "config");
-    config_file = *value;
-    return {};
-  }
-
-  Status ReadValues(const Flag& flag, std::optional<std::string> value) {
-    if (!value) {
-      if (at >= args.size() || LooksLikeFlag(args[at]))
-        return InvalidArgument(fmt::format("--{}: expected a value", flag.name),
-                               std::string(flag.name));
-      value = args[at++];
-    }
-    Add(given, flag, std::move(*value));
-    if (flag.kind != FlagKind::kList) return {};
-    while (at < args.size() && !LooksLikeFlag(args[at])) Add(given, flag, args[at++]);
-    return {};
-  }
-};
-
-Result<std::string> TomlText(const toml::node& node, std::string_view key) {
   if (const auto text = node.value_exact<std::string>()) return *text;
   if (const auto boolean = node.value_exact<bool>()) return *boolean ? "true" : "false";
   if (const auto integer = node.value_exact<int64_t>()) return fmt::format("{}", *integer);
   if (const auto real = node.value_exact<double>()) return fmt::format("{}", *real);
   return InvalidArgument(
-      fmt::format("{}: expected a string, a number, a boolean or a list of them", key),
+      fmt::format("{}: expected a string, a number, a boolean{} or a list of them", key,
+                  json ? ", a table" : ""),
       std::string(key));
 }
 
@@ -195,12 +50,12 @@ Status ReadConfigFile(const std::string& file, GivenFlags& given, std::string& m
                            "config");
   }
   for (const auto& [toml_key, node] : table) {
-    const std::string name = Normalised(toml_key.str());
+    const std::string name = NormalisedFlag(toml_key.str());
     const auto flags = ServeFlags();
     const auto flag = std::ranges::find(flags, name, &Flag::name);
     if (flag == flags.end())
       return InvalidArgument(fmt::format("--config {}: unknown key '{}'; did you mean '{}'?", file,
-                                         toml_key.str(), Nearest(name)),
+                                         toml_key.str(), NearestFlag(name)),
                              "config");
     if (name == "model" && !model.empty()) continue;
     if (given.contains(flag->name)) continue;
@@ -209,33 +64,93 @@ Status ReadConfigFile(const std::string& file, GivenFlags& given, std::string& m
       return InvalidArgument(fmt::format("--config {}: {} takes one value, got a list", file, name),
                              "config");
     for (size_t i = 0; i < (list != nullptr ? list->size() : 1); ++i) {
-      ASSIGN_OR_RETURN(std::string text, TomlText(list != nullptr ? (*list)[i] : node, name));
+      ASSIGN_OR_RETURN(std::string text,
+                       TomlText(list != nullptr ? (*list)[i] : node, name, TakesJson(*flag)));
       if (flag->kind == FlagKind::kBool) {
         ASSIGN_OR_RETURN(text, BoolText(*flag, text, false));
       }
-      Add(given, *flag, std::move(text));
+      AddValue(given, *flag, std::move(text));
     }
   }
+  return {};
+}
+
+bool TakesWord(std::string_view word, std::string_view value) {
+  if (word == "int") return ParseHumanInt(value).has_value();
+  if (word == "json")
+    return nlohmann::json::parse(value, nullptr, /*allow_exceptions=*/false).is_object();
+  if (word != "number") return word == value;
+  double number = 0;
+  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
+  return error == std::errc() && end == value.data() + value.size();
+}
+
+// Of a flag without effect: whether vLLM would take the value at all.
+Status CheckTaken(const Flag& flag, std::string_view value) {
+  if (flag.takes.empty()) return {};
+  std::vector<std::string> allowed;
+  for (const auto part : std::views::split(flag.takes, '|')) {
+    const std::string_view word(part);
+    if (TakesWord(word, value)) return {};
+    allowed.emplace_back(word == "int"      ? "a whole number"
+                         : word == "number" ? "a number"
+                         : word == "json"   ? "a JSON object"
+                                            : word);
+  }
+  return InvalidArgument(fmt::format("expected {}{}, got '{}' ({})",
+                                     allowed.size() > 1 ? "one of " : "", fmt::join(allowed, ", "),
+                                     value, flag.help));
+}
+
+std::string Missed(const Flag& flag, std::string_view value) {
+  std::string text = fmt::format("is not supported yet: {}", flag.help);
+  if (flag.neutral.empty()) return text;
+  std::vector<std::string_view> allowed;
+  for (const auto part : std::views::split(flag.neutral, '|')) allowed.emplace_back(part);
+  return text + fmt::format(" (got '{}'; allowed: {})", value, fmt::join(allowed, ", "));
+}
+
+// An optional value that is none, as vLLM writes it.
+bool IsNone(std::string_view value) { return value.empty() || value == "None"; }
+
+// What one flag that has no part of its own here asks for: nothing (no error, no warning), something
+// without effect (a warning), or something that would be missed (an error).
+Status ApplyUnimplemented(const GivenFlag& given, ParsedServe& parsed) {
+  const Flag& flag = *given.flag;
+  const bool missed = flag.support == FlagSupport::kNotSupported;
+  for (const std::string& value : given.values) {
+    if (flag.kind != FlagKind::kBool && IsNone(value)) continue;
+    if (missed) {
+      if (flag.kind == FlagKind::kBool ? value == "false" : IsAmong(value, flag.neutral)) continue;
+      return MakeError(ErrorCode::kUnimplemented, Missed(flag, value));
+    }
+    if (flag.kind != FlagKind::kBool) {
+      RETURN_IF_ERROR(CheckTaken(flag, value));
+    }
+    if (flag.set != nullptr) {
+      RETURN_IF_ERROR(flag.set(parsed.options, value));
+    }
+  }
+  if (!missed && !(flag.kind != FlagKind::kBool && IsNone(given.values.back())))
+    parsed.warnings.push_back(fmt::format("--{} has no effect here: {}", flag.name, flag.help));
   return {};
 }
 
 Status Apply(const GivenFlags& given, ParsedServe& parsed) {
   for (const auto& [name, entry] : given) {
     const Flag& flag = *entry.flag;
-    if (flag.support == FlagSupport::kNotSupported) {
-      if (flag.kind == FlagKind::kBool && entry.values.back() == "false") continue;
-      return MakeError(ErrorCode::kUnimplemented,
-                       fmt::format("--{} is not supported yet: {}", name, flag.help),
+    const auto named = [&](const Error& error) {
+      const bool sentence = error.message.starts_with("is not ");
+      return MakeError(error.code,
+                       fmt::format("--{}{} {}", name, sentence ? "" : ":", error.message),
                        std::string(name));
-    }
-    if (flag.support == FlagSupport::kNoEffect) {
-      parsed.warnings.push_back(fmt::format("--{} has no effect here: {}", name, flag.help));
+    };
+    if (flag.support != FlagSupport::kImplemented) {
+      if (Status status = ApplyUnimplemented(entry, parsed); !status) return named(status.error());
       continue;
     }
     for (const std::string& value : entry.values) {
-      if (Status status = flag.set(parsed.options, value); !status)
-        return MakeError(status.error().code, fmt::format("--{}: {}", name, status.error().message),
-                         std::string(name));
+      if (Status status = flag.set(parsed.options, value); !status) return named(status.error());
     }
   }
   return {};
@@ -303,20 +218,19 @@ Status CheckTogether(const ServeOptions& options) {
 }  // namespace
 
 Result<ParsedServe> ParseServeFlags(std::span<const std::string> args) {
-  ArgReader reader{.args = args};
-  RETURN_IF_ERROR(reader.ReadAll());
+  ASSIGN_OR_RETURN(CommandLine line, ReadCommandLine(args));
   ParsedServe parsed;
-  parsed.help = reader.help;
+  parsed.help = line.help;
   if (parsed.help) return parsed;
-  if (reader.positional.size() > 1)
-    return InvalidArgument(fmt::format("expected one MODEL, got {}: {}", reader.positional.size(),
-                                       fmt::join(reader.positional, " ")),
+  if (line.positional.size() > 1)
+    return InvalidArgument(fmt::format("expected one MODEL, got {}: {}", line.positional.size(),
+                                       fmt::join(line.positional, " ")),
                            "model");
-  std::string model = reader.positional.empty() ? "" : reader.positional.front();
-  if (!reader.config_file.empty()) {
-    RETURN_IF_ERROR(ReadConfigFile(reader.config_file, reader.given, model));
+  std::string model = line.positional.empty() ? "" : line.positional.front();
+  if (!line.config_file.empty()) {
+    RETURN_IF_ERROR(ReadConfigFile(line.config_file, line.given, model));
   }
-  RETURN_IF_ERROR(Apply(reader.given, parsed));
+  RETURN_IF_ERROR(Apply(line.given, parsed));
   if (!model.empty()) parsed.options.model = model;
   AddKeysOfEnvironment(parsed.options);
   RETURN_IF_ERROR(ReadCacheSecrets(parsed.options, parsed.warnings));
@@ -324,10 +238,13 @@ Result<ParsedServe> ParseServeFlags(std::span<const std::string> args) {
   return parsed;
 }
 
+bool TakesJson(const Flag& flag) { return IsAmong("json", flag.takes); }
+
 Result<int64_t> ParseHumanInt(std::string_view text) {
   const auto fail = [&] {
     return InvalidArgument(fmt::format(
-        "expected a whole number, or one with k, m, g (thousands) or K, M, G (1,024s), got '{}'",
+        "expected a whole number, or one with k, m, g, t (thousands) or K, M, G, T (1,024s; no "
+        "fraction then), got '{}'",
         text));
   };
   double value = 0;
@@ -342,33 +259,12 @@ Result<int64_t> ParseHumanInt(std::string_view text) {
     if (which == std::string_view::npos || end + 1 != end_of_text) return fail();
     unit = std::pow(which < 4 ? 1000.0 : 1024.0, static_cast<double>(which % 4 + 1));
   }
-  const double scaled = value * unit;
-  if (scaled != std::floor(scaled) || std::abs(scaled) > 9e15) return fail();
+  const bool fraction = text.find('.') != std::string_view::npos;
+  const bool decimal = end != end_of_text && *end >= 'a';
+  if (fraction && !decimal) return fail();
+  const double scaled = std::trunc(value * unit);
+  if (std::abs(scaled) > 9e15) return fail();
   return static_cast<int64_t>(scaled);
-}
-
-std::string ServeHelp() {
-  std::string text =
-      "usage: nextgate serve MODEL [flags]\n\n"
-      "MODEL is a checkpoint directory or a hub id such as Qwen/Qwen3-Next-80B-A3B-Instruct.\n"
-      "Flags are vLLM's: --flag value or --flag=value, dashes or underscores, unambiguous "
-      "prefixes.\n"
-      "  --config FILE                the same names in TOML; the command line wins\n"
-      "  --help\n";
-  std::string_view group;
-  for (const Flag& flag : ServeFlags()) {
-    if (flag.group != group) text += fmt::format("\n{}\n", group = flag.group);
-    const std::string name = fmt::format(
-        "--{}{}{}{}", flag.kind == FlagKind::kBool ? "[no-]" : "", flag.name,
-        flag.alias.empty() ? "" : fmt::format(", {}", flag.alias),
-        flag.kind == FlagKind::kBool ? "" : (flag.kind == FlagKind::kList ? " X [X …]" : " X"));
-    const std::string_view prefix = flag.support == FlagSupport::kNoEffect ? "no effect: "
-                                    : flag.support == FlagSupport::kNotSupported
-                                        ? "not supported yet: "
-                                        : "";
-    text += fmt::format("  {:<36} {}{}\n", name, prefix, flag.help);
-  }
-  return text;
 }
 
 }  // namespace nextgate::gateway

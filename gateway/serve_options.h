@@ -27,7 +27,7 @@ struct ServeOptions {
   // Engine
   int32_t max_model_len = 0;  // tokens; 0: the checkpoint's
   int32_t max_num_seqs = 64;
-  int32_t max_num_batched_tokens = 2048;
+  int32_t max_num_batched_tokens = 2048;  // why: engine/engine.h
   double gpu_memory_utilization =
       0.9;  // share of the device's memory; on the CPU, of the machine's
   bool enable_chunked_prefill = true;

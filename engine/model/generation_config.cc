@@ -25,9 +25,9 @@ Status ReadNumber(const json& object, const char* field, double low, double high
   return {};
 }
 
-Status ReadWhole(const json& object, const char* field, std::optional<int32_t>& out) {
+Status ReadWhole(const json& object, const char* field, int32_t low, std::optional<int32_t>& out) {
   std::optional<double> number;
-  RETURN_IF_ERROR(ReadNumber(object, field, -1, 1 << 30, number));
+  RETURN_IF_ERROR(ReadNumber(object, field, low, 1 << 30, number));
   if (number && *number != static_cast<int32_t>(*number)) return Bad(field, "a whole number");
   if (number) out = static_cast<int32_t>(*number);
   return {};
@@ -57,12 +57,21 @@ Result<GenerationDefaults> ReadGenerationDefaults(const std::string& dir) {
   RETURN_IF_ERROR(ReadNumber(object, "top_p", 0, 1, defaults.top_p));
   RETURN_IF_ERROR(ReadNumber(object, "min_p", 0, 1, defaults.min_p));
   RETURN_IF_ERROR(ReadNumber(object, "repetition_penalty", 1e-6, 1e6, defaults.repetition_penalty));
-  RETURN_IF_ERROR(ReadWhole(object, "top_k", defaults.top_k));
-  RETURN_IF_ERROR(ReadWhole(object, "max_new_tokens", defaults.max_new_tokens));
+  RETURN_IF_ERROR(ReadWhole(object, "top_k", -1, defaults.top_k));
+  RETURN_IF_ERROR(ReadWhole(object, "max_new_tokens", 1, defaults.max_new_tokens));
   RETURN_IF_ERROR(ReadEos(object, defaults.eos_token_ids));
   const auto sample = object.find("do_sample");
   if (sample != object.end() && *sample == false) defaults.temperature = 0;
   return defaults;
+}
+
+Result<GenerationDefaults> ReadNamedGenerationDefaults(const std::string& dir) {
+  std::error_code error;
+  if (!std::filesystem::is_directory(dir, error))
+    return NotFound(fmt::format("{}: no such directory", dir));
+  if (!std::filesystem::exists(dir + "/generation_config.json", error))
+    return NotFound(fmt::format("{}: no generation_config.json in this directory", dir));
+  return ReadGenerationDefaults(dir);
 }
 
 }  // namespace nextgate::engine

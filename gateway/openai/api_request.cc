@@ -16,6 +16,7 @@ constexpr size_t kMembersMax = 4096;  // of one object: an ordered object's look
 constexpr size_t kStopStringsMax = 16;
 constexpr int64_t kTokensMax = std::numeric_limits<int32_t>::max() / 2;
 constexpr size_t kPromptsMax = 1024;
+constexpr int32_t kCompletionDefaultTokens = 16;  // OpenAI's and vLLM's for /v1/completions
 
 // Fields that would change an answer and are not built. `off` tells values that ask for nothing.
 struct Unbuilt {
@@ -169,6 +170,12 @@ void ReadDelivery(FieldReader& read, const ParseLimits& limits, ApiRequest& r) {
     r.cache_controls = std::make_shared<const nlohmann::json>(*cache);
 }
 
+// What a server-wide bound leaves of the limits, as vLLM bounds them: without a word.
+void BoundTokens(const ParseLimits& limits, ApiRequest& r) {
+  for (std::optional<int32_t>* tokens : {&r.max_tokens, &r.max_tokens_default})
+    if (limits.max_tokens_bound && *tokens) *tokens = std::min(**tokens, *limits.max_tokens_bound);
+}
+
 void CheckTogether(FieldReader& read, const ApiRequest& r) {
   if (r.max_tokens && r.min_tokens > *r.max_tokens)
     read.Fail(fmt::format("min_tokens: {} is more than max_tokens {}", r.min_tokens, *r.max_tokens),
@@ -177,6 +184,7 @@ void CheckTogether(FieldReader& read, const ApiRequest& r) {
 
 // What both endpoints share, into the form that the answer cache compares.
 nlohmann::json SharedFields(const ApiRequest& r) {
+  const std::optional<int32_t> tokens = r.max_tokens ? r.max_tokens : r.max_tokens_default;
   nlohmann::json biases = nlohmann::json::object();
   for (const auto& [id, bias] : r.sampling.logit_bias) biases[std::to_string(id)] = bias;
   return {{"model", r.model},
@@ -190,7 +198,7 @@ nlohmann::json SharedFields(const ApiRequest& r) {
           {"frequency_penalty", r.sampling.frequency_penalty},
           {"logit_bias", biases},
           {"seed", r.sampling.seed ? nlohmann::json(*r.sampling.seed) : nlohmann::json()},
-          {"max_tokens", r.max_tokens ? nlohmann::json(*r.max_tokens) : nlohmann::json()},
+          {"max_tokens", tokens ? nlohmann::json(*tokens) : nlohmann::json()},
           {"min_tokens", r.min_tokens},
           {"ignore_eos", r.ignore_eos},
           {"stop", r.stop},
@@ -349,6 +357,8 @@ Result<ApiRequest> ParseChatRequest(std::string_view body, const ParseLimits& li
   const auto max_completion_tokens = read.Whole("max_completion_tokens", 1, kTokensMax);
   if (const auto limit = max_completion_tokens ? max_completion_tokens : max_tokens)
     r.max_tokens = static_cast<int32_t>(*limit);
+  r.max_tokens_default = limits.defaults.max_new_tokens;
+  BoundTokens(limits, r);
   const bool logprobs = read.Bool("logprobs", false);
   const auto top = read.Whole("top_logprobs", 0, limits.max_logprobs);
   if (top && *top > 0 && !logprobs) read.Fail("top_logprobs: needs logprobs: true", "top_logprobs");
@@ -388,6 +398,8 @@ Result<ApiRequest> ParseCompletionRequest(std::string_view body, const ParseLimi
   RefuseUnbuilt(read);
   if (const auto limit = read.Whole("max_tokens", 0, kTokensMax))
     r.max_tokens = static_cast<int32_t>(*limit);
+  r.max_tokens_default = kCompletionDefaultTokens;
+  BoundTokens(limits, r);
   if (const auto top = read.Whole("logprobs", 0, limits.max_logprobs))
     r.num_logprobs = static_cast<int32_t>(*top);
   r.echo = read.Bool("echo", false);

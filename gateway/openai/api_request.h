@@ -34,7 +34,8 @@ struct ApiRequest {
   // What is generated
   int32_t n = 1;
   engine::SamplingParams sampling;
-  std::optional<int32_t> max_tokens;  // as the client asked; absent: the endpoint's default
+  std::optional<int32_t> max_tokens;  // as the client asked, at most ParseLimits::max_tokens_bound
+  std::optional<int32_t> max_tokens_default;  // without it; absent: as many as fit
   int32_t min_tokens = 0;
   bool ignore_eos = false;
   std::vector<std::string> stop;
@@ -75,7 +76,8 @@ struct ParseLimits {
   int32_t vocab_size = 0;
   int32_t max_logprobs = 20;
   int32_t max_messages = 4096;
-  engine::GenerationDefaults defaults;  // empty with --generation-config vllm
+  engine::GenerationDefaults defaults;      // empty with --generation-config vllm
+  std::optional<int32_t> max_tokens_bound;  // no answer is longer, whatever a request asks
 };
 
 // Errors are kInvalidArgument (or kUnimplemented for what exists elsewhere and not here yet) and

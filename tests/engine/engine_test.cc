@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "engine/sampling/sampler.h"
+#include "tests/support/checkpoint_files.h"
 #include "tests/support/fake_model.h"
 
 namespace nextgate::engine {
@@ -183,7 +184,8 @@ TEST(Engine, EveryRequestGetsWhatItWouldGetAlone) {
     std::mt19937 random(seed);
     EngineConfig config = SmallConfig();
     config.max_num_seqs = 3 + static_cast<int32_t>(random() % 6);
-    config.max_num_batched_tokens = kBlockTokens + static_cast<int32_t>(random() % 200);
+    config.max_num_batched_tokens =
+        config.max_num_seqs + kBlockTokens + static_cast<int32_t>(random() % 200);
     config.kv_tokens = static_cast<int64_t>(6 + random() % 4) * kBlockTokens;
     config.enable_chunked_prefill = seed % 3 != 0;
     const auto engine = Open(config);
@@ -508,6 +510,23 @@ TEST(Engine, NextReturnsEmptyWhenNothingComesInTime) {
   EXPECT_EQ(Collect(*generation).tokens.size(), 2u);
 }
 
+TEST(Engine, TokensThatEndAnAnswerComeFromTheNamedGenerationConfig) {
+  const nextgate::testing::TempDir models, named;
+  nextgate::testing::WriteText(models / "generation_config.json", R"({"eos_token_id": 11})");
+  nextgate::testing::WriteText(named / "generation_config.json", R"({"eos_token_id": [12, 13]})");
+  EngineConfig config = SmallConfig();
+  config.model_dir = models.path();
+  const auto own = Open(config);
+  EXPECT_EQ(own->info().eos_token_ids, (std::vector<int32_t>{kFakeEos, 11}));
+  config.generation_config_dir = named.path();
+  const auto other = Open(config);
+  EXPECT_EQ(other->info().eos_token_ids, (std::vector<int32_t>{kFakeEos, 12, 13}));
+  config.generation_config_dir = named.path() + "/none";
+  const auto none = Engine::Open(config, std::make_unique<FakeModel>());
+  ASSERT_FALSE(none);
+  EXPECT_NE(none.error().message.find("none: no such directory"), std::string::npos);
+}
+
 TEST(Engine, RefusesConfigurationsItCannotRun) {
   const auto message = [](auto change) {
     EngineConfig config = SmallConfig();
@@ -517,9 +536,9 @@ TEST(Engine, RefusesConfigurationsItCannotRun) {
   };
   EXPECT_NE(message([](EngineConfig& c) { c.max_num_seqs = 0; }).find("--max-num-seqs"),
             std::string::npos);
-  EXPECT_NE(message([](EngineConfig& c) {
-              c.max_num_batched_tokens = 63;
-            }).find("--max-num-batched-tokens must be between 64"),
+  EXPECT_NE(message([](EngineConfig& c) { c.max_num_batched_tokens = 67; })
+                .find("--max-num-batched-tokens must be between 68 (a token for each of "
+                      "--max-num-seqs 4 + a block of 64 for a prompt) and 1048576, not 67"),
             std::string::npos);
   EXPECT_NE(message([](EngineConfig& c) {
               c.max_model_len = 4096;

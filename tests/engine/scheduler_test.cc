@@ -89,6 +89,19 @@ TEST(Scheduler, PromptLogprobsKeepWithinTheRows) {
   EXPECT_EQ(Rows(PlanOf({s}, 20, 5)), (std::vector<Row>{{0, 52, 0, false}}));
 }
 
+TEST(Scheduler, APromptAdvancesBesideAsManyDecodesAsThereMayBe) {
+  SchedulerLimits limits = kLimits;
+  limits.step_tokens_max = limits.sequences_max + kBlockTokens;
+  std::vector<SequenceView> sequences(static_cast<size_t>(limits.sequences_max) - 1,
+                                      Running(11, 10));
+  sequences.push_back(Waiting(1000));
+  const auto admitted = PlanOf(sequences, 100, 1, limits);
+  ASSERT_EQ(admitted.work.size(), sequences.size());
+  EXPECT_EQ(admitted.work.back().token_count, 64);
+  sequences.back() = Running(1000, 64);
+  EXPECT_EQ(PlanOf(sequences, 100, 0, limits).work.back().token_count, 64);
+}
+
 TEST(Scheduler, WithoutChunkedPrefillAPromptRunsAloneInPieces) {
   SchedulerLimits limits = kLimits;
   limits.chunked_prefill = false;
@@ -105,7 +118,8 @@ class Simulation {
  public:
   Simulation(uint32_t seed, bool chunked) : random_(seed) {
     limits_.sequences_max = 1 + static_cast<int32_t>(random_() % 8);
-    limits_.step_tokens_max = kBlockTokens + static_cast<int32_t>(random_() % 300);
+    limits_.step_tokens_max =
+        limits_.sequences_max + kBlockTokens + static_cast<int32_t>(random_() % 300);
     limits_.logit_rows_max = limits_.sequences_max + kBlockTokens;
     limits_.chunked_prefill = chunked;
     blocks_ = 6 + static_cast<int32_t>(random_() % 10);

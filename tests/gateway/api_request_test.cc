@@ -220,5 +220,29 @@ TEST(CompletionRequest, BadPromptsAreNamed) {
   EXPECT_TRUE(ParseCompletionRequest(R"({"prompt": "a", "max_tokens": 0, "echo": true})", kLimits));
 }
 
+TEST(ApiRequest, WithoutALimitTheCheckpointsMaxNewTokensHoldsForChats) {
+  ParseLimits limits = kLimits;
+  EXPECT_EQ(ParseChatRequest(Chat(""), limits)->max_tokens_default, std::nullopt);
+  limits.defaults.max_new_tokens = 12;
+  const auto chat = ParseChatRequest(Chat(""), limits);
+  EXPECT_EQ(chat->max_tokens, std::nullopt);
+  EXPECT_EQ(chat->max_tokens_default, 12);
+  EXPECT_EQ(ParseChatRequest(Chat(R"("max_tokens": 30)"), limits)->max_tokens, 30);
+  EXPECT_EQ(ParseCompletionRequest(R"({"prompt": "a"})", limits)->max_tokens_default, 16)
+      << "completions have a default of their own";
+  EXPECT_NE(*chat->canonical_fields, *ParseChatRequest(Chat(""), kLimits)->canonical_fields)
+      << "another limit is another answer";
+}
+
+TEST(ApiRequest, ABoundOnTheServerHoldsForEveryRequest) {
+  ParseLimits limits = kLimits;
+  limits.defaults.max_new_tokens = limits.max_tokens_bound = 12;
+  EXPECT_EQ(ParseChatRequest(Chat(""), limits)->max_tokens_default, 12);
+  EXPECT_EQ(ParseChatRequest(Chat(R"("max_tokens": 30)"), limits)->max_tokens, 12);
+  EXPECT_EQ(ParseChatRequest(Chat(R"("max_tokens": 5)"), limits)->max_tokens, 5);
+  EXPECT_EQ(ParseCompletionRequest(R"({"prompt": "a"})", limits)->max_tokens_default, 12);
+  EXPECT_EQ(ParseCompletionRequest(R"({"prompt": "a", "max_tokens": 30})", limits)->max_tokens, 12);
+}
+
 }  // namespace
 }  // namespace nextgate::gateway::openai

@@ -3,10 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <set>
+#include <sstream>
 
 namespace nextgate::gateway {
 namespace {
@@ -116,6 +118,8 @@ TEST(Flags, ReadsHumanNumbersAsVllmDoes) {
   EXPECT_EQ(*ParseHumanInt("1M"), 1048576);
   EXPECT_EQ(*ParseHumanInt("-1"), -1);
   EXPECT_FALSE(ParseHumanInt("1.5"));
+  EXPECT_FALSE(ParseHumanInt("1.5K"));
+  EXPECT_EQ(*ParseHumanInt("1.5m"), 1'500'000);
   EXPECT_FALSE(ParseHumanInt(""));
   EXPECT_FALSE(ParseHumanInt("K"));
 }
@@ -156,14 +160,161 @@ TEST(Flags, ApiKeysComeFromTheEnvironmentOnlyWhenNoneIsGiven) {
   ::unsetenv("VLLM_API_KEY");
 }
 
+std::vector<std::string> WarningsOf(std::vector<std::string> args) {
+  const auto parsed = Parse(std::move(args));
+  EXPECT_TRUE(parsed) << parsed.error().message;
+  return parsed ? parsed->warnings : std::vector<std::string>{};
+}
+
 TEST(Flags, TheTableIsSound) {
   std::set<std::string_view> names;
+  std::set<std::string_view> aliases;
+  const std::string help = ServeHelp();
   for (const Flag& flag : ServeFlags()) {
     EXPECT_TRUE(names.insert(flag.name).second) << flag.name << " stands twice";
-    EXPECT_EQ(flag.set != nullptr, flag.support == FlagSupport::kImplemented) << flag.name;
+    EXPECT_TRUE(flag.alias.empty() || aliases.insert(flag.alias).second)
+        << flag.alias << " stands twice";
+    EXPECT_TRUE(flag.set != nullptr || flag.support != FlagSupport::kImplemented) << flag.name;
     EXPECT_FALSE(flag.help.empty()) << flag.name;
-    EXPECT_THAT(ServeHelp(), HasSubstr(std::string(flag.name)));
+    EXPECT_THAT(help, HasSubstr(" --" +
+                                std::string(flag.kind == FlagKind::kBool &&
+                                                    flag.support == FlagSupport::kImplemented
+                                                ? "[no-]"
+                                                : "") +
+                                std::string(flag.name)));
   }
+}
+
+TEST(Flags, EveryFlagOfVllmServeIsInTheTable) {
+  std::ifstream file(NEXTGATE_SOURCE_DIR "/tests/gateway/data/vllm_serve_flags.txt");
+  int count = 0;
+  for (std::string line; std::getline(file, line);) {
+    if (line.empty() || line[0] == '#') continue;
+    ++count;
+    const size_t space = line.find(' ');
+    const std::string name = line.substr(0, space);
+    const auto flags = ServeFlags();
+    const auto flag = std::ranges::find(flags, name, &Flag::name);
+    if (flag == flags.end()) {
+      ADD_FAILURE() << "--" << name << " is not in the table";
+      continue;
+    }
+    EXPECT_EQ(flag->alias, space == std::string::npos ? "" : line.substr(space + 1)) << name;
+  }
+  EXPECT_GE(count, 300);
+}
+
+TEST(Flags, HelpIsGroupedAndNoListOfNamesIsTooWide) {
+  const std::string help = ServeHelp();
+  EXPECT_LT(help.find("\nEngine\n"), help.find("\nServer\n"));
+  std::istringstream rest(help.substr(help.find("have no effect here")));
+  for (std::string line; std::getline(rest, line);) EXPECT_LE(line.size(), 101u) << line;
+}
+
+TEST(Flags, TakesTheShortFormsOfVllm) {
+  EXPECT_EQ(Options({"m", "-tp", "1"}).tensor_parallel_size, 1);
+  EXPECT_EQ(Options({"m", "-tp=1"}).tensor_parallel_size, 1);
+  EXPECT_THAT(ErrorOf({"m", "-tp", "2"}), HasSubstr("--tensor-parallel-size: tensor parallelism"));
+  EXPECT_THAT(WarningsOf({"m", "-ep"}), ElementsAre(HasSubstr("--enable-expert-parallel")));
+  for (const auto& o : {std::vector<std::string>{"-O3"}, {"-O", "3"}, {"-O=3"}}) {
+    std::vector<std::string> args = {"m"};
+    args.insert(args.end(), o.begin(), o.end());
+    EXPECT_THAT(WarningsOf(args), ElementsAre(HasSubstr("--optimization-level"))) << o[0];
+  }
+  EXPECT_THAT(ErrorOf({"m", "-O9"}), HasSubstr("expected one of 0, 1, 2, 3, got '9'"));
+  EXPECT_THAT(ErrorOf({"m", "-q", "awq"}), HasSubstr("--quantization is not supported yet"));
+  EXPECT_THAT(ErrorOf({"m", "-qawq"}), HasSubstr("--quantization is not supported yet"));
+  EXPECT_THAT(ErrorOf({"m", "-d", "2"}), AllOf(HasSubstr("-d is ambiguous"), HasSubstr("-dcp")));
+}
+
+TEST(Flags, ConfigAndHelpCountAmongThePrefixes) {
+  EXPECT_THAT(ErrorOf({"m", "--conf", "f"}),
+              HasSubstr("--conf is ambiguous: it could be --config, --config-format"));
+  const std::string file = WriteFile("port.toml", "port = 9003\n");
+  EXPECT_EQ(Options({"m", "--config", file}).port, 9003);
+  for (const char* help : {"--hel", "--help", "-h", "--help=Frontend"}) {
+    const auto parsed = Parse({help});
+    ASSERT_TRUE(parsed) << help << ": " << parsed.error().message;
+    EXPECT_TRUE(parsed->help) << help;
+  }
+  EXPECT_THAT(ErrorOf({"m", "--he"}), HasSubstr("--help, --headless"));
+}
+
+TEST(Flags, DottedFormsMakeAJsonObject) {
+  EXPECT_EQ(Options({"m", "--hf-overrides.rope_theta", "5"}).hf_overrides, R"({"rope_theta":5})");
+  EXPECT_EQ(Options({"m", "--hf_overrides.a.b=4k", "--hf-overrides.a.c=x", "--hf-over.d", "-1"})
+                .hf_overrides,
+            R"({"a":{"b":4000,"c":"x"},"d":-1})");
+  EXPECT_EQ(Options({"m", "--hf-overrides.l+", "x,y", "--hf-overrides.l+=z"}).hf_overrides,
+            R"({"l":["x","y","z"]})");
+  EXPECT_EQ(
+      Options({"m", "--hf-overrides.a", "2", "--hf-overrides", R"({"a": 1, "b": 3})"}).hf_overrides,
+      R"({"a":2,"b":3})");
+  EXPECT_THAT(WarningsOf({"m", "--compilation-config.mode", "3"}),
+              ElementsAre(HasSubstr("--compilation-config has no effect")));
+  EXPECT_THAT(WarningsOf({"m", "-cc.mode=3"}),
+              ElementsAre(HasSubstr("--compilation-config has no effect")));
+  EXPECT_EQ(Options({"m", "--gpu-memory-utilization=0.5"}).gpu_memory_utilization, 0.5);
+  EXPECT_EQ(Options({"m", "--hf-overrides.x", "-.5"}).hf_overrides, R"({"x":"-.5"})");
+
+  EXPECT_THAT(ErrorOf({"m", "--port.x", "5"}), HasSubstr("--port takes no JSON object"));
+  EXPECT_THAT(ErrorOf({"m", "--hf-overrides.x"}), HasSubstr("expected a value"));
+  EXPECT_THAT(ErrorOf({"m", "--hf-overrides.a..b", "1"}), HasSubstr("an empty key"));
+  EXPECT_THAT(ErrorOf({"m", "--hf-overrides.", "1"}), HasSubstr("an empty key"));
+  EXPECT_THAT(ErrorOf({"m", "--hf-overrides", "{", "--hf-overrides.a", "1"}),
+              HasSubstr("expected a JSON object, got '{'"));
+}
+
+TEST(Flags, ConfigFileTablesAreJsonObjects) {
+  const std::string file = WriteFile("json.toml", "[hf_overrides]\nrope_theta = 5\nlist = [1]\n");
+  EXPECT_THAT(Options({"m", "--config", file}).hf_overrides,
+              AllOf(HasSubstr("\"rope_theta\" : 5"), HasSubstr("\"list\"")));
+  EXPECT_THAT(ErrorOf({"m", "--config", WriteFile("table.toml", "[port]\nx = 1\n")}),
+              HasSubstr("port: expected a string, a number, a boolean or a list"));
+}
+
+TEST(Flags, TheModelsLengthMayBeAuto) {
+  EXPECT_EQ(Options({"m", "--max-model-len", "auto"}).max_model_len, 0);
+  EXPECT_EQ(Options({"m", "--max-model-len", "-1"}).max_model_len, 0);
+  EXPECT_EQ(Options({"m", "--max-model-len", "4k"}).max_model_len, 4000);
+  EXPECT_EQ(Options({"m", "--max-model-len", "4K"}).max_model_len, 4096);
+  EXPECT_THAT(ErrorOf({"m", "--max-model-len", "-2"}), HasSubstr("expected at least 1"));
+}
+
+TEST(Flags, AValueThatAsksForWhatIsDoneAnywayIsNoError) {
+  EXPECT_THAT(WarningsOf({"m", "-dp", "1", "-pp=1", "--kv-cache-dtype", "auto", "-q", "None",
+                          "--no-enable-lora", "--override-generation-config", "{}", "--runner",
+                          "generate", "--worker-cls", "auto", "--logprobs-mode", "raw_logprobs"}),
+              IsEmpty());
+  EXPECT_THAT(ErrorOf({"m", "-dp", "2"}),
+              HasSubstr("--data-parallel-size is not supported yet: several devices or processes "
+                        "are not built yet (got '2'; allowed: 1)"));
+  EXPECT_THAT(ErrorOf({"m", "--runner", "pooling"}), HasSubstr("allowed: auto, generate"));
+  EXPECT_THAT(ErrorOf({"m", "--enable-lora"}), HasSubstr("adapters are not built yet"));
+  EXPECT_THAT(ErrorOf({"m", "--reasoning-parser", "qwen3"}), HasSubstr("is not supported yet"));
+}
+
+TEST(Flags, ChoicesWithoutEffectNameWhatIsAllowed) {
+  EXPECT_THAT(WarningsOf({"m", "--tokenizer-mode", "slow"}),
+              ElementsAre(HasSubstr("--tokenizer-mode has no effect")));
+  for (const char* mode : {"bogus", "mistral"})
+    EXPECT_THAT(ErrorOf({"m", "--tokenizer-mode", mode}),
+                HasSubstr("--tokenizer-mode: expected one of auto, hf, slow, got"));
+  EXPECT_THAT(ErrorOf({"m", "--scheduling-policy", "lifo"}), HasSubstr("one of fcfs, priority"));
+  EXPECT_THAT(ErrorOf({"m", "--config-format", "mistral"}), HasSubstr("one of auto, hf"));
+  EXPECT_THAT(ErrorOf({"m", "--block-size", "many"}), HasSubstr("expected a whole number"));
+  EXPECT_THAT(ErrorOf({"m", "--cpu-offload-gb", "x"}), HasSubstr("expected a number, got 'x'"));
+  EXPECT_THAT(ErrorOf({"m", "--eplb-config", "[]"}), HasSubstr("expected a JSON object"));
+}
+
+TEST(Flags, SpeculationWithoutEffectIsThatOfMtpOnly) {
+  EXPECT_THAT(WarningsOf({"m", "-sc.method", "mtp", "-sc.num_speculative_tokens", "2"}),
+              ElementsAre(HasSubstr("--speculative-config has no effect")));
+  EXPECT_THAT(ErrorOf({"m", "--speculative-config", R"({"method": "ngram"})"}),
+              HasSubstr("--speculative-config is not supported yet with method 'ngram'"));
+  EXPECT_THAT(ErrorOf({"m", "-sc", R"({"model": "small/draft"})"}), HasSubstr("no method"));
+  EXPECT_THAT(ErrorOf({"m", "--spec-method", "eagle"}), HasSubstr("mtp, qwen3_next_mtp"));
+  EXPECT_THAT(ErrorOf({"m", "--spec-model", "small/draft"}), HasSubstr("draft models"));
 }
 
 }  // namespace

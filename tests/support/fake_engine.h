@@ -32,7 +32,12 @@ class FakeEngine final : public Engine {
   std::atomic<int> open_generations = 0;          // created and not destroyed yet
   std::atomic<int> cut_short = 0;                 // destroyed before their Finished was taken
 
-  FakeEngine() { info_ = {.vocab_size = 8192, .max_model_len = 4096, .fingerprint = "fa4e"}; }
+  explicit FakeEngine(std::vector<int32_t> eos_token_ids = {}) {
+    info_ = {.vocab_size = 8192,
+             .max_model_len = 4096,
+             .eos_token_ids = std::move(eos_token_ids),
+             .fingerprint = "fa4e"};
+  }
 
   std::vector<GenerationRequest> Requests() const {
     const std::lock_guard lock(mutex_);

@@ -217,6 +217,20 @@ TEST(GenerationDefaults, ThePublishedFileIsRead) {
   EXPECT_EQ(defaults->eos_token_ids, (std::vector<int32_t>{151645, 151643}));
 }
 
+TEST(GenerationDefaults, ADirectoryThatWasNamedMustHaveTheFile) {
+  const TempDir dir;
+  const auto missing = ReadNamedGenerationDefaults(dir.path() + "/none");
+  ASSERT_FALSE(missing);
+  EXPECT_EQ(missing.error().message, dir.path() + "/none: no such directory");
+  const auto empty = ReadNamedGenerationDefaults(dir.path());
+  ASSERT_FALSE(empty);
+  EXPECT_EQ(empty.error().message, dir.path() + ": no generation_config.json in this directory");
+  WriteText(dir / "generation_config.json", R"({"max_new_tokens": 12})");
+  const auto defaults = ReadNamedGenerationDefaults(dir.path());
+  ASSERT_TRUE(defaults) << defaults.error().message;
+  EXPECT_EQ(defaults->max_new_tokens, 12);
+}
+
 TEST(GenerationDefaults, BadFieldsAreNamed) {
   for (const auto& [text, field] : std::vector<std::pair<const char*, const char*>>{
            {R"({"temperature": "hot"})", "temperature"},
@@ -224,6 +238,7 @@ TEST(GenerationDefaults, BadFieldsAreNamed) {
            {R"({"top_p": 1.5})", "top_p"},
            {R"({"top_k": 2.5})", "top_k"},
            {R"({"top_k": 1e99})", "top_k"},
+           {R"({"max_new_tokens": 0})", "max_new_tokens"},
            {R"({"eos_token_id": ["a"]})", "eos_token_id"},
            {R"({"eos_token_id": -5})", "eos_token_id"},
            {R"([1])", "object"},
