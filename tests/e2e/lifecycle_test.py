@@ -174,10 +174,14 @@ def test_the_default_is_the_loopback_only(server):
         assert [a for a in addresses if a.endswith(f":{port:04X}")] == [f"0100007F:{port:04X}"]
 
 
-def test_a_taken_port_and_a_missing_model_are_clear_errors(server):
+def test_a_taken_port_and_a_missing_model_are_clear_errors(server, tmp_path):
     taken = subprocess.run([BINARY, "serve", MODEL, "--port", str(server.port)], capture_output=True, text=True, timeout=60)
     assert taken.returncode == 1 and str(server.port) in taken.stderr
     missing = subprocess.run([BINARY, "serve", "/nonexistent/model"], capture_output=True, text=True, timeout=60)
     assert missing.returncode == 1 and "/nonexistent/model" in missing.stderr
+    (tmp_path / "loop").symlink_to("loop")  # names that the file system itself refuses
+    for name, word in (("a" * 300, "96"), ("loop", "'loop'"), ("./" + "b" * 300, "no directory"), ("c\nd", "id")):
+        refused = subprocess.run([BINARY, "serve", name], capture_output=True, text=True, timeout=60, cwd=tmp_path)
+        assert refused.returncode == 1 and word in refused.stderr, refused.stderr
     unknown = subprocess.run([BINARY, "serve", MODEL, "--prot", "1"], capture_output=True, text=True, timeout=60)
     assert unknown.returncode == 2 and "--port" in unknown.stderr
