@@ -4,9 +4,16 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <pthread.h>
+#include <stdlib.h>
 
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
+#include <random>
 #include <string>
+#include <string_view>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -174,6 +181,50 @@ TEST(ChatTemplateLimits, RecursionStopsBeforeTheStackOfAWorkerEnds) {
   EXPECT_EQ(RenderOnAWorker("{% macro m(x) %}{% if x > 0 %}{{ x }}{{ m(x - 1) }}{% endif %}"
                             "{% endmacro %}{{ m(5) }}"),
             "54321");
+}
+
+// Files that somebody else wrote, with a few characters changed: an error or another text, and nothing worse.
+TEST(ChatTemplateLimits, MutatedTemplatesAndConfigurationsAreSurvived) {
+  const auto read = [](const std::string& path) {
+    std::ifstream file(path, std::ios::binary);
+    return std::string(std::istreambuf_iterator<char>(file), {});
+  };
+  const std::string folder = NEXTGATE_SOURCE_DIR "/models/dictionary/";
+  const std::string jinja = read(folder + "chat_template.jinja");
+  auto config = nlohmann::ordered_json::parse(read(folder + "tokenizer_config.json"));
+  config["chat_template"] = jinja;
+  const auto messages = nlohmann::ordered_json::parse(
+      R"([{"role": "system", "content": "S"}, {"role": "user", "content": "text"}])");
+  const std::string_view pieces[] = {
+      "{%", "%}", "{{",  "}}", "(",     ")",      "[",     "]",        "'", "\"",  "|",
+      ".",  "-",  "~",   "=",  ",",     ":",      " not ", "\\",       "{", "}",   "\x80",
+      "in", "is", "for", "if", "macro", "endfor", "endif", "messages", "0", "loop"};
+  char folder_name[] = "/tmp/nextgate_template_XXXXXX";
+  const std::filesystem::path dir = ::mkdtemp(folder_name);
+  std::mt19937 random(20261125);
+  int opened = 0;
+  for (int round = 0; round < 600; ++round) {
+    const bool is_config = round % 2 == 1;
+    std::string text = is_config ? config.dump() : jinja;
+    for (int n = 1 + static_cast<int>(random() % 3); n > 0; --n) {
+      const size_t at = random() % text.size();
+      const size_t length = random() % 3 == 0 ? random() % 12 : 0;
+      text.replace(at, std::min(length, text.size() - at), pieces[random() % std::size(pieces)]);
+      if (random() % 8 == 0) text.resize(1 + random() % text.size());
+    }
+    std::filesystem::remove(dir / "chat_template.jinja");
+    std::ofstream(dir / (is_config ? "tokenizer_config.json" : "chat_template.jinja"),
+                  std::ios::binary)
+        << text;
+    if (const auto parsed = ChatTemplate::Open(dir.string())) {
+      (void)(*parsed)->Render({.messages = &messages});
+      ++opened;
+    }
+    std::filesystem::remove(dir / "tokenizer_config.json");
+  }
+  std::filesystem::remove_all(dir);
+  EXPECT_GT(opened, 50);  // else the mutations are too coarse to get anywhere
+  EXPECT_LT(opened, 550);
 }
 
 // The limits are far from what conversations need.
