@@ -32,6 +32,8 @@ target_compile_options(nextgate_flags INTERFACE
   $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-restrict>
   # Clang sees what GCC's own headers do inside (the fuzz targets are built with it).
   $<$<COMPILE_LANG_AND_ID:CXX,Clang>:-Wno-deprecated-declarations;-Wno-unknown-warning-option>
+  # A kernel whose registers spill to memory is an error too.
+  $<$<COMPILE_LANGUAGE:CUDA>:-Xptxas=--warn-on-spills,--warning-as-error>
   $<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr;-Xcompiler=-Wall,-Wextra,-Werror;--Werror=all-warnings>)
 find_package(Threads REQUIRED)
 target_link_libraries(nextgate_flags INTERFACE Threads::Threads)

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <filesystem>
 #include <memory>
 #include <thread>
 
@@ -67,11 +66,9 @@ class App {
 };
 
 Result<std::string> FindModel(const ServeOptions& options) {
-  if (std::filesystem::is_directory(options.model)) return options.model;
-  const bool looks_like_path = options.model.starts_with('/') || options.model.starts_with('.') ||
-                               options.model.starts_with('~');
-  if (looks_like_path) return NotFound(fmt::format("{}: no such directory", options.model));
-  return ResolveModel(options.model, options.revision, HubConfigFromEnvironment());
+  HubConfig config = HubConfigFromEnvironment();
+  config.weights = options.load_format != "dummy";
+  return ResolveModel(options.model, options.revision, config);
 }
 
 // Choices the engine lets wait. A request that meets a queue shorter than max_waiting_requests is taken

@@ -4,12 +4,13 @@
 
 #include <array>
 #include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "base/file.h"
 #include "gateway/chat_template_builtins.h"
 #include "gateway/chat_template_input.h"
+#include "gateway/chat_template_limits.h"
 #include "gateway/chat_template_text.h"
 #include "jinja/caps.h"
 #include "jinja/lexer.h"
@@ -23,7 +24,7 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 using jinja::mk_val;
 
-constexpr size_t kMaxTemplateBytes = 4u << 20;
+constexpr int64_t kMaxTemplateBytes = 4 << 20;
 constexpr std::array kTokenNames = {"bos_token", "eos_token", "unk_token", "pad_token"};
 // What chat_template_kwargs may not replace.
 constexpr std::array kReservedNames = {
@@ -32,21 +33,11 @@ constexpr std::array kReservedNames = {
 
 using SpecialTokens = std::vector<std::pair<std::string, std::string>>;  // name, text
 
-Result<std::string> ReadFile(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return NotFound(fmt::format("{}: cannot be read", path.string()));
-  std::string text(std::istreambuf_iterator<char>(file), {});
-  if (text.size() > kMaxTemplateBytes)
-    return InvalidArgument(fmt::format("{}: {} bytes, expected at most {}", path.string(),
-                                       text.size(), kMaxTemplateBytes));
-  return text;
-}
-
 Result<Json> ReadTokenizerConfig(const fs::path& dir) {
   const fs::path path = dir / "tokenizer_config.json";
   std::error_code ignored;
   if (!fs::exists(path, ignored)) return Json::object();
-  ASSIGN_OR_RETURN(std::string text, ReadFile(path));
+  ASSIGN_OR_RETURN(std::string text, ReadFile(path.string(), kMaxTemplateBytes));
   Json config = Json::parse(text, nullptr, false);
   if (!config.is_object()) return DataLoss(fmt::format("{}: is not a JSON object", path.string()));
   return config;
@@ -168,19 +159,29 @@ struct ChatTemplate::Impl {
     InstallTemplateBuiltins();
     try {
       jinja::lexer lexer;
-      auto parsed = jinja::parse_from_tokens(lexer.tokenize(source));
-      auto impl = std::make_unique<Impl>(std::move(source), std::move(origin), std::move(tokens),
-                                         std::move(parsed));
+      const jinja::lexer_result lexed = lexer.tokenize(source);
+      if (Status nesting = CheckNesting(lexed); !nesting)
+        return Refused(origin, nesting.error().message);
+      auto parsed = jinja::parse_from_tokens(lexed);
+      auto impl =
+          std::make_unique<Impl>(std::move(source), origin, std::move(tokens), std::move(parsed));
+      RenderBudget budget(kMaxRenderedBytes);
       const jinja::caps caps = jinja::caps_get(impl->program);
+      if (budget.refused() != nullptr)
+        return Refused(impl->origin,
+                       fmt::format("for a short conversation it {}", budget.refused()));
       impl->reads = {.lists = caps.supports_typed_content,
                      .strings = caps.supports_string_content || !caps.supports_typed_content,
                      .developers = impl->source.find("developer") != std::string::npos};
       return impl;
     } catch (const std::exception& error) {
-      return InvalidArgument(
-          fmt::format("{}: the chat template does not parse: {}", origin, error.what()),
-          "chat_template");
+      return Refused(origin, error.what());
     }
+  }
+
+  static std::unexpected<Error> Refused(const std::string& origin, std::string_view why) {
+    return InvalidArgument(fmt::format("{}: the chat template does not parse: {}", origin, why),
+                           "chat_template");
   }
 
   // Runs the template; exceptions of the engine pass through.
@@ -196,6 +197,7 @@ struct ChatTemplate::Impl {
     context.set_val("documents", mk_val<jinja::value_none>());
     context.set_val("add_generation_prompt",
                     mk_val<jinja::value_bool>(input.add_generation_prompt));
+    RenderBudget budget(kMaxRenderedBytes);
     jinja::runtime runtime(context);
     const auto printed = jinja::runtime::gather_string_parts(runtime.execute(program));
     std::vector<Part> parts;
@@ -225,9 +227,9 @@ Result<std::unique_ptr<ChatTemplate>> ChatTemplate::Open(const std::string& mode
   if (!override_source.empty()) {
     origin = "--chat-template";
     source = override_source;
-    if (fs::is_regular_file(override_source, ignored)) {
+    if (fs::exists(override_source, ignored)) {
       origin = override_source;
-      ASSIGN_OR_RETURN(source, ReadFile(override_source));
+      ASSIGN_OR_RETURN(source, ReadFile(override_source, kMaxTemplateBytes));
     } else if (override_source.find('{') ==
                std::string::npos) {  // a path, then, and not a template
       return NotFound(
@@ -236,7 +238,7 @@ Result<std::unique_ptr<ChatTemplate>> ChatTemplate::Open(const std::string& mode
     }
   } else if (fs::exists(dir / "chat_template.jinja", ignored)) {
     origin = (dir / "chat_template.jinja").string();
-    ASSIGN_OR_RETURN(source, ReadFile(origin));
+    ASSIGN_OR_RETURN(source, ReadFile(origin, kMaxTemplateBytes));
   } else {
     origin = (dir / "tokenizer_config.json").string();
     ASSIGN_OR_RETURN(source, TemplateOfConfig(config, origin));
@@ -275,6 +277,9 @@ Result<RenderedChat> ChatTemplate::Render(const ChatInput& input) const {
   } catch (const TemplateRaised& raised) {
     return InvalidArgument(
         fmt::format("the chat template refuses this conversation: {}", raised.what()), "messages");
+  } catch (const TemplateTooCostly& cost) {
+    return InvalidArgument(fmt::format("the chat template {} for this conversation", cost.what()),
+                           "messages");
   } catch (const std::exception& error) {
     return InvalidArgument(fmt::format("the chat template failed: {}", Cause(error.what())),
                            "messages");

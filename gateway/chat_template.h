@@ -3,11 +3,12 @@
 // told from what a request said, so that a user who types `<|im_end|>` gets those characters and
 // never a special token (prompt_builder.h turns the pieces into tokens).
 //
-// Templates are the operator's files and trusted; everything in ChatInput is a stranger's and is
-// not.
+// Nothing is trusted: templates come with downloaded checkpoints, and everything in ChatInput is a
+// stranger's. What a template may cost is bounded by chat_template_limits.h.
 //
 // Threads: immutable after Open; Render may be called from any thread. Its stack need is bounded
-// (JSON deeper than kMaxChatDepth is refused before anything recurses), so 256 KB stacks suffice.
+// (JSON deeper than kMaxChatDepth is refused before anything recurses, a template that recurses is
+// stopped before the stack ends), so 256 KB stacks suffice.
 #pragma once
 
 #include <cstddef>
@@ -66,7 +67,7 @@ class ChatTemplate {
   ~ChatTemplate();
 
   // kInvalidArgument (400) for what a request did wrong, the template's own raise_exception
-  // included.
+  // and the limits of chat_template_limits.h included.
   Result<RenderedChat> Render(const ChatInput& input) const;
 
   const std::string& source() const;  // the text of the template

@@ -24,7 +24,7 @@ using jinja::value_object;
 using jinja::value_string;
 using jinja::value_undefined;
 
-constexpr int64_t kMaxRange = 1'000'000;
+constexpr int64_t kMaxRange = 100'000;
 constexpr int64_t kNoLimit = -1;
 
 [[noreturn]] void Fail(const func_args& args, const std::string& what) {

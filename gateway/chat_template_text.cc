@@ -5,6 +5,8 @@
 #include <cmath>
 #include <cstdlib>
 
+#include "gateway/chat_template_limits.h"
+
 namespace nextgate::gateway {
 namespace {
 
@@ -76,6 +78,7 @@ jinja::string Slicer::Slice(size_t begin, size_t end) {
 
 void AppendMarked(jinja::string& out, std::string_view text, int mark) {
   if (text.empty()) return;
+  RenderBudget::ChargeText(text.size());
   if (!out.parts.empty() && out.parts.back().is_input == mark)
     out.parts.back().val.append(text);
   else

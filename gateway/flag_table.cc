@@ -170,7 +170,7 @@ const Flag kImplementedFlags[] = {
      [](Options o, Text v) { return SetBool(o.enable_chunked_prefill, v); }},
     {"seed", "", kEngine, kValue, kImplemented, "for requests without a seed of their own (default: 0)",
      [](Options o, Text v) { return SetInteger(o.seed, v, 0, std::numeric_limits<int64_t>::max()); }},
-    {"num-threads", "", kEngine, kValue, kImplemented, "threads of the CPU backend (default: one per core)",
+    {"num-threads", "", kEngine, kValue, kImplemented, "threads of the CPU backend (default: one per core it may use)",
      [](Options o, Text v) { return SetInteger(o.num_threads, v, 0, 1024); }},
 
     {"host", "", kServer, kValue, kImplemented, "address to listen on (default: 127.0.0.1)",

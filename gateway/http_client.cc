@@ -53,11 +53,48 @@ HttpResponse Head(const httplib::Response& response) {
   return head;
 }
 
-Status SetProxy(const std::string& proxy, httplib::Client& client) {
+// "%40" → "@"; what is no escape stays.
+std::string PercentDecode(std::string_view text) {
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    unsigned value = 0;
+    const char* digits = text.data() + i + 1;
+    if (text[i] == '%' && i + 2 < text.size() &&
+        std::from_chars(digits, digits + 2, value, 16).ptr == digits + 2) {
+      out += static_cast<char>(value);
+      i += 2;
+    } else {
+      out += text[i];
+    }
+  }
+  return out;
+}
+
+// The message shows nothing of the value: it may hold a password.
+Status SetProxy(std::string proxy, httplib::Client& client) {
   if (proxy.empty()) return {};
-  ASSIGN_OR_RETURN(const Url url,
-                   ParseUrl(proxy.find("://") == std::string::npos ? "http://" + proxy : proxy));
-  client.set_proxy(url.host, url.port);
+  const auto bad = [](std::string_view why) {
+    return InvalidArgument(fmt::format(
+        "the proxy of http_proxy, https_proxy or all_proxy cannot be used: {}; expected "
+        "http://host:port or http://user:password@host:port",
+        why));
+  };
+  if (proxy.find("://") == std::string::npos) proxy.insert(0, "http://");
+  const size_t begin = proxy.find("://") + 3;
+  const size_t at = std::string_view(proxy).substr(0, proxy.find_first_of("/?#", begin)).rfind('@');
+  std::string user;
+  if (at != std::string::npos && at >= begin) {
+    user = proxy.substr(begin, at - begin);
+    proxy.erase(begin, at + 1 - begin);
+  }
+  const auto url = ParseUrl(proxy);
+  if (!url || url->scheme != "http") return bad(url ? "its scheme is not http" : "it is malformed");
+  client.set_proxy(url->host, url->port);
+  if (user.empty()) return {};
+  const size_t colon = std::min(user.find(':'), user.size());
+  client.set_proxy_basic_auth(
+      PercentDecode(std::string_view(user).substr(0, colon)),
+      PercentDecode(std::string_view(user).substr(std::min(colon + 1, user.size()))));
   return {};
 }
 

@@ -50,7 +50,9 @@ struct HttpRequest {
   std::string method = "GET";  // GET or HEAD
   Url url;
   HttpHeaders headers;
-  std::string proxy;  // "http://host:port", or empty
+  // "http://host:port" or "http://user:password@host:port" (percent-encoded), or empty. Errors name the
+  // variables it comes from, and show nothing of it.
+  std::string proxy;
   int64_t connect_timeout_ms = 10'000;
   int64_t read_timeout_ms = 30'000;  // without a byte
   // Called once before the body; false ends the request here, which is no error.

@@ -44,9 +44,10 @@ bool Exists(const fs::path& path) {
 }
 
 // What a loader would miss in `snapshot`, "" if nothing.
-std::string Missing(const fs::path& snapshot) {
+std::string Missing(const fs::path& snapshot, bool weights) {
   for (const char* name : {"config.json", "tokenizer.json"})
     if (!Exists(snapshot / name)) return name;
+  if (!weights) return "";
   const fs::path index = snapshot / "model.safetensors.index.json";
   if (Exists(index)) {
     const auto shards = ShardsOfIndex(ReadSmallFile(index));
@@ -167,7 +168,7 @@ Status CheckRevision(std::string_view revision) {
 }
 
 Result<std::string> FindInCache(std::string_view id, std::string_view revision,
-                                const std::string& cache_dir) {
+                                const std::string& cache_dir, bool weights) {
   std::string folder = "models--" + std::string(id);
   if (const size_t slash = folder.find('/'); slash != std::string::npos)
     folder.replace(slash, 1, "--");
@@ -178,7 +179,7 @@ Result<std::string> FindInCache(std::string_view id, std::string_view revision,
   if (!IsCommit(commit))
     return NotFound(fmt::format("{} at {} is not in {}", id, revision, cache_dir));
   const fs::path snapshot = storage / "snapshots" / commit;
-  const std::string missing = Missing(snapshot);
+  const std::string missing = Missing(snapshot, weights);
   if (!missing.empty())
     return NotFound(fmt::format("{} at {} is incomplete in {}: {} is missing", id, revision,
                                 cache_dir, missing));
@@ -190,14 +191,18 @@ Result<std::string> ResolveModel(std::string_view model, std::string_view revisi
   std::error_code error;
   if (fs::is_directory(fs::path(model), error)) return std::string(model);
   if (model.empty()) return InvalidArgument("no model was given", "model");
-  if (LooksLikePath(model))
-    return InvalidArgument(fmt::format("there is no directory '{}'", model.substr(0, 1000)),
+  // A name with one slash may be an id; that a folder of that name could not be read must be told.
+  const std::string why =
+      error && error != std::errc::no_such_file_or_directory ? ": " + error.message() : "";
+  const bool too_long = error == std::errc::filename_too_long;  // then it is no id either
+  if (LooksLikePath(model) || (!why.empty() && !too_long))
+    return InvalidArgument(fmt::format("there is no directory '{}'{}", model.substr(0, 1000), why),
                            "model");
   RETURN_IF_ERROR(CheckHubId(model));
   const std::string wanted(revision.empty() ? "main" : revision);
   RETURN_IF_ERROR(CheckRevision(wanted));
 
-  auto found = FindInCache(model, wanted, config.cache_dir);
+  auto found = FindInCache(model, wanted, config.cache_dir, config.weights);
   if (found) return found;
   if (config.offline)
     return NotFound(found.error().message +

@@ -7,8 +7,8 @@
 //                            /snapshots/<commit>/<file>   relative links into blobs/
 //   <cache>/.locks/models--org--name/<hash>.lock         flock: one process downloads a blob
 //
-// A snapshot counts as found if config.json, tokenizer.json and all weights are there; then nothing
-// is asked of the network. So a branch that moved on is not noticed; name the commit with
+// A snapshot counts as found if config.json, tokenizer.json and all weights (where they are wanted:
+// HubConfig::weights) are there; then nothing is asked of the network. So a branch that moved on is not noticed; name the commit with
 // --revision to get it. Only files the loader needs are downloaded, the small ones first, the
 // weights last.
 //
@@ -46,6 +46,7 @@ struct HubConfig {
   std::string cache_dir;                            // HF_HUB_CACHE, else HF_HOME/hub
   std::string token;     // HF_TOKEN, else the file HF_TOKEN_PATH or HF_HOME/token. Never logged
   bool offline = false;  // HF_HUB_OFFLINE, TRANSFORMERS_OFFLINE
+  bool weights = true;   // false (--load-format dummy): neither looked for nor downloaded
   std::string http_proxy, https_proxy, no_proxy;  // the variables of these names, small or capital
 
   int num_connections = 8;
@@ -63,7 +64,7 @@ HubConfig HubConfigFromEnvironment();
 
 // The directory to load: `model` itself if it is a directory, else the snapshot of the hub id
 // `model` at `revision` ("" = main). Errors say what was looked for and what to do: no such
-// directory or a malformed id (kInvalidArgument); not in the cache and offline, or no such model or
+// directory, one the file system refuses, or a malformed id (kInvalidArgument); not in the cache and offline, or no such model or
 // revision (kNotFound); needs a token (kUnauthenticated) or acceptance of its conditions
 // (kPermissionDenied); hub not reachable (kUnavailable); disk full (kResourceExhausted); sizes,
 // hashes or names that are not what they should be (kDataLoss).
@@ -75,8 +76,9 @@ Status CheckHubId(std::string_view id);
 // A branch, tag or commit that is safe as a path below refs/.
 Status CheckRevision(std::string_view revision);
 
-// The snapshot directory of `id` in the cache if it is complete; kNotFound says what is missing.
+// The snapshot directory of `id` in the cache if it is complete (without `weights`: if all else is);
+// kNotFound says what is missing.
 Result<std::string> FindInCache(std::string_view id, std::string_view revision,
-                                const std::string& cache_dir);
+                                const std::string& cache_dir, bool weights = true);
 
 }  // namespace nextgate::gateway

@@ -70,13 +70,18 @@ class Downloader {
     if (std::ranges::find(small, "config.json", &HubFile::name) == small.end())
       return NotFound(fmt::format("{} has no config.json: it is no checkpoint", what));
     RETURN_IF_ERROR(DownloadAll(std::move(small)));
+    if (!config_.weights) return Finish();
     ASSIGN_OR_RETURN(weights, ChooseWeights(std::move(weights), what));
     RETURN_IF_ERROR(DownloadAll(std::move(weights)));
+    return Finish();
+  }
+
+ private:
+  Result<std::string> Finish() const {
     RETURN_IF_ERROR(WriteRef());
     return snapshot_.string();
   }
 
- private:
   static std::unexpected<Error> Named(Error error, const std::string& what) {
     error.message = what + ": " + error.message;
     return std::unexpected(std::move(error));

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <cstdio>
+#include <exception>
 #include <span>
 #include <string>
 #include <string_view>
@@ -41,7 +42,12 @@ int Serve(std::span<const std::string> args) {
   }
   nextgate::SetLogLevel(LevelOf(parsed->options.log_level));
   for (const std::string& warning : parsed->warnings) nextgate::LogWarning("{}", warning);
-  return nextgate::gateway::RunServe(parsed->options);
+  try {
+    return nextgate::gateway::RunServe(parsed->options);
+  } catch (const std::exception& error) {  // ours are Results: a library's, or memory that is out
+    nextgate::LogError("stopped by an unexpected error: {}", error.what());
+    return 1;
+  }
 }
 
 }  // namespace

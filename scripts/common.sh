@@ -6,6 +6,32 @@ export NEXTGATE_DEPS_PREFIX=$deps_prefix
 
 say() { printf '\n== %s  [%d s]\n' "$*" "$SECONDS"; }
 
+# watched WHAT COMMAND…: runs a command that is silent or wordy for long: every five seconds one line says that it
+# still runs, with the last line it wrote; all it wrote is shown only if it fails.
+watched() {
+  local what=$1 log status=0 began=$SECONDS ticker
+  shift
+  log=$(mktemp)
+  (
+    while sleep 1 && kill -0 $$ 2>/dev/null; do
+      elapsed=$((SECONDS - began))
+      [ $((elapsed % 5)) -ne 0 ] || printf '   %s: %d s … %s\n' "$what" "$elapsed" "$(tail -n 1 "$log" | cut -c 1-100)"
+    done
+  ) &
+  ticker=$!
+  "$@" >"$log" 2>&1 || status=$?
+  kill "$ticker" 2>/dev/null || true
+  wait "$ticker" 2>/dev/null || true
+  if [ "$status" -eq 0 ]; then
+    printf '   %s: done in %d s\n' "$what" $((SECONDS - began))
+  else
+    cat "$log" >&2
+    printf '   %s: failed after %d s\n' "$what" $((SECONDS - began)) >&2
+  fi
+  rm -f "$log"
+  return "$status"
+}
+
 # configure_and_build PRESET [TARGET …]: configures if needed, then builds (everything without a target).
 configure_and_build() {
   local preset=$1 dir="$root/build/$1"
@@ -30,6 +56,7 @@ install_debian() {
     as_root=(sudo)
   fi
   echo "Debian packages: installing ${missing[*]}"
-  "${as_root[@]}" apt-get update -qq
-  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  watched "apt-get update" "${as_root[@]}" apt-get update -q
+  watched "apt-get install" "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -y -q --no-install-recommends "${missing[@]}"
 }

@@ -29,9 +29,9 @@ hiredis_sha256=c227592cc56b7df247abe4755c26723965be68972be2149fa441ac33d82131ba
 # fetch REQUIREMENT ARCHIVE SHA256 DIR: one source archive from PyPI, checked.
 fetch() {
   local requirement=$1 archive=$2 sha256=$3 dir=$4
-  echo "$archive: fetching"
   [ -x "$dir/pip/bin/pip" ] || python3 -m venv "$dir/pip"
-  "$dir/pip/bin/pip" download -q --disable-pip-version-check --no-deps --no-binary "${requirement%%==*}" -d "$dir" "$requirement"
+  watched "$archive: fetching" \
+    "$dir/pip/bin/pip" download --progress-bar off --disable-pip-version-check --no-deps --no-binary "${requirement%%==*}" -d "$dir" "$requirement"
   echo "$sha256  $dir/$archive" | sha256sum --check --quiet || {
     echo "$archive: the sha256 is not $sha256; not used" >&2
     exit 1
@@ -100,10 +100,60 @@ change_jinja() {
                 at.push_back(mk_val<value_int>(1));\
                 auto one = try_builtin_func(ctx, "slice", object)->invoke(at);\
                 if (one->as_bool()) val = one;'
+  bound_jinja "$dir"
+}
+
+# Whoever bounds a render (gateway/chat_template_limits.h) hears of every step: before it, and of its result.
+# The hook may throw. Recursions over values are steps too, and values nested without end are freed in a loop.
+bound_jinja() {
+  local dir=$1
+  change "$dir/value.h" 1 'using value = std::shared_ptr<value_t>;' \
+    '/using value = std::shared_ptr<value_t>;/a\
+struct statement;\
+extern thread_local void (*on_step)(const statement * done, const value * result);\
+inline void take_step() { if (on_step) on_step(nullptr, nullptr); }'
+  change "$dir/value.h" 1 'virtual ~value_t() = default;' 's/virtual ~value_t() = default;/virtual ~value_t();/'
+  change "$dir/value.h" 1 '{ return equivalent(other); }' 's/{ return equivalent(other); }/{ take_step(); return equivalent(other); }/'
+  change "$dir/value.h" 1 '{ return nonequal(other); }' 's/{ return nonequal(other); }/{ take_step(); return nonequal(other); }/'
+  change "$dir/value.cpp" 1 'std::string value_to_string_repr(const value & val) {' \
+    's/^std::string value_to_string_repr(const value & val) {/&\n    take_step();/'
+  change "$dir/value.cpp" 1 'void value_t::stats_t::mark_used(value & val, bool deep) {' \
+    's/^void value_t::stats_t::mark_used(value & val, bool deep) {/&\n    take_step();/'
+  cat >>"$dir/value.cpp" <<'END'
+namespace jinja {
+thread_local void (*on_step)(const statement * done, const value * result) = nullptr;
+value_t::~value_t() {
+    if (val_arr.empty() && val_obj.empty()) return;
+    static thread_local std::vector<value> waiting;
+    static thread_local bool emptying = false;
+    for (auto & item : val_arr) waiting.push_back(std::move(item));
+    for (auto & pair : val_obj) waiting.push_back(std::move(pair.second));
+    if (emptying) return;
+    emptying = true;
+    while (!waiting.empty()) {
+        value last = std::move(waiting.back());
+        waiting.pop_back();
+    }
+    emptying = false;
+}
+} // namespace jinja
+END
+  change "$dir/runtime.h" 1 'static void gather_string_parts_recursive(const value & val, value_string & parts) {' \
+    's/^static void gather_string_parts_recursive(const value & val, value_string & parts) {/&\n    take_step();/'
+  change "$dir/runtime.cpp" 1 'return execute_impl(ctx);' \
+    's/return execute_impl(ctx);/take_step(); value done = execute_impl(ctx); if (on_step) on_step(this, \&done); return done;/'
+  change "$dir/runtime.cpp" 1 'context loop_scope(scope);' 's/context loop_scope(scope);/take_step(); &/'
+  change "$dir/runtime.cpp" 1 'context iteration(scope);' 's/context iteration(scope);/take_step(); &/'
+  change "$dir/runtime.cpp" 1 'for (int64_t i = 0; i < repeat; ++i) {' \
+    '/for (int64_t i = 0; i < repeat; ++i) {/c\
+        const size_t repeated_bytes = str.length() + str.parts.size() * sizeof(string_part);\
+        if (repeated_bytes > (size_t(256) << 20) / static_cast<size_t>(repeat)) throw std::runtime_error("the repeated text is too long");\
+        for (int64_t i = 0; i < repeat; ++i) {\
+            take_step();'
 }
 
 build_llama_parts() {
-  local stamp="$deps_prefix/.llama-$(printf '%s' "$llama_sha256 ${httplib_flags[*]} layout4" | sha256sum | cut -c1-16)"
+  local stamp="$deps_prefix/.llama-$(printf '%s' "$llama_sha256 ${httplib_flags[*]} layout5" | sha256sum | cut -c1-16)"
   [ ! -f "$stamp" ] || return 0
   local work began=$SECONDS
   work=$(mktemp -d)
@@ -113,11 +163,12 @@ build_llama_parts() {
     '*/vendor/llama.cpp/vendor/cpp-httplib/*' '*/vendor/llama.cpp/vendor/nlohmann/*' '*/vendor/llama.cpp/common/*' '*/vendor/llama.cpp/ggml/include/*' '*/vendor/llama.cpp/LICENSE'
   mkdir -p "$deps_prefix/include/nextgate-jinja/jinja"
   local cxx="g++ -std=c++20 ${httplib_flags[*]}"
-  compile "$work/libcpp-httplib.a" "$cxx -I$work/vendor/cpp-httplib" "$work/vendor/cpp-httplib/httplib.cpp"
+  watched "cpp-httplib: building" \
+    compile "$work/libcpp-httplib.a" "$cxx -I$work/vendor/cpp-httplib" "$work/vendor/cpp-httplib/httplib.cpp"
   # The engine's JSON adapter reports a broken invariant through ggml_abort, whose library is not built here.
   echo 'extern "C" [[noreturn]] void ggml_abort(const char*, int, const char*, ...) { __builtin_trap(); }' >"$work/abort.cpp"
   change_jinja "$work/common/jinja"
-  compile "$work/libnextgate_jinja.a" "$cxx -I$work/common -I$work/vendor -I$work/ggml/include" \
+  watched "the Jinja engine: building" compile "$work/libnextgate_jinja.a" "$cxx -I$work/common -I$work/vendor -I$work/ggml/include" \
     "$work"/common/jinja/*.cpp "$work/common/json.cpp" "$work/common/unicode.cpp" "$work/abort.cpp"
   put "$work"/lib*.a
   cp "$work/vendor/cpp-httplib/httplib.h" "$deps_prefix/include/"

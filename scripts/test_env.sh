@@ -6,10 +6,12 @@ requirements="$root/tests/e2e/requirements.txt"
 venv="$deps_prefix/test-venv"
 stamp="$venv/.$(sha256sum "$requirements" | cut -c1-16)"
 if [ ! -f "$stamp" ]; then
-  echo "test-venv: installing $(grep -vc '^#' "$requirements") Python packages"
+  echo "test-venv: installing $(grep -c '==' "$requirements") Python packages"
   rm -rf "$venv"
   python3 -m venv "$venv"
-  "$venv/bin/pip" install -q --disable-pip-version-check -r "$requirements"
+  # Every archive is one whose sha256 stands in the file; what the packages need is listed there too.
+  watched "pip install" "$venv/bin/pip" install --progress-bar off --disable-pip-version-check --no-deps \
+    --require-hashes -r "$requirements"
   touch "$stamp"
 fi
 install_debian redis-server

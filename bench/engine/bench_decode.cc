@@ -16,6 +16,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/cpu_quota.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "engine/engine.h"
@@ -226,9 +227,7 @@ int Main(int argc, char** argv) {
     fmt::print(stderr, "{}\n", !engine ? engine.error().message : "bad arguments");
     return 1;
   }
-  const int threads = config.num_threads > 0
-                          ? config.num_threads
-                          : static_cast<int>(std::thread::hardware_concurrency());
+  const int threads = config.num_threads > 0 ? config.num_threads : UsableProcessors();
   const Machine machine = Measure(threads, (*engine)->info().weight_bytes);
   fmt::print(
       "{}: {:.1f} M parameters, {:.1f} MB of weights; {} threads read {:.1f} GB/s (a buffer of "

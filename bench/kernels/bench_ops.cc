@@ -11,12 +11,17 @@
 #include <random>
 #include <vector>
 
+#include "kernels/attention/attention_prologue.h"
 #include "kernels/attention/paged_attention.h"
 #include "kernels/delta_net/delta_chunked.h"
+#include "kernels/delta_net/delta_net_prologue.h"
 #include "kernels/delta_net/delta_recurrent.h"
+#include "kernels/embed/embedding.h"
 #include "kernels/gemm/linear.h"
+#include "kernels/moe/combine.h"
 #include "kernels/moe/expert_mlp.h"
 #include "kernels/moe/topk_router.h"
+#include "kernels/norm/gated_rms_norm.h"
 #include "kernels/norm/rms_norm.h"
 #include "kernels/sampling/sampling.h"
 
@@ -122,6 +127,78 @@ void Norm(benchmark::State& state) {
 }
 BENCHMARK(Norm)->Arg(1)->Arg(512)->UseRealTime();
 
+void AddNorm(benchmark::State& state) {
+  Machine m;
+  const int64_t tokens = state.range(0);
+  constexpr int64_t kHidden = 2048;
+  const std::vector<float> x = Noise(tokens * kHidden), weight = Noise(kHidden);
+  std::vector<float> residual(x.size()), out(x.size());
+  for (auto _ : state)
+    cpu::AddRmsNorm({out.data(), {tokens, kHidden}}, {residual.data(), {tokens, kHidden}},
+                    {x.data(), {tokens, kHidden}}, {weight.data(), {kHidden}}, 1e-6f, m.exec);
+  Report(state, tokens * kHidden * 16, 5.0 * static_cast<double>(tokens * kHidden));
+}
+BENCHMARK(AddNorm)->Arg(1)->Arg(512)->UseRealTime();
+
+// 32 value heads of 128.
+void GatedNorm(benchmark::State& state) {
+  Machine m;
+  const int64_t tokens = state.range(0);
+  constexpr int64_t kHeads = 32, kDim = 128, kWidth = kHeads * kDim;
+  const std::vector<float> x = Noise(tokens * kWidth), gate = Noise(tokens * kWidth, 2),
+                           weight = Noise(kDim);
+  std::vector<float> out(x.size());
+  for (auto _ : state)
+    cpu::GatedRmsNorm({out.data(), {tokens, kWidth}}, {x.data(), {tokens, kHeads, kDim}},
+                      {gate.data(), {tokens, kWidth}}, {weight.data(), {kDim}}, 1e-6f, m.exec);
+  Report(state, tokens * kWidth * 12, 8.0 * static_cast<double>(tokens * kWidth));
+}
+BENCHMARK(GatedNorm)->Arg(1)->Arg(512)->UseRealTime();
+
+// Rows of a table of 151,936 by 2,048, far from each other.
+void Embed(benchmark::State& state) {
+  Machine m;
+  const int64_t tokens = state.range(0);
+  constexpr int64_t kVocab = 151936, kHidden = 2048;
+  ColdWeights table(DType::kBF16, kVocab, kHidden);
+  std::vector<float> out(static_cast<size_t>(tokens * kHidden));
+  std::vector<int32_t> ids(static_cast<size_t>(tokens));
+  int64_t at = 0;
+  for (auto _ : state) {
+    for (int32_t& id : ids) id = static_cast<int32_t>(at = (at + 76543) % kVocab);
+    cpu::Embedding({out.data(), {tokens, kHidden}}, ids, table.Next(), m.exec);
+  }
+  Report(state, tokens * kHidden * 6, 0);
+}
+BENCHMARK(Embed)->Arg(1)->Arg(512)->UseRealTime();
+
+// 16 query heads, 2 KV heads of 256, 64 dims rotated: one sequence whose context is 64.
+void AttentionPrologue(benchmark::State& state) {
+  Machine m;
+  constexpr int64_t kHeads = 16, kKvHeads = 2, kDim = 256, kRotary = 64, kContext = 64;
+  constexpr int64_t kRow = kHeads * 2 * kDim + 2 * kKvHeads * kDim;
+  const int64_t tokens = state.range(0);
+  const int64_t blocks = (kContext + tokens + kBlockTokens - 1) / kBlockTokens;
+  const std::vector<float> qkv = Noise(tokens * kRow), norm = Noise(kDim),
+                           freq = Noise(kRotary / 2);
+  std::vector<float> q(static_cast<size_t>(tokens * kHeads * kDim)), gate(q.size());
+  std::vector<float> k(static_cast<size_t>(blocks * kKvHeads * kBlockTokens * kDim)), v(k.size());
+  std::vector<int32_t> table(static_cast<size_t>(blocks));
+  std::iota(table.begin(), table.end(), 0);
+  const std::array<int64_t, 4> shape = {blocks, kKvHeads, kBlockTokens, kDim};
+  const SequenceSpan span{
+      .token_count = static_cast<int32_t>(tokens), .context_len = kContext, .block_table = table};
+  const AttentionPrologueWeights weights{
+      {norm.data(), {kDim}}, {norm.data(), {kDim}}, {freq.data(), {kRotary / 2}}, 1e-6f};
+  for (auto _ : state)
+    cpu::AttentionPrologue({q.data(), {tokens, kHeads, kDim}},
+                           {gate.data(), {tokens, kHeads * kDim}},
+                           {{k.data(), shape}, {v.data(), shape}}, {qkv.data(), {tokens, kRow}},
+                           {&span, 1}, weights, m.exec);
+  Report(state, tokens * kRow * 8, 6.0 * static_cast<double>(tokens * (kHeads + kKvHeads) * kDim));
+}
+BENCHMARK(AttentionPrologue)->Arg(1)->Arg(512)->UseRealTime();
+
 // One decode step of `sequences` at a context of `context`: 16 query heads, 2 KV heads of 256.
 void Attention(benchmark::State& state) {
   Machine m;
@@ -206,6 +283,30 @@ void DeltaChunked(benchmark::State& state) {
 }
 BENCHMARK(DeltaChunked)->Arg(512)->UseRealTime()->Unit(benchmark::kMicrosecond);
 
+// 16 key heads, 32 value heads of 128, 4 taps.
+void DeltaNetPrologue(benchmark::State& state) {
+  Machine m;
+  DeltaCase c(state.range(0));
+  constexpr int64_t kKey = DeltaCase::kKeyHeads * DeltaCase::kDim;
+  constexpr int64_t kValue = DeltaCase::kHeads * DeltaCase::kDim;
+  constexpr int64_t kChannels = 2 * kKey + kValue, kTaps = 4, kRow = 2 * kKey + 2 * kValue;
+  const std::vector<float> qkvz = Noise(c.tokens * kRow),
+                           ba = Noise(c.tokens * 2 * DeltaCase::kHeads);
+  const std::vector<float> conv = Noise(kChannels * kTaps), per_head = Noise(DeltaCase::kHeads);
+  std::vector<float> conv_state = Noise(kChannels * (kTaps - 1));
+  const SequenceSpan span{.token_count = static_cast<int32_t>(c.tokens), .context_len = 64};
+  const DeltaNetPrologueWeights weights{{conv.data(), {kChannels, kTaps}},
+                                        {per_head.data(), {DeltaCase::kHeads}},
+                                        {per_head.data(), {DeltaCase::kHeads}}};
+  const DeltaNetInputs out = c.inputs();
+  for (auto _ : state)
+    cpu::DeltaNetPrologue(
+        out, {conv_state.data(), {1, kChannels, kTaps - 1}}, {qkvz.data(), {c.tokens, kRow}},
+        {ba.data(), {c.tokens, 2 * DeltaCase::kHeads}}, {&span, 1}, weights, m.exec);
+  Report(state, c.tokens * kChannels * 8, 2.0 * static_cast<double>(c.tokens * kChannels * kTaps));
+}
+BENCHMARK(DeltaNetPrologue)->Arg(1)->Arg(512)->UseRealTime();
+
 void Router(benchmark::State& state) {
   Machine m;
   const int64_t tokens = state.range(0);
@@ -247,6 +348,38 @@ void Experts(benchmark::State& state) {
          2.0 * static_cast<double>(tokens * kTop * 3 * kWidth * kHidden));
 }
 BENCHMARK(Experts)->Arg(1)->Arg(8)->Arg(64)->UseRealTime()->Unit(benchmark::kMicrosecond);
+
+// The shared expert: one SwiGLU of width 512, bf16.
+void Dense(benchmark::State& state) {
+  Machine m;
+  const int64_t tokens = state.range(0);
+  constexpr int64_t kHidden = 2048, kWidth = 512;
+  ColdWeights gate_up(DType::kBF16, 2 * kWidth, kHidden), down(DType::kBF16, kHidden, kWidth);
+  const std::vector<float> x = Noise(tokens * kHidden);
+  std::vector<float> out(x.size());
+  for (auto _ : state)
+    cpu::DenseMlp({out.data(), {tokens, kHidden}}, {x.data(), {tokens, kHidden}},
+                  {gate_up.Next(), down.Next()}, m.exec);
+  Report(state, 3 * kWidth * kHidden * 2 + tokens * kHidden * 8,
+         6.0 * static_cast<double>(tokens * kWidth * kHidden));
+}
+BENCHMARK(Dense)->Arg(1)->Arg(64)->UseRealTime();
+
+void Combine(benchmark::State& state) {
+  Machine m;
+  const int64_t tokens = state.range(0);
+  constexpr int64_t kTop = 10, kHidden = 2048;
+  const std::vector<float> experts = Noise(tokens * kTop * kHidden), weights = Noise(tokens * kTop),
+                           shared = Noise(tokens * kHidden), gate = Noise(tokens);
+  std::vector<float> residual(shared.size());
+  for (auto _ : state)
+    cpu::CombineExperts({residual.data(), {tokens, kHidden}},
+                        {experts.data(), {tokens, kTop, kHidden}}, {weights.data(), {tokens, kTop}},
+                        {shared.data(), {tokens, kHidden}}, {gate.data(), {tokens, 1}}, m.exec);
+  Report(state, tokens * kHidden * (kTop + 3) * 4,
+         2.0 * static_cast<double>(tokens * kHidden * (kTop + 1)));
+}
+BENCHMARK(Combine)->Arg(1)->Arg(512)->UseRealTime();
 
 void Sample(benchmark::State& state, float temperature, float top_p, int32_t top_k) {
   Machine m;

@@ -2,27 +2,12 @@
 
 #include <fmt/format.h>
 
-#include <cerrno>
-#include <cstring>
-#include <filesystem>
-#include <fstream>
 #include <set>
 #include <vector>
 
-namespace nextgate::engine {
+#include "base/file.h"
 
-Result<std::string> ReadFile(const std::string& path, int64_t bytes_max) {
-  std::error_code error;
-  const auto size = std::filesystem::file_size(path, error);
-  if (error) return NotFound(fmt::format("{}: {}", path, error.message()));
-  if (size > static_cast<uintmax_t>(bytes_max))
-    return DataLoss(fmt::format("{}: {} bytes, at most {} are read", path, size, bytes_max));
-  std::string text(size, '\0');
-  std::ifstream file(path, std::ios::binary);
-  if (!file.read(text.data(), static_cast<std::streamsize>(size)))
-    return DataLoss(fmt::format("{}: {}", path, std::strerror(errno)));
-  return text;
-}
+namespace nextgate::engine {
 
 Result<nlohmann::json> ParseJson(std::string_view text, const std::string& name,
                                  RepeatedKeys repeated) {

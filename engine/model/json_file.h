@@ -14,9 +14,6 @@ namespace nextgate::engine {
 
 inline constexpr int kJsonDepthMax = 64;
 
-// The bytes of a file of at most `bytes_max`.
-Result<std::string> ReadFile(const std::string& path, int64_t bytes_max);
-
 // What an object that has the same key twice means: the last one counts, as Python's json has it,
 // or it is an error, where two readers that choose differently would see different weights.
 enum class RepeatedKeys { kLastCounts, kError };
@@ -25,6 +22,7 @@ enum class RepeatedKeys { kLastCounts, kError };
 Result<nlohmann::json> ParseJson(std::string_view text, const std::string& name,
                                  RepeatedKeys repeated = RepeatedKeys::kLastCounts);
 
+// A regular file only (base/file.h).
 Result<nlohmann::json> ReadJsonFile(const std::string& path, int64_t bytes_max = int64_t{64} << 20,
                                     RepeatedKeys repeated = RepeatedKeys::kLastCounts);
 

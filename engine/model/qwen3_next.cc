@@ -4,11 +4,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "base/check.h"
+#include "base/cpu_quota.h"
 #include "engine/memory/memory_plan.h"
 #include "engine/model/activations.h"
 #include "engine/model/fingerprint.h"
@@ -231,9 +231,7 @@ void Qwen3NextCpu::SelectRows(std::span<const int32_t> rows) {
 
 Result<std::unique_ptr<Qwen3Next>> Qwen3Next::Load(const ModelOptions& options) {
   ASSIGN_OR_RETURN(const ModelConfig config, ReadModelConfig(options.dir, options.hf_overrides));
-  const int threads = options.num_threads > 0
-                          ? options.num_threads
-                          : static_cast<int>(std::thread::hardware_concurrency());
+  const int threads = options.num_threads > 0 ? options.num_threads : UsableProcessors();
   const StepLimits limits = LimitsOf(options, threads);
   const int64_t activation_bytes = Activations::Bytes(config, limits);
   if (activation_bytes > MachineMemoryBytes())

@@ -121,13 +121,14 @@ class CheckpointSource final : public TensorSource {
 // Every tensor's values depend on the seed and its name only.
 class DummySource final : public TensorSource {
  public:
-  DummySource(uint64_t seed, int64_t bytes_max) : seed_(seed), bytes_max_(bytes_max) {}
+  DummySource(uint64_t seed, int64_t bytes_max, int64_t bytes)
+      : seed_(seed), bytes_max_(bytes_max), bytes_(bytes) {}
 
   bool Has(const std::string& name) const override {
     return name.find(".experts.gate_up_proj") == std::string::npos;
   }
   bool HasPrefix(const std::string&) const override { return true; }
-  int64_t bytes() const override { return 0; }
+  int64_t bytes() const override { return bytes_; }
   Status CheckAllUsed(const IsLeftOut&) const override { return {}; }
 
   Result<SourceTensor> Get(const std::string& name, std::span<const int64_t> shape,
@@ -176,6 +177,7 @@ class DummySource final : public TensorSource {
 
   uint64_t seed_;
   int64_t bytes_max_;
+  int64_t bytes_;
   std::vector<uint16_t> values_;
 };
 
@@ -196,8 +198,8 @@ float SourceTensor::Scale(int64_t row, int64_t column) const {
 std::unique_ptr<TensorSource> MakeCheckpointSource(const Checkpoint& checkpoint) {
   return std::make_unique<CheckpointSource>(checkpoint);
 }
-std::unique_ptr<TensorSource> MakeDummySource(uint64_t seed, int64_t bytes_max) {
-  return std::make_unique<DummySource>(seed, bytes_max);
+std::unique_ptr<TensorSource> MakeDummySource(uint64_t seed, int64_t bytes_max, int64_t bytes) {
+  return std::make_unique<DummySource>(seed, bytes_max, bytes);
 }
 
 }  // namespace nextgate::engine

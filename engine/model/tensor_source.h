@@ -59,11 +59,12 @@ class TensorSource {
   // Error if a tensor is left that nobody asked for and that `is_left_out` does not know.
   using IsLeftOut = std::function<bool(std::string_view name)>;
   virtual Status CheckAllUsed(const IsLeftOut& is_left_out) const = 0;
-  virtual int64_t bytes() const = 0;  // of all tensors; 0 if unknown
+  virtual int64_t bytes() const = 0;  // of all tensors
 };
 
 std::unique_ptr<TensorSource> MakeCheckpointSource(const Checkpoint& checkpoint);
 // Refuses a tensor of more than `bytes_max`: sizes come from a configuration that no file confirms.
-std::unique_ptr<TensorSource> MakeDummySource(uint64_t seed, int64_t bytes_max);
+// `bytes`: of all tensors, which the caller knows.
+std::unique_ptr<TensorSource> MakeDummySource(uint64_t seed, int64_t bytes_max, int64_t bytes = 0);
 
 }  // namespace nextgate::engine

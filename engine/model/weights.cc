@@ -5,11 +5,10 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <chrono>
 #include <cstring>
 
-#include "base/log.h"
 #include "engine/memory/memory_plan.h"
+#include "engine/model/load_progress.h"
 #include "kernels/core/convert.h"
 
 namespace nextgate::engine {
@@ -36,30 +35,6 @@ struct Part {
   std::vector<int64_t> shape;
   std::vector<RowRun> runs;  // empty: all rows
   Role role = Role::kMatrix;
-};
-
-class Progress {
- public:
-  explicit Progress(int64_t bytes_total) : bytes_total_(bytes_total) {}
-  // Says where loading stands, every two seconds.
-  void Add(int64_t bytes) {
-    bytes_ += bytes;
-    const auto now = Clock::now();
-    if (now - last_ < std::chrono::seconds(2)) return;
-    last_ = now;
-    const double seconds = std::chrono::duration<double>(now - begin_).count();
-    const double rate = static_cast<double>(bytes_) / seconds;
-    LogInfo("loading weights: {:.1f} of {:.1f} GB, {:.2f} GB/s, {:.0f} s remaining",
-            static_cast<double>(bytes_) / 1e9, static_cast<double>(bytes_total_) / 1e9, rate / 1e9,
-            std::max(0.0, static_cast<double>(bytes_total_ - bytes_) / rate));
-  }
-
- private:
-  using Clock = std::chrono::steady_clock;
-  int64_t bytes_total_;
-  int64_t bytes_ = 0;
-  Clock::time_point begin_ = Clock::now();
-  Clock::time_point last_ = begin_;
 };
 
 // The i of "model.layers.i.…"; -1 of other names.
@@ -132,7 +107,7 @@ class WeightLoader {
   const ModelConfig& c_;
   Weights& w_;
   int64_t bytes_max_;
-  Progress progress_;
+  LoadProgress progress_;
   std::array<int64_t, 4> by_type_{};
 };
 
@@ -164,6 +139,7 @@ Status WeightLoader::LoadAll() {
   }));
   const auto most = std::ranges::max_element(by_type_) - by_type_.begin();
   w_.dtype_ = kernels::DTypeName(static_cast<DType>(most));
+  progress_.Done();
   return {};
 }
 
@@ -390,7 +366,9 @@ Result<std::unique_ptr<Weights>> Weights::Load(const std::string& dir, const Mod
   std::unique_ptr<TensorSource> source;
   const int64_t bytes_max = MachineMemoryBytes();
   if (dummy) {
-    source = MakeDummySource(/*seed=*/0, bytes_max);
+    const int64_t parameters = ParameterCount(config, config.num_nextn_predict_layers > 0);
+    source = MakeDummySource(/*seed=*/0, bytes_max,
+                             parameters * static_cast<int64_t>(DTypeBytes(DType::kBF16)));
   } else {
     ASSIGN_OR_RETURN(checkpoint, Checkpoint::Open(dir));
     source = MakeCheckpointSource(*checkpoint);

@@ -90,29 +90,33 @@ const BpeModel::Slot* BpeModel::FindMerge(int32_t left, int32_t right) const {
   }
 }
 
-void BpeModel::EncodeWord(std::string_view word, WordCache* cache,
-                          std::vector<int32_t>* ids) const {
+int64_t BpeModel::EncodeWord(std::string_view word, WordCache* cache,
+                             std::vector<int32_t>* ids) const {
   if (word.size() == 1) {
     ids->push_back(id_of_byte_[static_cast<uint8_t>(word[0])]);
-    return;
+    return 0;
   }
   if (word.size() > kShortWord) return MergeLong(word, ids);
-  if (cache == nullptr || word.size() > WordCache::kWordBytesMax) return MergeShort(word, ids);
+  if (cache == nullptr || word.size() > WordCache::kWordBytesMax) {
+    MergeShort(word, ids);
+    return 0;
+  }
 
   auto& entry = cache->entries_[HashWord(word) & (WordCache::kEntries - 1)];
   if (entry.length == word.size() &&
       std::memcmp(entry.word.data(), word.data(), word.size()) == 0) {
     ids->insert(ids->end(), entry.ids.begin(), entry.ids.begin() + entry.num_ids);
-    return;
+    return 0;
   }
   const size_t before = ids->size();
   MergeShort(word, ids);
   const size_t num_ids = ids->size() - before;
-  if (num_ids > WordCache::kIdsMax) return;
+  if (num_ids > WordCache::kIdsMax) return 0;
   std::copy_n(word.data(), word.size(), entry.word.data());
   std::copy_n(ids->data() + before, num_ids, entry.ids.data());
   entry.length = static_cast<uint8_t>(word.size());
   entry.num_ids = static_cast<uint8_t>(num_ids);
+  return 0;
 }
 
 // Keeps, for every adjacent pair, its rank and result; looks only the two neighbours of a merge up.
@@ -149,7 +153,7 @@ void BpeModel::MergeShort(std::string_view word, std::vector<int32_t>* ids) cons
 // A doubly linked list of symbols and a heap of candidate merges. A candidate is stale when the
 // pair at its place no longer makes what it made; it is then dropped, since every new pair was
 // pushed when it arose.
-void BpeModel::MergeLong(std::string_view word, std::vector<int32_t>* ids) const {
+int64_t BpeModel::MergeLong(std::string_view word, std::vector<int32_t>* ids) const {
   struct Symbol {
     int32_t id;  // -1: merged into the one before
     int32_t previous;
@@ -180,7 +184,8 @@ void BpeModel::MergeLong(std::string_view word, std::vector<int32_t>* ids) const
     if (const Slot* merge = FindMerge(symbols[left].id, symbols[right].id))
       heap.push({merge->rank, static_cast<uint32_t>(left), merge->result});
   };
-  while (!heap.empty()) {
+  int64_t asked = 0;
+  for (; !heap.empty(); ++asked) {
     const Candidate top = heap.top();
     heap.pop();
     const int32_t at = static_cast<int32_t>(top.position);
@@ -198,6 +203,7 @@ void BpeModel::MergeLong(std::string_view word, std::vector<int32_t>* ids) const
     if (symbols[at].previous >= 0) push(symbols[at].previous);
   }
   for (int32_t i = 0; i >= 0 && i < n; i = symbols[i].next) ids->push_back(symbols[i].id);
+  return asked;
 }
 
 }  // namespace nextgate::engine

@@ -42,6 +42,7 @@ class WordCache {
 
 class BpeModel {
  public:
+  static constexpr size_t kShortWord = 48;  // bytes
   using Merge = std::pair<int32_t, int32_t>;
 
   // merges[rank] = ids of the two parts; results[rank] = the id of what they make. Where a pair
@@ -51,13 +52,13 @@ class BpeModel {
                         const std::vector<Merge>& merges, const std::vector<int32_t>& results);
 
   // Appends the ids of `word` (raw bytes). O(n²) with a tiny constant up to kShortWord bytes, O(n
-  // log n) beyond. `cache` may be null.
-  void EncodeWord(std::string_view word, WordCache* cache, std::vector<int32_t>* ids) const;
+  // log n) beyond. `cache` may be null. Returns how often the heap of candidate merges was asked: 0
+  // for short words, less than three times the word's bytes for long ones.
+  int64_t EncodeWord(std::string_view word, WordCache* cache, std::vector<int32_t>* ids) const;
 
   size_t MemoryBytes() const { return slots_.size() * sizeof(Slot); }
 
  private:
-  static constexpr size_t kShortWord = 48;
   struct Slot {
     uint64_t pair = kEmpty;
     uint32_t rank = 0;
@@ -69,7 +70,7 @@ class BpeModel {
   void InsertMerge(Merge merge, uint32_t rank, int32_t result);
   const Slot* FindMerge(int32_t left, int32_t right) const;
   void MergeShort(std::string_view word, std::vector<int32_t>* ids) const;
-  void MergeLong(std::string_view word, std::vector<int32_t>* ids) const;
+  int64_t MergeLong(std::string_view word, std::vector<int32_t>* ids) const;
 
   std::array<int32_t, 256> id_of_byte_{};
   std::vector<Slot> slots_;  // open addressing, a power of two, at most 5/8 full

@@ -4,10 +4,10 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <iterator>
 #include <mutex>
 
+#include "base/file.h"
 #include "base/hash.h"
 #include "engine/tokenizer/added_tokens.h"
 #include "engine/tokenizer/pre_tokenizer.h"
@@ -225,23 +225,11 @@ class BpeTokenizer final : public Tokenizer {
   mutable SegmentMemo memo_{kMemoBytes};
 };
 
-Result<std::string> ReadFile(const std::string& path) {
-  std::ifstream file(path, std::ios::binary | std::ios::ate);
-  if (!file) return NotFound(fmt::format("{}: cannot be read", path));
-  const int64_t size = file.tellg();
-  if (size < 0 || size > kFileBytesMax)
-    return DataLoss(fmt::format("{}: {} bytes, at most {}", path, size, kFileBytesMax));
-  std::string text(static_cast<size_t>(size), '\0');
-  file.seekg(0);
-  if (!file.read(text.data(), size)) return DataLoss(fmt::format("{}: reading stopped", path));
-  return text;
-}
-
 }  // namespace
 
 Result<std::unique_ptr<Tokenizer>> Tokenizer::Open(const std::string& dir) {
   const std::string path = (std::filesystem::path(dir) / "tokenizer.json").string();
-  ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
+  ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kFileBytesMax));
   ASSIGN_OR_RETURN(TokenizerParts parts, ParseTokenizerJson(text, path));
   return std::make_unique<BpeTokenizer>(std::move(parts));
 }

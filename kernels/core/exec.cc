@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/cpu_quota.h"
 
 namespace nextgate::kernels {
 namespace {
@@ -72,7 +73,7 @@ struct ThreadPool::Impl {
 };
 
 ThreadPool::ThreadPool(int threads) : impl_(std::make_unique<Impl>()) {
-  if (threads == 0) threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  if (threads == 0) threads = UsableProcessors();
   CHECK(threads >= 1, "a pool of %d threads", threads);
   for (int index = 1; index < threads; ++index)
     impl_->workers.emplace_back([this] { impl_->Work(); });

@@ -18,7 +18,8 @@ namespace nextgate::kernels {
 
 class ThreadPool {
  public:
-  // `threads` counts the caller: 1 means no workers; 0 means one per core.
+  // `threads` counts the caller: 1 means no workers; 0 means one per processor that this
+  // process may use (base/cpu_quota.h).
   explicit ThreadPool(int threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;

@@ -1,8 +1,15 @@
 #include <gtest/gtest.h>
+#include <stdlib.h>
+#include <sys/stat.h>
 
+#include <filesystem>
+#include <fstream>
 #include <thread>
+#include <utility>
 
 #include "base/clock.h"
+#include "base/cpu_quota.h"
+#include "base/file.h"
 #include "base/hash.h"
 #include "base/queue.h"
 #include "base/status.h"
@@ -51,6 +58,75 @@ TEST(Hash, IsXxh3AndPrintsHighFirst) {
   // The reference value of XXH3_128bits("") from the xxHash specification.
   EXPECT_EQ(HashBytes("").Hex(), "99aa06d3014798d86001c324468d497f");
   EXPECT_NE(HashBytes("a"), HashBytes("b"));
+}
+
+class Files : public testing::Test {
+ protected:
+  Files() {
+    char folder[] = "/tmp/nextgate_base_XXXXXX";
+    dir_ = ::mkdtemp(folder);
+  }
+  ~Files() override { std::filesystem::remove_all(dir_); }
+  void Write(const std::string& name, const std::string& text) {
+    std::filesystem::create_directories((dir_ / name).parent_path());
+    std::ofstream(dir_ / name, std::ios::binary) << text;
+  }
+  std::string Path(const std::string& name) const { return (dir_ / name).string(); }
+  std::filesystem::path dir_;
+};
+
+TEST_F(Files, RegularOnesAreReadWholeUpToALimit) {
+  const std::string bytes("a\0b\n", 4);
+  Write("file", bytes);
+  std::filesystem::create_symlink("file", dir_ / "link");
+  EXPECT_EQ(*ReadFile(Path("file"), 4), bytes);
+  EXPECT_EQ(*ReadFile(Path("link"), 100), bytes);
+  const auto large = ReadFile(Path("file"), 3);
+  ASSERT_FALSE(large.has_value());
+  EXPECT_EQ(large.error().code, ErrorCode::kDataLoss);
+  EXPECT_NE(large.error().message.find("4 bytes, at most 3"), std::string::npos);
+  EXPECT_EQ(ReadFile(Path("none"), 3).error().code, ErrorCode::kNotFound);
+}
+
+TEST_F(Files, PipesFoldersAndDevicesAreErrorsAtOnce) {
+  ASSERT_EQ(::mkfifo(Path("pipe").c_str(), 0600), 0);
+  std::filesystem::create_directory(dir_ / "folder");
+  std::filesystem::create_symlink("loop", dir_ / "loop");
+  for (const auto& [path, kind] :
+       {std::pair(Path("pipe"), "a pipe"), std::pair(Path("folder"), "a directory"),
+        std::pair(std::string("/dev/zero"), "a device")}) {
+    const auto read = ReadFile(path, 100);
+    ASSERT_FALSE(read.has_value()) << path;
+    EXPECT_EQ(read.error().code, ErrorCode::kDataLoss);
+    EXPECT_NE(read.error().message.find(path + ": expected a regular file, it is " + kind),
+              std::string::npos)
+        << read.error().message;
+  }
+  EXPECT_FALSE(ReadFile(Path("loop"), 100).has_value());
+}
+
+TEST_F(Files, AControlGroupsQuotaLimitsTheProcessors) {
+  const int all = UsableProcessors(Path("no-such-group"));
+  EXPECT_GE(all, 1);
+  EXPECT_EQ(ProcessorQuota(Path("no-such-group")), 0);
+  struct Row {
+    const char* text;
+    int quota;
+  };
+  for (const Row& row : {Row{"150000 100000\n", 2}, Row{"100000 100000\n", 1},
+                         Row{"5000 100000\n", 1}, Row{"max 100000\n", 0}, Row{"", 0},
+                         Row{"6400000 100000", 64}, Row{"0 0\n", 0}, Row{"-1 100000\n", 0}}) {
+    Write("v2/cpu.max", row.text);
+    EXPECT_EQ(ProcessorQuota(Path("v2")), row.quota) << row.text;
+  }
+  Write("v2/cpu.max", "100000 100000\n");
+  EXPECT_EQ(UsableProcessors(Path("v2")), 1);
+  Write("v1/cpu/cpu.cfs_quota_us", "-1\n");
+  Write("v1/cpu/cpu.cfs_period_us", "100000\n");
+  EXPECT_EQ(ProcessorQuota(Path("v1")), 0);
+  EXPECT_EQ(UsableProcessors(Path("v1")), all);
+  Write("v1/cpu/cpu.cfs_quota_us", "250000\n");
+  EXPECT_EQ(ProcessorQuota(Path("v1")), 3);
 }
 
 TEST(ManualClock, MovesOnlyWhenTold) {

@@ -176,10 +176,30 @@ def test_the_default_is_the_loopback_only(server):
         assert [a for a in addresses if a.endswith(f":{port:04X}")] == [f"0100007F:{port:04X}"]
 
 
-def test_a_taken_port_and_a_missing_model_are_clear_errors(server):
+def test_dummy_weights_of_a_hub_id_need_no_weights(start, tmp_path):
+    commit = "a" * 40
+    folder = tmp_path / "models--org--tiny"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs/main").write_text(commit)
+    (folder / "snapshots" / commit).mkdir(parents=True)
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        (folder / "snapshots" / commit / name).symlink_to(os.path.join(MODEL, name))
+    env = {"HF_HUB_CACHE": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    server = start("--load-format", "dummy", model="org/tiny", env=env)
+    assert server.chat("ship?").json()["usage"]["completion_tokens"] > 0
+    assert re.search(r"loaded weights: \d+\.\d MB in \d", server.log()), server.log()
+    without = subprocess.run([BINARY, "serve", "org/tiny"], env={**os.environ, **env}, capture_output=True, text=True, timeout=60)
+    assert without.returncode == 1 and "*.safetensors is missing" in without.stderr
+
+
+def test_a_taken_port_and_a_missing_model_are_clear_errors(server, tmp_path):
     taken = subprocess.run([BINARY, "serve", MODEL, "--port", str(server.port)], capture_output=True, text=True, timeout=60)
     assert taken.returncode == 1 and str(server.port) in taken.stderr
     missing = subprocess.run([BINARY, "serve", "/nonexistent/model"], capture_output=True, text=True, timeout=60)
     assert missing.returncode == 1 and "/nonexistent/model" in missing.stderr
+    (tmp_path / "loop").symlink_to("loop")  # names that the file system itself refuses
+    for name, word in (("a" * 300, "96"), ("loop", "'loop'"), ("./" + "b" * 300, "no directory"), ("c\nd", "id")):
+        refused = subprocess.run([BINARY, "serve", name], capture_output=True, text=True, timeout=60, cwd=tmp_path)
+        assert refused.returncode == 1 and word in refused.stderr, refused.stderr
     unknown = subprocess.run([BINARY, "serve", MODEL, "--prot", "1"], capture_output=True, text=True, timeout=60)
     assert unknown.returncode == 2 and "--port" in unknown.stderr

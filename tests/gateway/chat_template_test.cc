@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 #include <openssl/sha.h>
 #include <pthread.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -396,6 +397,19 @@ TEST_F(TemplateFiles, AreLookedUpInOrder) {
   EXPECT_THAT(OpenAndRender("{% for x in %}"), HasSubstr("does not parse"));
   Write("tokenizer_config.json", "[");
   EXPECT_THAT(OpenAndRender(), HasSubstr("tokenizer_config.json: is not a JSON object"));
+}
+
+// A pipe would be waited for without end, a folder has a nonsensical size.
+TEST_F(TemplateFiles, MustBeRegularFiles) {
+  ASSERT_EQ(::mkfifo((dir_ / "pipe").c_str(), 0600), 0);
+  for (const char* target : {"pipe", "."}) {
+    for (const char* name : {"tokenizer_config.json", "chat_template.jinja"}) {
+      fs::create_symlink(target, dir_ / name);
+      EXPECT_THAT(OpenAndRender(), HasSubstr("expected a regular file")) << name << " → " << target;
+      fs::remove(dir_ / name);
+    }
+    EXPECT_THAT(OpenAndRender((dir_ / target).string()), HasSubstr("expected a regular file"));
+  }
 }
 
 }  // namespace

@@ -106,6 +106,40 @@ TEST(SendHttp, StoppingIsNoErrorAndRedirectsAreNotFollowed) {
   EXPECT_EQ(requests, 2);
 }
 
+TEST(SendHttp, AProxyMayAskForAPassword) {
+  RawServer proxy([&](const RawRequest& request) {
+    EXPECT_EQ(request.target, "http://hub.example/a");
+    const auto credentials = request.headers.find("proxy-authorization");
+    const bool known = credentials != request.headers.end() &&
+                       credentials->second == "Basic dXNlcjpwQHM6cw==";  // user:p@s:s
+    return known ? std::string("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+                 : std::string("HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n");
+  });
+  const std::string host = proxy.Origin().substr(std::string("http://").size());
+  const auto status = [&](const std::string& through) {
+    const auto response = SendHttp(
+        {.url = *ParseUrl("http://hub.example/a"), .proxy = through, .on_head = {}, .on_body = {}});
+    return response ? response->status : -1;
+  };
+  EXPECT_EQ(status("http://user:p%40s:s@" + host), 200);
+  EXPECT_EQ(status("user:p@s:s@" + host + "/"), 200);
+  EXPECT_EQ(status("http://user@" + host), 407);
+  EXPECT_EQ(status(host), 407);
+}
+
+TEST(SendHttp, AProxyThatCannotBeUsedIsNamedWithoutItsPassword) {
+  for (const char* proxy :
+       {"socks5://user:secret@h:1", "http://user:secret@", "http://user:secret@h:x",
+        "https://user:secret@h:1", "http://user:secret@h h"}) {
+    const auto response = SendHttp(
+        {.url = *ParseUrl("http://hub.example/a"), .proxy = proxy, .on_head = {}, .on_body = {}});
+    ASSERT_FALSE(response.has_value()) << proxy;
+    EXPECT_NE(response.error().message.find("http_proxy"), std::string::npos)
+        << response.error().message;
+    EXPECT_EQ(response.error().message.find("secret"), std::string::npos);
+  }
+}
+
 TEST(SendHttp, NonsenseIsAnErrorNotACrash) {
   for (const char* answer : {"", "\r\n\r\n", "HTTP/9.9 abc\r\n\r\n", "SSH-2.0-x\r\n",
                              "HTTP/1.1 200 OK\r\nContent-Length: banana\r\n\r\nxx",

@@ -122,6 +122,31 @@ TEST_F(HubTest, ACompleteSnapshotAsksNothingOfTheNetwork) {
   EXPECT_EQ(ResolveModel(hub_.id, hub_.commit, offline).value_or(""), *again);
 }
 
+TEST_F(HubTest, WithoutWeightsNoneAreDownloadedOrMissed) {
+  HubConfig config = Config();
+  config.weights = false;
+  const auto snapshot = ResolveModel(hub_.id, "", config);
+  ASSERT_TRUE(snapshot.has_value()) << snapshot.error().message;
+  EXPECT_TRUE(fs::exists(fs::path(*snapshot) / "tokenizer.json"));
+  EXPECT_EQ(hub_.CountFor(kShard1) + hub_.CountFor(kShard2), 0);
+  EXPECT_FALSE(FindInCache(hub_.id, "main", config.cache_dir).has_value());
+  config.offline = true;  // the second time it is found
+  EXPECT_EQ(ResolveModel(hub_.id, "", config).value_or(""), *snapshot);
+
+  ExpectWhole(Resolve().value_or(""));  // with weights, only they are fetched
+  EXPECT_EQ(hub_.CountFor("tokenizer.json"), 1);
+}
+
+TEST_F(HubTest, ARepositoryWithoutWeightsWillDoWithoutThem) {
+  for (const char* name :
+       {kShard1, kShard2, "model.safetensors.index.json", "consolidated.safetensors"})
+    hub_.files.erase(name);
+  HubConfig config = Config();
+  EXPECT_EQ(Failure().code, ErrorCode::kNotFound);
+  config.weights = false;
+  EXPECT_TRUE(ResolveModel(hub_.id, "", config).has_value());
+}
+
 TEST_F(HubTest, ResumesWhereTheServerBrokeOff) {
   hub_.files[kShard1].break_after = {300'000, 0, 0, 1, 100'000};
   hub_.files["tokenizer.json"].break_after = {10};

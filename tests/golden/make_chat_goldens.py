@@ -6,13 +6,15 @@
 
 Lines: {"template": …} the template of MODEL_DIR; {"input": …, "text": …, "qwen3": …} a conversation, its rendering by
 that template, and the sha256 of its rendering by the real Qwen3 template (fetched by scripts/fetch_test_data.sh; its text
-stays out of this repository); {"source": …, "context": …, "text": … | "error": true} a small template.
+stays out of this repository); where no text of the request is a special token also "ids" and "qwen3_ids", the sha256 of
+what apply_chat_template(tokenize=True) makes of it (32-bit little-endian numbers); {"source": …, "context": …, "text": … | "error": true} a small template.
 """
 import copy
 import hashlib
 import json
 import os
 import random
+import struct
 import sys
 
 from transformers import AutoTokenizer
@@ -111,15 +113,26 @@ def as_vllm_prepares(messages):
     return messages
 
 
-def render(tokenizer, case):
+def render(tokenizer, case, tokenize=False):
     try:
         return tokenizer.apply_chat_template(
-            as_vllm_prepares(case["messages"]), tools=case.get("tools"), tokenize=False,
+            as_vllm_prepares(case["messages"]), tools=case.get("tools"), tokenize=tokenize, return_dict=False,
             add_generation_prompt=case["add_generation_prompt"],
             continue_final_message=case.get("continue_final_message", False), **case.get("chat_template_kwargs", {}))
     except Exception as error:  # a conversation that Hugging Face refuses is one that we refuse
         print("refused:", type(error).__name__, str(error)[:80].replace("\n", " "), file=sys.stderr)
         return None
+
+
+def has_special(case, tokenizers):
+    """Where Hugging Face would take a request's text for a special token, we do not: ids differ, as they should."""
+    text = json.dumps(case, ensure_ascii=False)
+    return any(str(token) in text for tokenizer in tokenizers
+               for token in tokenizer.added_tokens_decoder.values() if token.special)
+
+
+def ids_hash(ids):
+    return ids and hashlib.sha256(struct.pack(f"<{len(ids)}i", *ids)).hexdigest()
 
 
 # Small templates, each about one habit of Jinja2 or Python. `c` is a text of the request, `o` an object.
@@ -162,8 +175,12 @@ def main():
         for _ in range(260):
             case = conversation(rng)
             other = render(qwen3, case)
-            line({"input": case, "text": render(ours, case),
-                  "qwen3": other and hashlib.sha256(other.encode()).hexdigest()})
+            golden = {"input": case, "text": render(ours, case),
+                      "qwen3": other and hashlib.sha256(other.encode()).hexdigest()}
+            if not has_special(case, (ours, qwen3)):
+                golden["ids"] = ids_hash(render(ours, case, tokenize=True))
+                golden["qwen3_ids"] = ids_hash(render(qwen3, case, tokenize=True))
+            line(golden)
         for source in SOURCES:
             context = {"c": C, "o": O}
             try:

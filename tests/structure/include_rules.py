@@ -19,12 +19,15 @@ GATEWAY_ENGINE = re.compile(r"engine/(engine|request)\.h|engine/tokenizer/\w+\.h
 WRAPPERS = {
     "httplib.h": {"gateway/http_server.cc", "gateway/http_client.cc"},
     "jinja/": {"gateway/chat_template.cc", "gateway/chat_template_builtins.h", "gateway/chat_template_input.h",
-               "gateway/chat_template_text.h"},  # chat_template.h, which others include, knows nothing of it
+               "gateway/chat_template_limits.h", "gateway/chat_template_text.h"},  # chat_template.h, which others include, knows nothing of it
     "spdlog/": {"base/log.cc"},
     "xxhash.h": {"base/hash.cc"},
     "prometheus/": {"gateway/metrics.cc"},
     "hiredis/": {"cache/redis/connection.cc"},
     "zstd.h": {"cache/entry_codec.cc"},
+    "utf8proc.h": {"cache/key.cc"},
+    "toml++/": {"gateway/flags.cc"},
+    "openssl/": {"cache/hmac.cc", "cache/redis/connection.cc", "gateway/auth.cc", "gateway/hub_blob.cc"},
     "cublasLt.h": {"kernels/gemm/linear.cu", "kernels/gemm/cublas_handle.cu"},
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+[<"]([^>"]+)[>"]', re.M)

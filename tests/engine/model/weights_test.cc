@@ -10,6 +10,7 @@
 #include <random>
 
 #include "engine/model/fingerprint.h"
+#include "engine/model/load_progress.h"
 #include "engine/model/qwen3_next.h"
 #include "engine/model/tensor_source.h"
 #include "tests/support/checkpoint_files.h"
@@ -57,6 +58,32 @@ std::vector<std::vector<float>> LogitsOf(const CheckpointFiles& files) {
   return LogitsOf(dir);
 }
 
+float E4M3(uint8_t code) {
+  const int exponent = code >> 3 & 15;
+  const int mantissa = code & 7;
+  const double value =
+      exponent == 0 ? std::ldexp(mantissa, -9) : std::ldexp(8 + mantissa, exponent - 10);
+  return static_cast<float>(code & 0x80 ? -value : value);
+}
+
+StoredTensor RandomFp8(std::mt19937& random, int64_t rows, int64_t cols) {
+  StoredTensor tensor = Zeros("F8_E4M3", {rows, cols});
+  for (char& code : tensor.data) {
+    do code = static_cast<char>(random());
+    while ((code & 0x7f) == 0x7f);
+  }
+  return tensor;
+}
+
+StoredTensor RandomScales(std::mt19937& random, int64_t rows, int64_t cols) {
+  StoredTensor tensor = Zeros("F32", {(rows + 127) / 128, (cols + 127) / 128});
+  for (size_t at = 0; at < tensor.data.size(); at += 4) {
+    const float scale = 0.5f + static_cast<float>(random() % 1000) / 1000;
+    std::memcpy(tensor.data.data() + at, &scale, 4);
+  }
+  return tensor;
+}
+
 // The per-expert tensors of every layer as transformers 5 keeps them: gate_up_proj [E, 2F, H] with
 // gate's rows first, down_proj [E, H, F].
 void FuseExperts(CheckpointFiles& files) {
@@ -67,6 +94,9 @@ void FuseExperts(CheckpointFiles& files) {
     const std::string p = "model.layers." + std::to_string(layer) + ".mlp.experts.";
     StoredTensor gate_up{"", {experts, 2 * width, hidden}, ""};
     StoredTensor down{"", {experts, hidden, width}, ""};
+    const auto blocks = [](int64_t size) { return (size + 127) / 128; };  // of FP8 scales
+    StoredTensor gate_up_scale{"", {experts, 2 * blocks(width), blocks(hidden)}, ""};
+    StoredTensor down_scale{"", {experts, blocks(hidden), blocks(width)}, ""};
     for (int64_t e = 0; e < experts; ++e) {
       const auto take = [&](const char* name, StoredTensor& into) {
         const auto node = files.tensors.extract(p + std::to_string(e) + name);
@@ -76,6 +106,14 @@ void FuseExperts(CheckpointFiles& files) {
       take(".gate_proj.weight", gate_up);
       take(".up_proj.weight", gate_up);
       take(".down_proj.weight", down);
+      if (!files.tensors.contains(p + std::to_string(e) + ".down_proj.weight_scale_inv")) continue;
+      take(".gate_proj.weight_scale_inv", gate_up_scale);
+      take(".up_proj.weight_scale_inv", gate_up_scale);
+      take(".down_proj.weight_scale_inv", down_scale);
+    }
+    if (!down_scale.data.empty()) {
+      files.tensors[p + "gate_up_proj_scale_inv"] = gate_up_scale;
+      files.tensors[p + "down_proj_scale_inv"] = down_scale;
     }
     files.tensors[p + "gate_up_proj"] = gate_up;
     files.tensors[p + "down_proj"] = down;
@@ -86,6 +124,30 @@ TEST(Weights, FusedAndPerExpertTensorsGiveTheSameBits) {
   CheckpointFiles files = CheckpointFiles::Golden("bf16_base");
   const auto apart = LogitsOf(files);
   FuseExperts(files);
+  EXPECT_EQ(LogitsOf(files), apart);
+}
+
+// Scales of fused experts are stacked too: [E, ⌈2F/128⌉, ⌈H/128⌉] and [E, ⌈H/128⌉, ⌈F/128⌉].
+TEST(Weights, FusedFp8ExpertsKeepTheirScales) {
+  // 128 rows of gate fill a block, so gate and up may be one tensor.
+  CheckpointFiles files = CheckpointFiles::Golden("fp8_blocks");
+  const auto hidden = files.config["hidden_size"].get<int64_t>();
+  constexpr int64_t kWidth = 128;
+  files.config["moe_intermediate_size"] = kWidth;
+  std::mt19937 random(11);
+  for (auto& [name, tensor] : files.tensors) {
+    if (name.find(".mlp.experts.") == std::string::npos) continue;
+    const bool down = name.find(".down_proj.") != std::string::npos;
+    const int64_t rows = down ? hidden : kWidth, cols = down ? kWidth : hidden;
+    tensor = name.ends_with("_scale_inv") ? RandomScales(random, rows, cols)
+                                          : RandomFp8(random, rows, cols);
+  }
+  const auto apart = LogitsOf(files);
+  FuseExperts(files);
+  bool stacked = false;
+  for (const auto& [name, tensor] : files.tensors)
+    stacked |= name.ends_with("gate_up_proj_scale_inv") && tensor.shape[0] > 1;
+  ASSERT_TRUE(stacked);
   EXPECT_EQ(LogitsOf(files), apart);
 }
 
@@ -176,32 +238,6 @@ TEST(Weights, AnOverriddenLayerCountLeavesLaterLayersOut) {
 
 // --- FP8: rows and their scales move together ---------------------------------------------------
 
-float E4M3(uint8_t code) {
-  const int exponent = code >> 3 & 15;
-  const int mantissa = code & 7;
-  const double value =
-      exponent == 0 ? std::ldexp(mantissa, -9) : std::ldexp(8 + mantissa, exponent - 10);
-  return static_cast<float>(code & 0x80 ? -value : value);
-}
-
-StoredTensor RandomFp8(std::mt19937& random, int64_t rows, int64_t cols) {
-  StoredTensor tensor = Zeros("F8_E4M3", {rows, cols});
-  for (char& code : tensor.data) {
-    do code = static_cast<char>(random());
-    while ((code & 0x7f) == 0x7f);
-  }
-  return tensor;
-}
-
-StoredTensor RandomScales(std::mt19937& random, int64_t rows, int64_t cols) {
-  StoredTensor tensor = Zeros("F32", {(rows + 127) / 128, (cols + 127) / 128});
-  for (size_t at = 0; at < tensor.data.size(); at += 4) {
-    const float scale = 0.5f + static_cast<float>(random() % 1000) / 1000;
-    std::memcpy(tensor.data.data() + at, &scale, 4);
-  }
-  return tensor;
-}
-
 // Head sizes of 128 keep FP8 blocks whole; 96 does not, so the matrix becomes float.
 TEST(Weights, DeInterleavedFp8RowsKeepTheirScales) {
   std::mt19937 random(7);
@@ -281,6 +317,35 @@ std::vector<float> DummyValues(const std::string& name, std::vector<int64_t> sha
     values[i] = std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
   }
   return values;
+}
+
+// --- progress -------------------------------------------------------------------------------------
+
+TEST(LoadProgress, SaysHowMuchHowFastAndHowLong) {
+  constexpr int64_t kGb = 1'000'000'000;
+  EXPECT_EQ(FormatLoading(40 * kGb, 160 * kGb, 20),
+            "40.00 of 160.00 GB, 2.00 GB/s, 60 s remaining");
+  EXPECT_EQ(FormatLoading(160 * kGb, 160 * kGb, 80), "160.00 of 160.00 GB, 2.00 GB/s");
+  EXPECT_EQ(FormatLoading(0, 160 * kGb, 0), "0.00 of 160.00 GB, 0.00 GB/s");
+  EXPECT_EQ(FormatLoading(2 * kGb, kGb, 1), "2.00 of 2.00 GB, 2.00 GB/s");  // never more than all
+  EXPECT_EQ(FormatLoaded(160 * kGb, 80), "160.00 GB in 80.0 s, 2.00 GB/s");
+  EXPECT_EQ(FormatLoaded(23'400'000, 0.01), "23.4 MB in 0.0 s, 2.34 GB/s");
+}
+
+TEST(LoadProgress, TheConfigurationTellsHowManyParametersThereAre) {
+  for (const char* golden : {"bf16_base", "f16_tied_dense", "fp8_blocks"}) {
+    CheckpointFiles files = CheckpointFiles::Golden(golden);
+    for (const int mtp_layers : {0, 2}) {
+      files.config["num_nextn_predict_layers"] = mtp_layers;
+      const TempDir dir;
+      files.Write(dir);
+      const auto config = ReadModelConfig(dir.path(), "");
+      ASSERT_TRUE(config) << config.error().message;
+      const auto weights = Weights::Load(dir.path(), *config, /*dummy=*/true);
+      ASSERT_TRUE(weights) << weights.error().message;
+      EXPECT_EQ(ParameterCount(*config, mtp_layers > 0), (*weights)->parameters()) << golden;
+    }
+  }
 }
 
 TEST(DummyWeights, AreTheSameEveryTime) {

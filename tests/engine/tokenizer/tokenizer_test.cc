@@ -4,12 +4,15 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
+#include <array>
 #include <filesystem>
 #include <fstream>
 #include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <random>
 #include <string>
 #include <thread>
@@ -421,10 +424,45 @@ TEST(TokenizerJson, SaysWhatIsBroken) {
   }
 }
 
+// A megabyte of one character is the worst case of a naive merge loop: the work must grow as the word does. Counted,
+// not timed.
+TEST(Bpe, TheWorkOfALongWordIsLinearInItsBytes) {
+  std::array<int32_t, 256> id_of_byte;
+  std::iota(id_of_byte.begin(), id_of_byte.end(), 0);
+  std::vector<BpeModel::Merge> merges = {{'a', 'a'}, {'a', 'b'}, {'b', 'a'}};  // aa → aaaa → …
+  std::vector<int32_t> results = {256, 300, 301};
+  for (int32_t id = 256; id < 270; ++id) {
+    merges.emplace_back(id, id);
+    results.push_back(id + 1);
+  }
+  const BpeModel model = BpeModel::Build(id_of_byte, merges, results);
+  for (const size_t size :
+       {BpeModel::kShortWord + 1, size_t{1000}, size_t{30'000}, size_t{1} << 20})
+    for (const char* unit : {"a", "ab", "aab", "aaaaaaab"}) {
+      std::string word;
+      while (word.size() < size) word += unit;
+      std::vector<int32_t> ids;
+      const int64_t asked = model.EncodeWord(word, nullptr, &ids);
+      EXPECT_GT(asked, 0);
+      EXPECT_LT(asked, 3 * static_cast<int64_t>(word.size())) << unit << " " << size;
+      EXPECT_LT(ids.size(), word.size());
+    }
+  std::vector<int32_t> ids;
+  model.EncodeWord(std::string(1 << 15, 'a'), nullptr, &ids);
+  EXPECT_EQ(ids, std::vector<int32_t>{270});  // 2^15 bytes are one token of the chain
+}
+
 TEST(TokenizerJson, SurvivesFilesThatAreCutOrNoJsonOrNotThere) {
   const std::string whole = SmallFile().dump();
   const Folder folder;
   EXPECT_EQ(Tokenizer::Open(folder.path()).error().code, ErrorCode::kNotFound);
+  const std::string file = folder.path() + "/tokenizer.json";
+  ASSERT_EQ(::mkfifo(file.c_str(), 0600), 0);  // reading it would wait for ever
+  EXPECT_THAT(Tokenizer::Open(folder.path()).error().message, HasSubstr("it is a pipe"));
+  std::filesystem::remove(file);
+  std::filesystem::create_directory(file);
+  EXPECT_THAT(Tokenizer::Open(folder.path()).error().message, HasSubstr("it is a directory"));
+  std::filesystem::remove(file);
   for (size_t length = 0; length < whole.size(); length += 1 + length / 50)
     EXPECT_EQ(folder.Open(whole.substr(0, length)).error().code, ErrorCode::kDataLoss) << length;
   for (const std::string text : {"[]", "1", "\"x\"", "null", "{\"model\":[]}", "{\"a\":\"\xff\"}"})

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "kernels/attention/attention_prologue.h"
@@ -149,6 +150,61 @@ TEST(PagedAttention, EqualsSoftmaxInDoubleOverScatteredBlocks) {
       }
     }
     EXPECT_TRUE(Matches(out.values, expected, 2e-5)) << d.dim;
+  }
+}
+
+// Both ops over one sequence of 150 tokens: at once, in chunks, token by token, beside a neighbour, on any
+// number of threads, in any blocks.
+TEST(PagedAttention, BitsDependNeitherOnBatchNorChunksNorThreads) {
+  Random random;
+  constexpr int32_t kTokens = 150;
+  for (const Dims& d : kDims) {
+    const int64_t width = d.heads * 2 * d.dim + 2 * d.kv_heads * d.dim;
+    const Matrix qkv = random.Tensor<2>({kTokens, width});
+    const Matrix other = random.Tensor<2>({kTokens, width});
+    const auto q_norm = random.Tensor<1>({d.dim}, 0.3f);
+    const auto k_norm = random.Tensor<1>({d.dim}, 0.3f);
+    const auto frequencies = Frequencies(d.rotary);
+    const AttentionPrologueWeights weights = {
+        q_norm.view,
+        k_norm.view,
+        {frequencies.data(), {static_cast<int64_t>(frequencies.size())}},
+        1e-6f};
+    // The rows of the sequence, computed in steps of `chunk` tokens; `neighbour` runs before it in each step.
+    const auto run = [&](int32_t chunk, int threads, std::vector<int32_t> table, bool neighbour) {
+      TestExec exec(threads);
+      Kv kv(d, 8);
+      const std::vector<int32_t> other_table = {1, 3, 5};
+      std::vector<float> rows;
+      for (int32_t done = 0; done < kTokens; done += chunk) {
+        const int32_t count = std::min(chunk, kTokens - done);
+        const int32_t first = neighbour ? count : 0;
+        Matrix input({first + count, width});
+        if (neighbour) std::copy_n(other.view.at(done), count * width, input.view.at(0));
+        std::copy_n(qkv.view.at(done), count * width, input.view.at(first));
+        std::vector<SequenceSpan> spans;
+        if (neighbour)
+          spans.push_back({.token_count = count, .context_len = done, .block_table = other_table});
+        spans.push_back({.token_begin = first,
+                         .token_count = count,
+                         .context_len = done,
+                         .block_table = table});
+        Owned<float, 3> q({first + count, d.heads, d.dim});
+        Matrix gate({first + count, d.heads * d.dim});
+        Matrix out({first + count, d.heads * d.dim});
+        cpu::AttentionPrologue(q.view, gate.view, kv.paged(), input.view, spans, weights,
+                               exec.exec);
+        cpu::PagedAttention(out.view, q.view, gate.view, kv.paged(), spans, 0.3f, exec.exec);
+        rows.insert(rows.end(), out.view.at(first), out.values.data() + out.values.size());
+      }
+      return rows;
+    };
+    const std::vector<float> whole = run(kTokens, 1, {0, 2, 4}, false);
+    ASSERT_TRUE(std::isfinite(whole.back()));
+    EXPECT_EQ(run(kTokens, 3, {7, 0, 6}, false), whole) << d.dim << ": threads, blocks";
+    EXPECT_EQ(run(kTokens, 2, {0, 2, 4}, true), whole) << d.dim << ": a neighbour";
+    EXPECT_EQ(run(37, 2, {0, 2, 4}, false), whole) << d.dim << ": chunks";
+    EXPECT_EQ(run(1, 1, {4, 2, 0}, true), whole) << d.dim << ": token by token";
   }
 }
 

@@ -1,0 +1,18 @@
+// Whole files into memory, bounded: what a directory that somebody else filled may hold (a FIFO, a device, a
+// folder, a file of many gigabytes) is an error that names it, and never a wait.
+//
+// Threads: pure.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/status.h"
+
+namespace nextgate {
+
+// The bytes of a regular file (or a link to one) of at most `bytes_max`. kNotFound: there is none, or it may not
+// be read; kDataLoss: it is something else than a file, or too large.
+Result<std::string> ReadFile(const std::string& path, int64_t bytes_max);
+
+}  // namespace nextgate
