@@ -10,6 +10,8 @@ using std::chrono::steady_clock;
 
 namespace {
 
+constexpr milliseconds kLastWords(20);
+
 // "7-0" → 7; 0 if it is none of our ids.
 uint64_t NumberOf(std::string_view id) {
   uint64_t number = 0;
@@ -36,7 +38,7 @@ Follower::Follower(SingleFlight& home, std::string material_digest,
                                 },
                             .lost =
                                 [w = watched_](RedisTail::Loss loss) {
-                                  w->Set(loss == RedisTail::Loss::kSilent ? w->silent : w->gone);
+                                  w->Set(loss == RedisTail::Loss::kSilent ? w->silent : w->broken);
                                 }});
 }
 
@@ -48,11 +50,14 @@ Follower::Word Follower::Hear(milliseconds timeout, const LiveListener& listener
   bool gone = false, silent = false;
   {
     std::unique_lock lock(watched_->mutex);
-    watched_->changed.wait_for(lock, timeout, [&] {
-      return !watched_->inbox.empty() || watched_->gone || watched_->silent;
-    });
+    const auto news = [&] {
+      return !watched_->inbox.empty() || watched_->broken || watched_->silent;
+    };
+    watched_->changed.wait_for(lock, timeout, [&] { return news() || watched_->gone; });
+    // The lock may be seen to be released before the last records are.
+    if (watched_->gone) watched_->changed.wait_for(lock, kLastWords, news);
     records.swap(watched_->inbox);
-    gone = watched_->gone;
+    gone = watched_->gone || watched_->broken;
     silent = watched_->silent;
   }
   for (const RedisTail::Record& record : records) {

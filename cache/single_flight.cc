@@ -164,14 +164,16 @@ void Lead::End(const AnswerBuilder::Ending& ending) {
   term_->ended = true;
 }
 
-void Lead::Store(const StoredAnswer& entry) {
+bool Lead::Store(const StoredAnswer& entry) {
   auto sealed = home_.s_.store.Seal(term_->hash, entry);
-  if (!sealed) home_.s_.store.CountPut(false);
+  const bool storable = sealed.has_value();
+  if (!storable) home_.s_.store.CountPut(false);
   {
     const std::lock_guard lock(home_.mutex_);
     if (!term_->closing) term_->entry = std::move(sealed);
   }
   home_.Close(term_);
+  return storable && !lost();
 }
 
 bool Lead::lost() const { return term_->lost; }

@@ -70,9 +70,9 @@ class Lead {
   // The answer is complete. Last.
   void End(const AnswerBuilder::Ending& ending);
 
-  // Stores the entry in Redis and ends the turn, in the background, unless the turn was lost; what
-  // becomes of it is counted by RedisStore.
-  void Store(const StoredAnswer& entry);
+  // Stores the entry in Redis and ends the turn, in the background; what becomes of it is counted by
+  // RedisStore. False if that will not be: the turn is lost, or the entry too large.
+  bool Store(const StoredAnswer& entry);
 
   bool lost() const;
 

@@ -40,7 +40,8 @@ struct SingleFlight::Watched {
   std::mutex mutex;  // guards everything below
   std::condition_variable changed;
   std::deque<RedisTail::Record> inbox;
-  bool gone = false;
+  bool gone = false;    // the lock is not this holder's any more
+  bool broken = false;  // the tail lost its connection, or Redis
   bool silent = false;
 
   void Set(bool& flag) {

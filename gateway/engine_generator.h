@@ -28,12 +28,17 @@ class EngineGenerator final : public Generator {
 
   Result<std::unique_ptr<AnswerSource>> Start(std::shared_ptr<const openai::ApiRequest> request,
                                               const std::string& id) override;
+  // Not for requests that want figures of their prompt: those come with the beginning.
+  Result<std::unique_ptr<AnswerSource>> Continue(std::shared_ptr<const openai::ApiRequest> request,
+                                                 const std::string& id, const Said& said) override;
   const std::string& fingerprint() const override { return p_.engine.info().fingerprint; }
 
   // The tokens of a request's prompts; for /tokenize too.
   Result<std::vector<Prompt>> BuildPrompts(const openai::ApiRequest& request) const;
 
  private:
+  Result<std::unique_ptr<AnswerSource>> Begin(std::shared_ptr<const openai::ApiRequest> request,
+                                              const std::string& id, const Said* said);
   const Parts p_;
 };
 
