@@ -28,29 +28,32 @@ class Published final : public AnswerSource {
 
   bool Pump(milliseconds timeout, const Listener& listener) override {
     // A delta and the end of its choice are published together: a choice that was published without an
-    // end can be gone on with.
+    // end can be gone on with. One that fails says last what it would not have said otherwise (half a
+    // character, the beginning of a stop string): of that nothing is published.
     LiveBatch batch;
-    const bool more = source_->Pump(timeout, {.delta =
-                                                  [&](const AnswerDelta& delta) {
-                                                    batch.Delta(delta);
-                                                    if (listener.delta) listener.delta(delta);
-                                                  },
-                                              .finish =
-                                                  [&](int32_t choice, const AnswerChoice& end) {
-                                                    if (EndedByItself(end))
-                                                      batch.Finish(choice, end);
-                                                    if (listener.finish)
-                                                      listener.finish(choice, end);
-                                                  }});
-    if (!batch.empty()) lead_->Publish(batch);
+    bool failed = false;
+    const Listener both = {.delta =
+                               [&](const AnswerDelta& delta) {
+                                 batch.Delta(delta);
+                                 if (listener.delta) listener.delta(delta);
+                               },
+                           .finish =
+                               [&](int32_t choice, const AnswerChoice& end) {
+                                 failed = failed || !EndedByItself(end);
+                                 batch.Finish(choice, end);
+                                 if (listener.finish) listener.finish(choice, end);
+                               }};
+    const bool more = source_->Pump(timeout, both);
+    if (failed) lead_.reset();  // what failed here may not fail elsewhere
+    if (lead_ != nullptr && !batch.empty()) lead_->Publish(batch);
     if (more) return true;
     outcome_ = source_->Finish();
     source_.reset();
-    // What failed here may not fail elsewhere: then the turn is given up when this is destroyed.
-    if (outcome_.complete) {
+    if (lead_ != nullptr && outcome_.complete) {
       lead_->End(outcome_.ending);
       outcome_.sharing.lead = std::move(lead_);
     }
+    lead_.reset();
     return false;
   }
 

@@ -247,3 +247,21 @@ def test_a_prompt_that_is_too_long_is_refused_alike_on_every_instance(pair):
         thread.join()
     assert [r.status_code for r in replies] == [400] * 20
     assert len({r.json()["error"]["message"] for r in replies}) == 1
+
+
+def test_an_acl_user_with_the_rights_the_docs_name_is_enough(start, redis, tmp_path):
+    rights = "+ping +get +set +del +incr +pexpire +xadd +xread +xrange +eval".split()
+    assert redis.command("ACL", "SETUSER", "gate", "on", ">pass-pass-pass", "~{nextgate}:*", *rights) == b"+OK"
+    secret = tmp_path / "secret"
+    secret.touch(0o600)
+    secret.write_text(secrets.token_hex(32))
+    flags = ["--cache-url", redis.url.replace("redis://", "redis://gate@"), "--cache-secret-file", str(secret)]
+    a, b = (start(*flags, env={"NEXTGATE_CACHE_PASSWORD": "pass-pass-pass"}) for _ in range(2))
+    body = long_request("wharf")
+    leader = Stream(a, body)
+    until(lambda: len(leader.tokens) > 20)
+    follower = Stream(b, body)
+    leader.wait(), follower.wait()
+    assert follower.headers["x-cache"] == "COALESCED" and follower.tokens == leader.tokens
+    until(lambda: shared(a)["stored"] == 1)
+    assert shared(a)["single_flight"]["publish_errors"] == 0
