@@ -93,6 +93,21 @@ def reference(server, body):
     return choice["text"], choice["token_ids"]
 
 
+def in_the_middle(leading, following, prompt, followers=1, **fields):
+    """A long request that `leading` is generating and `following` follows, far from its end; or another, until it is so."""
+    for attempt in range(10):
+        body = long_request(f"{prompt} {attempt}", **fields)
+        leader = Stream(leading, body)
+        until(lambda: leader.tokens)
+        others = [Stream(following, body) for _ in range(followers)]
+        until(lambda: all(len(other.tokens) > 20 for other in others))
+        if len(leader.tokens) < LONG_TOKENS // 2:
+            return body, leader, others
+        for stream in (leader, *others):
+            stream.wait()
+    raise AssertionError("this machine generates faster than it follows")
+
+
 def test_equal_requests_on_two_instances_at_once_are_one_generation(pair):
     a, b = pair
     body = long_request("harbour", tokens=1200)
@@ -135,12 +150,7 @@ def test_equal_requests_on_two_instances_at_once_are_one_generation(pair):
 
 def test_a_follower_on_another_instance_hears_it_live_in_either_form(pair):
     a, b = pair
-    body = long_request("anchor")
-    leader = Stream(a, body)
-    until(lambda: len(leader.tokens) > 20)
-    follower = Stream(b, body)
-    until(lambda: len(follower.tokens) > 20)
-    assert not leader.done, "it is still being generated"
+    body, leader, (follower,) = in_the_middle(a, b, "anchor")
     whole = b.post("/v1/completions", body).json()
     leader.wait(), follower.wait()
     assert leader.headers["x-cache"] == "MISS" and follower.headers["x-cache"] == "COALESCED"
@@ -149,47 +159,38 @@ def test_a_follower_on_another_instance_hears_it_live_in_either_form(pair):
     assert leader.tokens == follower.tokens == whole["choices"][0]["token_ids"]
     assert len(leader.tokens) == whole["usage"]["completion_tokens"] == LONG_TOKENS
     assert b.metric("engine_requests_submitted_total") == 0
-    until(lambda: shared(a)["stored"] == 1)
-    assert shared(b)["stored"] == 0, "stored once"
-    assert shared(a)["single_flight"]["leading"] == 0
+    until(lambda: shared(a)["single_flight"]["leading"] == 0)
+    assert shared(a)["stored"] >= 1 and shared(b)["stored"] == 0, "stored once"
 
 
 @pytest.mark.parametrize("fields", [{}, {"seed": 7, "temperature": 1, "frequency_penalty": 0.1}])
 def test_a_leader_killed_in_mid_stream_is_gone_on_from(pair, fields):
     a, b = pair
-    body = long_request("lamp", **fields)
-    expected_text, expected_tokens = reference(b, body)
-    generated = b.metric("engine_generated_tokens_total")
-    leader = Stream(a, body)
-    until(lambda: len(leader.tokens) > 20)
-    followers = [Stream(b, body) for _ in range(5)]
-    until(lambda: all(len(f.tokens) > 200 for f in followers))
+    body, _, followers = in_the_middle(a, b, "lamp", followers=5, **fields)
     a.process.send_signal(signal.SIGKILL)
-    heard = len(followers[0].tokens)
+    heard = min(len(follower.tokens) for follower in followers)
     whole = b.post("/v1/completions", body).json()["choices"][0]
     for follower in followers:
         follower.wait()
+    flight = shared(b)["single_flight"]
+    assert (flight["takeovers"], flight["leads"]) == (1, 1)
+    assert 0 < b.metric("engine_generated_tokens_total") <= LONG_TOKENS - heard, "from where it was"
+    expected_text, expected_tokens = reference(b, body)
+    for follower in followers:
         assert follower.done and follower.error is None
         assert follower.tokens == expected_tokens
         assert follower.text == expected_text
         assert follower.headers["x-cache"] == "COALESCED"
     assert whole["text"] == expected_text
-    flight = shared(b)["single_flight"]
-    assert (flight["takeovers"], flight["leads"]) == (1, 1)
-    assert b.metric("engine_generated_tokens_total") - generated <= LONG_TOKENS - heard, "from where it was"
     until(lambda: shared(b)["stored"] == 1)
 
 
 def test_a_leader_stopped_past_its_lease_and_resumed_mixes_nothing(pair, redis):
     a, b = pair
-    body = long_request("rope", seed=3, temperature=1)
-    expected_text, expected_tokens = reference(b, body)
-    leader = Stream(a, body)
-    until(lambda: len(leader.tokens) > 20)
-    follower = Stream(b, body)
-    until(lambda: len(follower.tokens) > 100)
+    body, leader, (follower,) = in_the_middle(a, b, "rope", seed=3, temperature=1)
     a.process.send_signal(signal.SIGSTOP)
     follower.wait()
+    expected_text, expected_tokens = reference(b, body)
     assert follower.tokens == expected_tokens and follower.text == expected_text
     assert shared(b)["single_flight"]["takeovers"] == 1
     a.process.send_signal(signal.SIGCONT)
@@ -197,7 +198,7 @@ def test_a_leader_stopped_past_its_lease_and_resumed_mixes_nothing(pair, redis):
     assert leader.done and leader.tokens == expected_tokens and leader.text == expected_text
     until(lambda: shared(a)["single_flight"]["leases_lost"] == 1)
     until(lambda: shared(b)["stored"] == 1)
-    assert shared(a)["stored"] == 0, "who lost the turn overwrites nothing"
+    assert shared(a)["not_stored"] == 1, "who lost the turn overwrites nothing"
     assert a.post("/v1/completions", body).json()["choices"][0]["text"] == expected_text
     assert b.post("/v1/completions", body).json()["choices"][0]["text"] == expected_text
 
@@ -219,15 +220,12 @@ def test_the_last_client_of_the_leader_leaves_and_the_follower_goes_on(pair):
 @pytest.mark.parametrize("breakdown", ["kill", "pause"])
 def test_redis_lost_in_mid_stream_ends_no_answer(pair, redis, breakdown):
     a, b = pair
-    body = long_request("sail")
-    expected_text, expected_tokens = reference(b, body)
-    leader = Stream(a, body)
-    until(lambda: len(leader.tokens) > 20)
-    follower = Stream(b, body)
-    until(lambda: len(follower.tokens) > 100)
+    body, leader, (follower,) = in_the_middle(a, b, "sail")
     getattr(redis, breakdown)()
     for stream in (leader, follower):
         stream.wait()
+    expected_text, expected_tokens = reference(b, body)
+    for stream in (leader, follower):
         assert stream.done and stream.error is None
         assert stream.tokens == expected_tokens and stream.text == expected_text
     if breakdown == "pause":
@@ -257,11 +255,8 @@ def test_an_acl_user_with_the_rights_the_docs_name_is_enough(start, redis, tmp_p
     secret.write_text(secrets.token_hex(32))
     flags = ["--cache-url", redis.url.replace("redis://", "redis://gate@"), "--cache-secret-file", str(secret)]
     a, b = (start(*flags, env={"NEXTGATE_CACHE_PASSWORD": "pass-pass-pass"}) for _ in range(2))
-    body = long_request("wharf")
-    leader = Stream(a, body)
-    until(lambda: len(leader.tokens) > 20)
-    follower = Stream(b, body)
+    body, leader, (follower,) = in_the_middle(a, b, "wharf")
     leader.wait(), follower.wait()
     assert follower.headers["x-cache"] == "COALESCED" and follower.tokens == leader.tokens
-    until(lambda: shared(a)["stored"] == 1)
+    until(lambda: shared(a)["stored"] >= 1)
     assert shared(a)["single_flight"]["publish_errors"] == 0
