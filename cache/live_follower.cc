@@ -47,7 +47,7 @@ Follower::~Follower() = default;
 Follower::Word Follower::Hear(milliseconds timeout, const LiveListener& listener) {
   if (last_word_ != Word::kNothing) return last_word_;
   std::deque<RedisTail::Record> records;
-  bool gone = false, silent = false;
+  bool gone = false, broken = false, silent = false;
   {
     std::unique_lock lock(watched_->mutex);
     const auto news = [&] {
@@ -57,7 +57,8 @@ Follower::Word Follower::Hear(milliseconds timeout, const LiveListener& listener
     // The lock may be seen to be released before the last records are.
     if (watched_->gone) watched_->changed.wait_for(lock, kLastWords, news);
     records.swap(watched_->inbox);
-    gone = watched_->gone || watched_->broken;
+    gone = watched_->gone;
+    broken = watched_->broken;
     silent = watched_->silent;
   }
   for (const RedisTail::Record& record : records) {
@@ -66,6 +67,7 @@ Follower::Word Follower::Hear(milliseconds timeout, const LiveListener& listener
   }
   if (!records.empty()) return Word::kNews;
   if (gone) return last_word_ = Word::kGone;
+  if (broken) return last_word_ = Word::kBroken;
   if (silent) return last_word_ = Word::kSilent;
   return Word::kNothing;
 }

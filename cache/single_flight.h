@@ -168,6 +168,7 @@ class Follower {
     kNews,     // the listener was told something
     kEnded,    // and this was all: ending() has the rest
     kGone,     // the leader gave up, died or lost touch with Redis; others may have the turn
+    kBroken,   // our own touch with Redis is lost; the leader may still be there
     kSilent,   // Redis says nothing any more
     kForeign,  // this is not our answer
   };

@@ -15,6 +15,7 @@ using Word = Follower::Word;
 
 namespace {
 
+constexpr int kBrokenMax = 3;
 constexpr size_t kRecordBytes = 64 << 10;  // of what is published again at once
 
 bool EndedByItself(const AnswerChoice& end) {
@@ -142,14 +143,18 @@ bool RemoteSource::Pump(milliseconds timeout, const Listener& listener) {
     return false;
   }
   switch (Hear(timeout, listener)) {
-    case Word::kNothing:
     case Word::kNews:
+      broken_ = 0;
+      return true;
+    case Word::kNothing:
       return true;
     case Word::kEnded:
       EndAsHeard(follower_->ending());
       return false;
     case Word::kGone:
       return TakeOver(listener);
+    case Word::kBroken:
+      return ++broken_ < kBrokenMax ? TakeOver(listener) : GoOn(nullptr);
     case Word::kSilent:   // no time to ask Redis what it will not say
     case Word::kForeign:  // the turn is somebody's, and of no use to us
       return GoOn(nullptr);

@@ -58,6 +58,7 @@ class RemoteSource final : public AnswerSource {
   std::optional<Retelling>
       retelling_;  // follower_ is not the first: he tells it from the beginning
   bool contradicted_ = false;
+  int broken_ = 0;  // times in a row that touch with Redis was lost
   std::unique_ptr<AnswerSource> own_;
   Outcome outcome_;
 };

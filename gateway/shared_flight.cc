@@ -17,6 +17,7 @@ namespace {
 constexpr milliseconds kLookAround(20);  // how often a client's leaving is looked for
 constexpr milliseconds kBetweenTurns(2);
 constexpr int kTurnsMax = 50;  // of others, that come to nothing
+constexpr int kBrokenMax = 2;
 
 }  // namespace
 
@@ -24,6 +25,7 @@ SharedFlights::Turn SharedFlights::Take(std::shared_ptr<const openai::ApiRequest
                                         const std::string& id, const cache::CacheKey& key,
                                         const cache::CachePlan& plan,
                                         const std::function<bool()>& client_left) {
+  int broken = 0;
   for (int turns = 0; turns < kTurnsMax; ++turns) {
     auto turn = single_flight_.Take(key);
     if (turn.entry != nullptr)
@@ -43,7 +45,9 @@ SharedFlights::Turn SharedFlights::Take(std::shared_ptr<const openai::ApiRequest
       if (steady_clock::now() > patience) break;
     }
     if (remote->begun() && word != Follower::Word::kForeign) return {.remote = std::move(remote)};
-    if (word != Follower::Word::kGone) return {};
+    const bool again =
+        word == Follower::Word::kGone || (word == Follower::Word::kBroken && ++broken < kBrokenMax);
+    if (!again) return {};
     std::this_thread::sleep_for(kBetweenTurns);
   }
   return {};

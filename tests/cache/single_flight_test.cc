@@ -305,7 +305,7 @@ TEST(SingleFlight, WithoutRedisEachIsAlone) {
   std::string text;
   ASSERT_TRUE(HearUntil(*follower, "A place", &text));
   server.Kill();
-  EXPECT_EQ(HearOut(*follower, &text), Word::kGone);
+  EXPECT_EQ(HearOut(*follower, &text), Word::kBroken);
   const auto turn = b.flight.Take(kKey, true);
   EXPECT_EQ(turn.entry, nullptr);
   EXPECT_EQ(turn.lead, nullptr);

@@ -96,9 +96,12 @@ class Leaver final : public StreamWriter {
 // One process. Port 0: it knows no other.
 struct Node {
   Node(const engine::Tokenizer& tokenizer, const ChatTemplate& chat_template, int port,
-       cache::SingleFlight::Options options = test::PatientFlight(), bool can_go_on = true)
+       cache::SingleFlight::Options options = test::PatientFlight(), bool can_go_on = true,
+       int tail_port = 0)
       : prompts(tokenizer),
-        redis(port == 0 ? nullptr : std::make_unique<RedisInstance>(port, options)),
+        redis(port == 0 ? nullptr
+                        : std::make_unique<RedisInstance>(port, options, "shared secret", 200,
+                                                          tail_port)),
         exact(store, redis ? &redis->store : nullptr),
         engine_generator({.engine = engine,
                           .tokenizer = tokenizer,
@@ -454,6 +457,19 @@ TEST_F(SharedFlightTest, WithoutRedisInTheMiddleTheFollowerGoesOnAlone) {
   leader.join();
   EXPECT_EQ(of_a, Alone(body));
   EXPECT_EQ(b->stats.Snapshot().Requests(), 1);
+}
+
+TEST_F(SharedFlightTest, WhoCanTakeTurnsButNotListenGeneratesForItself) {
+  const auto a = MakeNode();
+  Node b(*tokenizer_, *template_, server_.port(), test::PatientFlight(), true, test::FreePort());
+  a->engine.events_allowed = 20;
+  ServerReply first = a->Ask({{"seed", 5}, {"stream", true}});
+  ServerReply second = b.Ask({{"seed", 5}});
+  EXPECT_EQ(Header(second, "X-Cache"), "MISS");
+  EXPECT_EQ(b.Whole(second, false)["choices"][0]["message"]["content"],
+            Alone({{"seed", 5}})["0"]["text"]);
+  a->engine.events_allowed = SIZE_MAX;
+  a->Whole(first, true);
 }
 
 TEST_F(SharedFlightTest, WhoWantsAnAnswerOfHisOwnPublishesNothing) {

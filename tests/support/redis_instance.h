@@ -34,9 +34,10 @@ inline cache::SingleFlight::Options PatientFlight() {
 
 struct RedisInstance {
   explicit RedisInstance(int port, cache::SingleFlight::Options options = PatientFlight(),
-                         const std::string& secret = "shared secret", int slices = 200)
+                         const std::string& secret = "shared secret", int slices = 200,
+                         int tail_port = 0)
       : client(PatientClient(port)),
-        tail({.endpoint = {.host = "127.0.0.1", .port = port},
+        tail({.endpoint = {.host = "127.0.0.1", .port = tail_port == 0 ? port : tail_port},
               .slices = slices,
               .connect_timeout = milliseconds(slices > 100 ? 5000 : 45),
               .retry = milliseconds(10)}),
