@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "cache/answer_wire.h"
 #include "cache/hmac.h"
 #include "cache/wire.h"
 
@@ -23,25 +24,11 @@ std::string PackPayload(const StoredAnswer& entry) {
   WireWriter out;
   out.Text(entry.material);
   out.Unsigned(answer.choices().size());
-  for (const AnswerChoice& choice : answer.choices()) {
-    out.Text(choice.finish_reason);
-    out.Text(choice.stop_reason);
-    out.Text(choice.extras);
-  }
-  out.Signed(answer.usage().prompt_tokens);
-  out.Signed(answer.usage().completion_tokens);
-  out.Signed(answer.usage().cached_tokens);
+  for (const AnswerChoice& choice : answer.choices()) PackChoice(out, choice);
+  PackUsage(out, answer.usage());
   out.Text(answer.extras());
   out.Unsigned(answer.num_deltas());
-  for (size_t i = 0; i < answer.num_deltas(); ++i) {
-    const AnswerDelta delta = answer.delta(i);
-    out.Unsigned(static_cast<uint64_t>(delta.choice));
-    out.Text(delta.text);
-    out.Unsigned(delta.token_ids.size());
-    for (const int32_t id : delta.token_ids) out.Signed(id);
-    out.Text(delta.logprobs);
-    out.Text(delta.extras);
-  }
+  for (size_t i = 0; i < answer.num_deltas(); ++i) PackDelta(out, answer.delta(i));
   return out.bytes();
 }
 
@@ -49,26 +36,14 @@ std::string PackPayload(const StoredAnswer& entry) {
 std::shared_ptr<const Answer> UnpackAnswer(WireReader& in) {
   AnswerBuilder::Ending ending;
   ending.choices.resize(std::min<size_t>(in.Count(), 1 << 16));
-  for (AnswerChoice& choice : ending.choices) {
-    choice.finish_reason = in.Text();
-    choice.stop_reason = in.Text();
-    choice.extras = in.Text();
-  }
-  ending.usage.prompt_tokens = static_cast<int32_t>(in.Signed());
-  ending.usage.completion_tokens = static_cast<int32_t>(in.Signed());
-  ending.usage.cached_tokens = static_cast<int32_t>(in.Signed());
+  for (AnswerChoice& choice : ending.choices) choice = UnpackChoice(in);
+  ending.usage = UnpackUsage(in);
   ending.extras = in.Text();
   AnswerBuilder builder;
   std::vector<int32_t> token_ids;
   for (size_t left = in.Count(); left > 0; --left) {
-    const uint64_t choice = in.Unsigned();
-    if (in.failed() || choice >= ending.choices.size()) return nullptr;
-    AnswerDelta delta{.choice = static_cast<int32_t>(choice), .text = in.Text()};
-    token_ids.resize(in.Count());
-    for (int32_t& id : token_ids) id = static_cast<int32_t>(in.Signed());
-    delta.token_ids = token_ids;
-    delta.logprobs = in.Text();
-    delta.extras = in.Text();
+    const AnswerDelta delta = UnpackDelta(in, &token_ids);
+    if (in.failed() || static_cast<size_t>(delta.choice) >= ending.choices.size()) return nullptr;
     builder.Append(delta);
   }
   return in.Done() ? builder.Finish(std::move(ending)) : nullptr;

@@ -14,7 +14,11 @@ std::optional<CacheHit> ExactCache::Lookup(const CacheKey& key, const CachePlan&
   if (auto hit = LookupHere(key, plan)) return hit;
   if (shared_ == nullptr) return std::nullopt;
   auto entry = shared_->Get(key.hash);
-  if (entry == nullptr) return std::nullopt;
+  return entry == nullptr ? std::nullopt : Accept(std::move(entry), key, plan);
+}
+
+std::optional<CacheHit> ExactCache::Accept(std::shared_ptr<const StoredAnswer> entry,
+                                           const CacheKey& key, const CachePlan& plan) {
   auto hit = Prove(*entry, key, plan);
   if (hit) store_.Put(key.hash, std::move(entry));
   return hit;
@@ -38,8 +42,8 @@ std::optional<CacheHit> ExactCache::Prove(const StoredAnswer& entry, const Cache
   return CacheHit{.answer = entry.answer, .age_s = age_ms / 1000};
 }
 
-Reason ExactCache::Insert(CacheKey key, std::shared_ptr<const Answer> answer,
-                          const CachePlan& plan) {
+Reason ExactCache::Insert(CacheKey key, std::shared_ptr<const Answer> answer, const CachePlan& plan,
+                          const Sharing& sharing) {
   CHECK(plan.write && answer != nullptr);
   if (plan.ttl_ms <= 0) return Reason::kZeroTtl;
   const int64_t now_ms = clock_.UnixMs();
@@ -50,7 +54,12 @@ Reason ExactCache::Insert(CacheKey key, std::shared_ptr<const Answer> answer,
                                                         .created_unix_ms = now_ms,
                                                         .expires_unix_ms = now_ms + plan.ttl_ms});
   const bool kept = store_.Put(key.hash, entry);
-  const bool shared = shared_ != nullptr && shared_->Put(key.hash, *entry);
+  bool shared = false;
+  if (sharing.lead != nullptr) {
+    shared = sharing.lead->Store(*entry);
+  } else if (shared_ != nullptr && !sharing.here_only) {
+    shared = shared_->Put(key.hash, *entry);
+  }
   return kept || shared ? Reason::kNone : Reason::kAnswerTooLarge;
 }
 

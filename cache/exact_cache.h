@@ -19,12 +19,20 @@
 #include "cache/key.h"
 #include "cache/policy.h"
 #include "cache/redis/store.h"
+#include "cache/single_flight.h"
 
 namespace nextgate::cache {
 
 struct CacheHit {
   std::shared_ptr<const Answer> answer;
   int64_t age_s = 0;  // the Age header: whole seconds since the answer was made
+};
+
+// Where an answer goes beside this process: to Redis as ever; or nowhere, because the instance that
+// generated it stores it; or under the turn that we have for it, and only if it still is ours.
+struct Sharing {
+  bool here_only = false;
+  std::shared_ptr<Lead> lead;
 };
 
 class ExactCache {
@@ -40,10 +48,15 @@ class ExactCache {
   // Redis as long as RedisStore's budget at most. REQUIRES: plan.read.
   std::optional<CacheHit> Lookup(const CacheKey& key, const CachePlan& plan);
 
+  // The same for an entry that Redis gave under the key's hash: proven, and kept here.
+  std::optional<CacheHit> Accept(std::shared_ptr<const StoredAnswer> entry, const CacheKey& key,
+                                 const CachePlan& plan);
+
   // Stores `answer` as made now, here and in Redis; what Redis does not take is counted there. kNone,
   // or why it was not stored (zero_ttl, answer_too_large).
   // REQUIRES: plan.write and StoreDecision said kNone; answer is not null.
-  Reason Insert(CacheKey key, std::shared_ptr<const Answer> answer, const CachePlan& plan);
+  Reason Insert(CacheKey key, std::shared_ptr<const Answer> answer, const CachePlan& plan,
+                const Sharing& sharing = {});
 
   // Lookups whose hash was found with another request's material behind it.
   int64_t collisions() const { return collisions_.load(std::memory_order_relaxed); }

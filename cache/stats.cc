@@ -118,12 +118,23 @@ std::string StatsJson(const StatsSnapshot& counts, const StoreStats& store,
       {"shared", nullptr},
   };
   if (shared)
-    out["shared"] = {
-        {"available", shared->client.available},  {"hits", shared->store.hits},
-        {"misses", shared->store.misses},         {"errors", shared->store.errors},
-        {"corrupt", shared->store.corrupt},       {"stored", shared->store.stored},
-        {"not_stored", shared->store.not_stored}, {"connections", shared->client.connections},
-        {"outages", shared->client.openings}};
+    out["shared"] = {{"available", shared->client.available},
+                     {"hits", shared->store.hits},
+                     {"misses", shared->store.misses},
+                     {"errors", shared->store.errors},
+                     {"corrupt", shared->store.corrupt},
+                     {"stored", shared->store.stored},
+                     {"not_stored", shared->store.not_stored},
+                     {"connections", shared->client.connections},
+                     {"outages", shared->client.openings},
+                     {"single_flight",
+                      {{"leads", shared->flight.leads},
+                       {"follows", shared->flight.follows},
+                       {"takeovers", shared->flight.takeovers},
+                       {"alone", shared->flight.alone},
+                       {"leases_lost", shared->flight.leases_lost},
+                       {"publish_errors", shared->flight.publish_errors},
+                       {"leading", shared->flight.leading}}}};
   return out.dump();
 }
 

@@ -18,6 +18,7 @@
 #include "cache/answer_store.h"
 #include "cache/reason.h"
 #include "cache/redis/store.h"
+#include "cache/single_flight.h"
 #include "cache/writer.h"
 
 namespace nextgate::cache {
@@ -65,10 +66,11 @@ class CacheStats {
   Counter completion_tokens_saved_ = 0;
 };
 
-// What Redis did for this process; see RedisStoreStats and RedisClientStats.
+// What Redis did for this process; see RedisStoreStats, RedisClientStats and SingleFlightStats.
 struct SharedStats {
   RedisStoreStats store;
   RedisClientStats client;
+  SingleFlightStats flight;
 };
 
 // The body of GET /admin/cache/stats: requests, eligible, hits{tier}, misses, bypass{reason},

@@ -63,7 +63,7 @@ void Writer::Run() {
     if (!job && queue_.closed()) return;
     if (!job) continue;
     const Reason reason =
-        exact_cache_.Insert(std::move(job->key), std::move(job->answer), job->plan);
+        exact_cache_.Insert(std::move(job->key), std::move(job->answer), job->plan, job->sharing);
     (reason == Reason::kNone ? stored_ : refused_).fetch_add(1, std::memory_order_relaxed);
     job.reset();
     {

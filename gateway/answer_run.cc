@@ -38,7 +38,7 @@ Json PromptLogprobsJson(const std::vector<engine::PositionLogprobs>& positions,
 Result<std::unique_ptr<AnswerSource>> AnswerRun::Start(
     engine::Engine& engine, const engine::Tokenizer& tokenizer,
     std::shared_ptr<const openai::ApiRequest> shared_request, std::vector<Prompt> prompts,
-    const std::string& id) {
+    const std::string& id, const Said* said) {
   std::unique_ptr<AnswerRun> run(
       new AnswerRun(tokenizer, std::move(shared_request), std::move(prompts)));
   const openai::ApiRequest& request = run->request_;
@@ -76,13 +76,33 @@ Result<std::unique_ptr<AnswerSource>> AnswerRun::Start(
         generation.num_prompt_logprobs =
             std::max(generation.num_prompt_logprobs, request.num_logprobs);
       if (generation.sampling.seed) *generation.sampling.seed += static_cast<uint64_t>(i);
-      auto choice = std::make_unique<Choice>(request, tokenizer);
-      choice->prompt = p;
-      ASSIGN_OR_RETURN(choice->generation, engine.Submit(std::move(generation)));
-      run->choices_.push_back(std::move(choice));
+      run->choices_.push_back(std::make_unique<Choice>(request, tokenizer));
+      Choice& choice = *run->choices_.back();
+      choice.prompt = p;
+      if (said != nullptr)
+        RETURN_IF_ERROR(run->Resume(run->choices_.size() - 1, *said, &generation));
+      if (!choice.stream.ended()) {
+        ASSIGN_OR_RETURN(choice.generation, engine.Submit(std::move(generation)));
+      }
     }
   }
   return run;
+}
+
+// The choice stands where it stood when this much of it was said.
+Status AnswerRun::Resume(size_t index, const Said& said, engine::GenerationRequest* generation) {
+  const Said::Choice& before = said.choice(static_cast<int32_t>(index));
+  ChoiceStream& stream = choices_[index]->stream;
+  if (before.end) {
+    stream.ResumeEnded(static_cast<int32_t>(before.token_ids.size()), *before.end);
+    return {};
+  }
+  // A choice that ends says so with its last tokens, so these do not end it.
+  if (stream.Resume(before.token_ids) != before.text || stream.ended())
+    return DataLoss("what was said is not the text of its tokens");
+  generation->forced = before.token_ids;
+  choices_[index]->resumed = !before.token_ids.empty();
+  return {};
 }
 
 bool AnswerRun::Pump(milliseconds timeout, const Listener& listener) {
@@ -109,7 +129,7 @@ bool AnswerRun::Advance(int32_t index, milliseconds timeout, const Listener& lis
     choice.prompt_tokens = event.started->prompt_tokens;
     choice.cached_tokens = event.started->cached_tokens;
     choice.prompt_logprobs = std::move(event.started->prompt_logprobs);
-    if (request_.return_token_ids) choice.first_extras = PromptTokenIds(choice);
+    if (request_.return_token_ids && !choice.resumed) choice.first_extras = PromptTokenIds(choice);
     if (request_.echo) choice.stream.Echo(prompts_[choice.prompt].tokens, choice.prompt_logprobs);
   }
   choice.stream.Add(event);

@@ -15,17 +15,19 @@
 #include "gateway/generator.h"
 #include "gateway/openai/api_request.h"
 #include "gateway/prompt_builder.h"
+#include "gateway/said.h"
 
 namespace nextgate::gateway {
 
 class AnswerRun final : public AnswerSource {
  public:
   // Submits everything; choice i·n + j is sample j of prompt i. All references must outlive the
-  // run. Errors: the engine's (a full queue), and kOutOfRange for a prompt that never fits.
+  // run. Errors: the engine's (a full queue), and kOutOfRange for a prompt that never fits. With
+  // `said` it goes on from there; kDataLoss if its tokens do not make its text.
   static Result<std::unique_ptr<AnswerSource>> Start(
       engine::Engine& engine, const engine::Tokenizer& tokenizer,
       std::shared_ptr<const openai::ApiRequest> request, std::vector<Prompt> prompts,
-      const std::string& id);
+      const std::string& id, const Said* said = nullptr);
 
   bool Pump(std::chrono::milliseconds timeout, const Listener& listener) override;
   Outcome Finish() const override;
@@ -38,6 +40,7 @@ class AnswerRun final : public AnswerSource {
     std::unique_ptr<engine::Generation> generation;  // null once ended
     ChoiceStream stream;
     std::string first_extras;  // of the first delta to come
+    bool resumed = false;      // the first delta was said before
     size_t prompt = 0;
     int32_t prompt_tokens = 0;
     int32_t cached_tokens = 0;
@@ -50,6 +53,7 @@ class AnswerRun final : public AnswerSource {
         request_owner_(std::move(request)),
         request_(*request_owner_),
         prompts_(std::move(prompts)) {}
+  Status Resume(size_t index, const Said& said, engine::GenerationRequest* generation);
   bool Advance(int32_t index, std::chrono::milliseconds timeout, const Listener& listener);
   cache::AnswerChoice Ending(const Choice& choice) const;
   std::string PromptTokenIds(const Choice& choice) const;

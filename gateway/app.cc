@@ -47,9 +47,12 @@ class App {
   openai::ParseLimits limits_;
 
   std::unique_ptr<cache::MemoryStore> store_;
-  std::unique_ptr<cache::RedisClient> redis_;  // null, as the next two, without --cache-url
+  std::unique_ptr<cache::RedisClient> redis_;  // null, as the next five, without --cache-url
+  std::unique_ptr<cache::RedisTail> tail_;
   std::unique_ptr<cache::EntryCodec> codec_;
+  std::unique_ptr<cache::LiveCodec> live_codec_;
   std::unique_ptr<cache::RedisStore> shared_;
+  std::unique_ptr<cache::SingleFlight> single_flight_;
   std::unique_ptr<cache::ExactCache> exact_;
   Flights flights_;  // before the writer, which holds flights until their answers are stored
   std::unique_ptr<cache::Writer> writer_;
@@ -58,6 +61,7 @@ class App {
 
   std::unique_ptr<Auth> auth_;
   std::unique_ptr<Metrics> metrics_;
+  std::unique_ptr<SharedFlights> shared_flights_;  // null, too
   std::unique_ptr<ChatPipeline> pipeline_;
   std::unique_ptr<RouteContext> context_;
   std::atomic<bool> ready_ = false;
@@ -151,6 +155,11 @@ Status App::OpenCache() {
     codec_ = std::make_unique<cache::EntryCodec>(secret);
     shared_ = std::make_unique<cache::RedisStore>(
         cache::RedisStore::Options{.name_space = options_.cache_namespace}, *redis_, *codec_);
+    tail_ = std::make_unique<cache::RedisTail>(cache::RedisTail::Options{.endpoint = endpoint});
+    live_codec_ = std::make_unique<cache::LiveCodec>(secret);
+    single_flight_ = std::make_unique<cache::SingleFlight>(
+        cache::SingleFlight::Options{.name_space = options_.cache_namespace},
+        cache::SingleFlight::Services{*redis_, *tail_, *shared_, *live_codec_});
     redis_->WaitAvailable(
         milliseconds(2000));  // says itself whether it is; serving does not need it
   }
@@ -177,10 +186,13 @@ Status App::OpenServers() {
                              .prompts = *prompts_,
                              .waiting_max = options_.max_waiting_requests,
                              .choices_max = QueueCapacity(options_)});
+  if (single_flight_ != nullptr)
+    shared_flights_ = std::make_unique<SharedFlights>(*single_flight_, *exact_, *generator_);
   pipeline_ = std::make_unique<ChatPipeline>(
       ChatPipeline::Services{.generator = *generator_,
                              .exact = *exact_,
                              .flights = flights_,
+                             .shared_flights = shared_flights_.get(),
                              .writer = *writer_,
                              .stats = cache_stats_,
                              .policy = policy,
@@ -196,6 +208,7 @@ Status App::OpenServers() {
                                                   .cache_stats = cache_stats_,
                                                   .exact = *exact_,
                                                   .cache_writer = *writer_,
+                                                  .single_flight = single_flight_.get(),
                                                   .auth = *auth_,
                                                   .limits = limits_,
                                                   .model_names = names,

@@ -62,6 +62,7 @@ void ChatPipeline::Run(std::shared_ptr<const ApiRequest> request, const ServerRe
   auto plan = PlanCaches(*x, http);
   if (!plan) return Fail(*x, plan.error(), reply);
   x->plan = std::move(*plan);
+  std::shared_ptr<cache::Lead> lead;  // the other instances wait for our answer
   if (x->plan.read) {
     if (auto hit = s_.exact.LookupHere(x->key, x->plan)) return Replay(x, std::move(*hit), reply);
     if (MayShareAFlight(x->plan)) {
@@ -82,7 +83,24 @@ void ChatPipeline::Run(std::shared_ptr<const ApiRequest> request, const ServerRe
         x->flight = flight;
       }
     }
-    if (auto hit = s_.exact.Lookup(x->key, x->plan)) {
+    SharedFlights::Turn turn;
+    if (x->flight != nullptr && s_.shared_flights != nullptr) {
+      turn.hit = s_.exact.LookupHere(x->key, x->plan);
+      if (!turn.hit)
+        turn = s_.shared_flights->Take(x->request, x->record.id, x->key, x->plan, http.client_left);
+    } else {
+      turn.hit = s_.exact.Lookup(x->key, x->plan);
+    }
+    if (turn.client_left) {
+      CountUnanswered(*x, reply);
+      return Fail(*x, ClientLeftError(), reply);
+    }
+    if (turn.remote != nullptr) {
+      x->flight->Begin(std::move(turn.remote));
+      return Follow(x, x->flight, http, reply);
+    }
+    lead = std::move(turn.lead);
+    if (auto& hit = turn.hit) {
       if (x->flight != nullptr) x->flight->BeginStored(*hit);
       return Replay(x, std::move(*hit), reply);
     }
@@ -99,6 +117,7 @@ void ChatPipeline::Run(std::shared_ptr<const ApiRequest> request, const ServerRe
   if (!source) return Fail(*x, source.error(), reply);
   x->record.path = "engine";
   if (x->flight == nullptr) x->flight = std::make_shared<Flight>();
+  if (lead != nullptr) *source = s_.shared_flights->Publish(std::move(*source), std::move(lead));
   x->flight->Begin(std::move(*source));
   Answer(x, http, reply);
 }
@@ -254,7 +273,7 @@ void ChatPipeline::Collect(Exchange& x, const ServerRequest& http, ServerReply& 
 // Whether what the flight ended with is an answer.
 Status ChatPipeline::Heard(const Exchange& x) {
   if (const std::string& error = x.flight->outcome().error; !error.empty())
-    return MakeError(ErrorCode::kInternal, error);
+    return MakeError(x.flight->outcome().error_code, error);
   if (x.answer == nullptr)
     return MakeError(ErrorCode::kTooLarge, "the answer is too large: ask for less at once");
   return {};
@@ -269,8 +288,11 @@ void ChatPipeline::Store(Exchange& x) {
                                  .finish_reasons = outcome.finish_reasons};
   cache::Reason reason = cache::StoreDecision(x.plan, facts);
   if (reason == cache::Reason::kNone)
-    reason = s_.writer.Enqueue(
-        {.key = x.key, .plan = x.plan, .answer = x.answer, .held = std::move(x.flight)});
+    reason = s_.writer.Enqueue({.key = x.key,
+                                .plan = x.plan,
+                                .answer = x.answer,
+                                .sharing = outcome.sharing,
+                                .held = std::move(x.flight)});
   if (reason != cache::Reason::kNone) s_.stats.CountNotStored(reason);
 }
 

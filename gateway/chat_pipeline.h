@@ -1,5 +1,5 @@
 // The story of one generating request, for both endpoints: may it use the answer cache → is the
-// answer known → replay it; is it in the making → follow it; else generate → stream or collect →
+// answer known → replay it; is it in the making, here or on another instance → follow it; else generate → stream or collect →
 // store. Read ChatPipeline::Run first.
 //
 // Threads: Run from any connection's thread. The services are shared and safe from any thread.
@@ -20,6 +20,7 @@
 #include "gateway/http_server.h"
 #include "gateway/metrics.h"
 #include "gateway/openai/api_request.h"
+#include "gateway/shared_flight.h"
 
 namespace nextgate::gateway {
 
@@ -29,6 +30,7 @@ class ChatPipeline {
     Generator& generator;
     cache::ExactCache& exact;
     Flights& flights;
+    SharedFlights* shared_flights = nullptr;  // null: this process is alone
     cache::Writer& writer;
     cache::CacheStats& stats;
     cache::PolicySettings policy;

@@ -101,6 +101,20 @@ void ChoiceStream::Add(const engine::GenerationEvent& event) {
   if (event.finished && !ended()) Finish(*event.finished);
 }
 
+std::string ChoiceStream::Resume(const std::vector<int32_t>& token_ids) {
+  for (const int32_t id : token_ids) {
+    AddToken({.id = id, .logprobs = {}}, /*silent=*/false);
+    if (ended()) break;
+  }
+  return std::exchange(delta_, {}).text;
+}
+
+void ChoiceStream::ResumeEnded(int32_t completion_tokens, const cache::AnswerChoice& end) {
+  completion_tokens_ = completion_tokens;
+  finish_reason_ = end.finish_reason;
+  stop_reason_ = end.stop_reason;
+}
+
 // `silent`: a stop token, whose own text is not part of the answer.
 void ChoiceStream::AddToken(const engine::GenerationEvent::Token& token, bool silent) {
   ++completion_tokens_;

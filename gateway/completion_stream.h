@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "cache/answer.h"
 #include "engine/request.h"
 #include "engine/tokenizer/detokenizer.h"
 #include "engine/tokenizer/tokenizer.h"
@@ -61,6 +62,12 @@ class ChoiceStream {
   // Takes an event; afterwards TakeDelta gives what became certain. Once ended() is true the
   // generation is to be cancelled if it has not finished, and nothing more may be added.
   void Add(const engine::GenerationEvent& event);
+  // Takes tokens that were said before, and returns the text that was certain with them: afterwards the
+  // stream stands where it stood then. Before the first Add.
+  std::string Resume(const std::vector<int32_t>& token_ids);
+  // The same for a choice that had ended.
+  void ResumeEnded(int32_t completion_tokens, const cache::AnswerChoice& end);
+
   // The delta that is certain now; empty text is possible with `at_end`. Nothing if there is
   // nothing to say yet.
   std::optional<ChoiceDelta> TakeDelta();

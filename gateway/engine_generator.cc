@@ -28,6 +28,18 @@ EngineGenerator::EngineGenerator(const Parts& parts)
 
 Result<std::unique_ptr<AnswerSource>> EngineGenerator::Start(
     std::shared_ptr<const ApiRequest> request, const std::string& id) {
+  return Begin(std::move(request), id, nullptr);
+}
+
+Result<std::unique_ptr<AnswerSource>> EngineGenerator::Continue(
+    std::shared_ptr<const ApiRequest> request, const std::string& id, const Said& said) {
+  if (request->echo || request->num_prompt_logprobs >= 0)
+    return MakeError(ErrorCode::kUnimplemented, "the beginning of this answer is the prompt's");
+  return Begin(std::move(request), id, &said);
+}
+
+Result<std::unique_ptr<AnswerSource>> EngineGenerator::Begin(
+    std::shared_ptr<const ApiRequest> request, const std::string& id, const Said* said) {
   ASSIGN_OR_RETURN(std::vector<Prompt> prompts, BuildPrompts(*request));
   if (const auto choices = static_cast<int64_t>(prompts.size()) * request->n;
       choices > p_.choices_max)
@@ -38,7 +50,8 @@ Result<std::unique_ptr<AnswerSource>> EngineGenerator::Start(
   if (const int32_t waiting = p_.engine.Stats().waiting; waiting >= p_.waiting_max)
     return MakeError(ErrorCode::kResourceExhausted,
                      fmt::format("{} requests are waiting: try again later", waiting));
-  return AnswerRun::Start(p_.engine, p_.tokenizer, std::move(request), std::move(prompts), id);
+  return AnswerRun::Start(p_.engine, p_.tokenizer, std::move(request), std::move(prompts), id,
+                          said);
 }
 
 Result<std::vector<Prompt>> EngineGenerator::BuildPrompts(const ApiRequest& request) const {

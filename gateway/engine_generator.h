@@ -29,6 +29,9 @@ class EngineGenerator final : public Generator {
 
   Result<std::unique_ptr<AnswerSource>> Start(std::shared_ptr<const openai::ApiRequest> request,
                                               const std::string& id) override;
+  // Not for requests that want figures of their prompt: those come with the beginning.
+  Result<std::unique_ptr<AnswerSource>> Continue(std::shared_ptr<const openai::ApiRequest> request,
+                                                 const std::string& id, const Said& said) override;
   // The checkpoint's, and what was given in its place on the command line: the chat template, the
   // tokens that end an answer.
   const std::string& fingerprint() const override { return fingerprint_; }
@@ -37,6 +40,8 @@ class EngineGenerator final : public Generator {
   Result<std::vector<Prompt>> BuildPrompts(const openai::ApiRequest& request) const;
 
  private:
+  Result<std::unique_ptr<AnswerSource>> Begin(std::shared_ptr<const openai::ApiRequest> request,
+                                              const std::string& id, const Said* said);
   const Parts p_;
   const std::string fingerprint_;
 };

@@ -113,6 +113,9 @@ void Flight::Fetch(milliseconds timeout) {
   }
   if (more) return;
   AnswerSource::Outcome outcome = source_->Finish();
+  // A source that failed may not say how its choices ended.
+  if (outcome.ending.choices.empty())
+    outcome.ending.choices.resize(static_cast<size_t>(num_choices_));
   const std::lock_guard lock(mutex_);
   answer_ = record_.Finish(std::move(outcome.ending));
   outcome_ = std::move(outcome);

@@ -13,9 +13,12 @@
 
 #include "base/status.h"
 #include "cache/answer.h"
+#include "cache/exact_cache.h"
 #include "gateway/openai/api_request.h"
 
 namespace nextgate::gateway {
+
+class Said;  // gateway/said.h
 
 // One answer in the making. Destroying it cancels what it does not need any more.
 class AnswerSource {
@@ -37,6 +40,8 @@ class AnswerSource {
     bool complete = false;  // every choice ended by itself: stop or length
     std::vector<std::string> finish_reasons;
     std::string error;  // of the first choice that failed, or ""
+    ErrorCode error_code = ErrorCode::kInternal;
+    cache::Sharing sharing;  // where the answer is to be kept beside this process
   };
   // REQUIRES: Pump returned false.
   virtual Outcome Finish() const = 0;
@@ -52,6 +57,15 @@ class Generator {
   // client's to see: a request that can never be answered, a full queue.
   virtual Result<std::unique_ptr<AnswerSource>> Start(
       std::shared_ptr<const openai::ApiRequest> request, const std::string& id) = 0;
+
+  // The same, going on where `said` ends: the source says only what comes after, and counts in its
+  // Outcome what came before. kUnimplemented if that cannot be done for this request, or by this
+  // generator; kDataLoss if `said` is not what it would have said itself. `said` must outlive the source.
+  virtual Result<std::unique_ptr<AnswerSource>> Continue(
+      std::shared_ptr<const openai::ApiRequest> /*request*/, const std::string& /*id*/,
+      const Said& /*said*/) {
+    return MakeError(ErrorCode::kUnimplemented, "this generator begins at the beginning");
+  }
 
   // Generators of equal fingerprints give equal answers to equal requests.
   virtual const std::string& fingerprint() const = 0;

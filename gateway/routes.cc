@@ -162,16 +162,18 @@ void Ready(const RouteContext& c, const ServerRequest&, ServerReply& reply) {
   Answer(reply, json, c.ready.load() ? 200 : 503);
 }
 
-std::optional<cache::SharedStats> SharedStatsOf(cache::ExactCache& exact) {
-  if (exact.shared() == nullptr) return std::nullopt;
-  return cache::SharedStats{.store = exact.shared()->stats(),
-                            .client = exact.shared()->client().stats()};
+std::optional<cache::SharedStats> SharedStatsOf(const RouteContext& c) {
+  const cache::RedisStore* shared = c.exact.shared();
+  if (shared == nullptr || c.single_flight == nullptr) return std::nullopt;
+  return cache::SharedStats{.store = shared->stats(),
+                            .client = shared->client().stats(),
+                            .flight = c.single_flight->stats()};
 }
 
 void Expose(const RouteContext& c, const ServerRequest&, ServerReply& reply) {
   reply.content_type = Metrics::kContentType;
   reply.body = c.metrics.Expose(c.engine.Stats(), c.cache_stats.Snapshot(), c.exact.store().stats(),
-                                SharedStatsOf(c.exact));
+                                SharedStatsOf(c));
 }
 
 void Version(const RouteContext&, const ServerRequest&, ServerReply& reply) {
@@ -181,9 +183,8 @@ void Version(const RouteContext&, const ServerRequest&, ServerReply& reply) {
 }
 
 void CacheStatsRoute(const RouteContext& c, const ServerRequest&, ServerReply& reply) {
-  reply.body =
-      cache::StatsJson(c.cache_stats.Snapshot(), c.exact.store().stats(), c.cache_writer.stats(),
-                       c.exact.collisions(), SharedStatsOf(c.exact));
+  reply.body = cache::StatsJson(c.cache_stats.Snapshot(), c.exact.store().stats(),
+                                c.cache_writer.stats(), c.exact.collisions(), SharedStatsOf(c));
 }
 
 using RouteFunction = void (*)(const RouteContext& c, const ServerRequest& http,

@@ -25,6 +25,7 @@ struct RouteContext {
   cache::CacheStats& cache_stats;
   cache::ExactCache& exact;
   cache::Writer& cache_writer;
+  const cache::SingleFlight* single_flight = nullptr;  // null as exact.shared() is
   const Auth& auth;
   openai::ParseLimits limits;
   std::vector<std::string>

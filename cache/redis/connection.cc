@@ -38,11 +38,12 @@ int Left(Deadline deadline) {
 
 Status WaitFor(int socket, short events, Deadline deadline, std::string_view what) {
   while (true) {
+    // Looked at even when it is late: what has come meanwhile is not refused because this thread slept.
     const int left = Left(deadline);
-    if (left == 0) return Unavailable(fmt::format("Redis: {} took too long", what));
     pollfd entry{.fd = socket, .events = events, .revents = 0};
     const int ready = ::poll(&entry, 1, left);
     if (ready > 0) return {};
+    if (ready == 0 && left == 0) return Unavailable(fmt::format("Redis: {} took too long", what));
     if (ready < 0 && errno != EINTR)
       return Unavailable(fmt::format("Redis: {}: {}", what, std::strerror(errno)));
   }
@@ -196,9 +197,11 @@ class Channel {
     }
   }
 
-  bool Quiet() const {
+  // False if nothing came within `timeout`.
+  bool WaitReadable(milliseconds timeout) const {
     pollfd entry{.fd = fd_, .events = POLLIN, .revents = 0};
-    return (ssl_ == nullptr || SSL_pending(ssl_.get()) == 0) && ::poll(&entry, 1, 0) == 0;
+    return (ssl_ != nullptr && SSL_pending(ssl_.get()) > 0) ||
+           ::poll(&entry, 1, static_cast<int>(timeout.count())) > 0;
   }
 
  private:
@@ -316,7 +319,7 @@ Result<std::unique_ptr<RedisConnection>> RedisConnection::Open(const RedisEndpoi
 
 Result<std::vector<RedisReply>> RedisConnection::Run(std::span<const RedisCommand> commands,
                                                      Deadline deadline) {
-  RETURN_IF_ERROR(impl_->channel.Send(Wire(commands), deadline));
+  RETURN_IF_ERROR(Send(commands, deadline));
   std::vector<RedisReply> replies;
   replies.reserve(commands.size());
   while (replies.size() < commands.size()) {
@@ -324,6 +327,10 @@ Result<std::vector<RedisReply>> RedisConnection::Run(std::span<const RedisComman
     replies.push_back(std::move(reply));
   }
   return replies;
+}
+
+Status RedisConnection::Send(std::span<const RedisCommand> commands, Deadline deadline) {
+  return impl_->channel.Send(Wire(commands), deadline);
 }
 
 Result<RedisReply> RedisConnection::Receive(Deadline deadline) {
@@ -342,6 +349,10 @@ Result<RedisReply> RedisConnection::Receive(Deadline deadline) {
   }
 }
 
-bool RedisConnection::Usable() const { return impl_->channel.Quiet(); }
+bool RedisConnection::WaitReadable(milliseconds timeout) const {
+  return impl_->channel.WaitReadable(timeout);
+}
+
+bool RedisConnection::Usable() const { return !WaitReadable(milliseconds(0)); }
 
 }  // namespace nextgate::cache

@@ -62,13 +62,18 @@ class RedisConnection {
   // means that the connection is of no further use.
   Result<std::vector<RedisReply>> Run(std::span<const RedisCommand> commands, Deadline deadline);
 
+  // The two halves of Run, for who waits in other ways between them.
+  Status Send(std::span<const RedisCommand> commands, Deadline deadline);
+  Result<RedisReply> Receive(Deadline deadline);
+  // True once there is something to receive (or the connection broke), false if `timeout` passed first.
+  bool WaitReadable(std::chrono::milliseconds timeout) const;
+
   // Nothing has arrived that nobody asked for, and the server has not closed. For idle connections.
   bool Usable() const;
 
  private:
   struct Impl;
   explicit RedisConnection(std::unique_ptr<Impl> impl);
-  Result<RedisReply> Receive(Deadline deadline);
   std::unique_ptr<Impl> impl_;
 };
 

@@ -26,13 +26,16 @@ std::string RedisStore::Key(const Hash128& hash) const {
 std::shared_ptr<const StoredAnswer> RedisStore::Get(const Hash128& hash) {
   const RedisCommand get[] = {{"GET", Key(hash)}};
   const auto replies = client_.Run(get, steady_clock::now() + options_.read_budget);
-  if (!replies || replies->front().is_error()) {
+  if (!replies) {
     Count(errors_);
     return nullptr;
   }
-  const RedisReply& reply = replies->front();
-  if (reply.type == RedisReply::Type::kNil) {
-    Count(misses_);
+  return Read(hash, replies->front());
+}
+
+std::shared_ptr<const StoredAnswer> RedisStore::Read(const Hash128& hash, const RedisReply& reply) {
+  if (reply.is_error() || reply.type == RedisReply::Type::kNil) {
+    CountLookup(!reply.is_error());
     return nullptr;
   }
   auto entry = codec_.Decode(hash, reply.text);
@@ -49,18 +52,29 @@ std::shared_ptr<const StoredAnswer> RedisStore::Get(const Hash128& hash) {
   return std::make_shared<const StoredAnswer>(std::move(*entry));
 }
 
+// Nothing if it is too large, or expired.
+std::optional<SealedEntry> RedisStore::Seal(const Hash128& hash, const StoredAnswer& entry) const {
+  SealedEntry sealed{.key = Key(hash),
+                     .bytes = codec_.Encode(hash, entry),
+                     .ttl_ms = entry.expires_unix_ms - clock_.UnixMs()};
+  if (sealed.ttl_ms <= 0 || sealed.bytes.size() > options_.entry_bytes_max) return std::nullopt;
+  return sealed;
+}
+
 bool RedisStore::Put(const Hash128& hash, const StoredAnswer& entry) {
-  const int64_t ttl_ms = entry.expires_unix_ms - clock_.UnixMs();
-  std::string bytes = codec_.Encode(hash, entry);
   bool stored = false;
-  if (ttl_ms > 0 && bytes.size() <= options_.entry_bytes_max) {
-    const RedisCommand set[] = {{"SET", Key(hash), std::move(bytes), "PX", std::to_string(ttl_ms)}};
+  if (auto sealed = Seal(hash, entry)) {
+    const RedisCommand set[] = {{"SET", std::move(sealed->key), std::move(sealed->bytes), "PX",
+                                 std::to_string(sealed->ttl_ms)}};
     const auto replies = client_.Run(set, steady_clock::now() + options_.write_budget);
     stored = replies && !replies->front().is_error();
   }
-  Count(stored ? stored_ : not_stored_);
+  CountPut(stored);
   return stored;
 }
+
+void RedisStore::CountLookup(bool answered) { Count(answered ? misses_ : errors_); }
+void RedisStore::CountPut(bool stored) { Count(stored ? stored_ : not_stored_); }
 
 RedisStoreStats RedisStore::stats() const {
   return {.hits = hits_.load(std::memory_order_relaxed),

@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/clock.h"
@@ -28,6 +29,13 @@ struct RedisStoreStats {
   int64_t corrupt = 0;  // entries that were not ours, or damaged
   int64_t stored = 0;
   int64_t not_stored = 0;  // Redis refused (full), or did not answer
+};
+
+// An entry as Redis gets it.
+struct SealedEntry {
+  std::string key;
+  std::string bytes;
+  int64_t ttl_ms = 0;
 };
 
 class RedisStore {
@@ -49,12 +57,19 @@ class RedisStore {
   // True once Redis has said that it has it.
   bool Put(const Hash128& hash, const StoredAnswer& entry);
 
+  // The same in parts, for who sends the commands himself (cache/single_flight.h). Read takes what GET
+  // replied; what it returns and every lookup without an entry, `answered` by Redis or not, is counted,
+  // as is what became of a sealed entry.
+  std::string Key(const Hash128& hash) const;
+  std::shared_ptr<const StoredAnswer> Read(const Hash128& hash, const RedisReply& reply);
+  std::optional<SealedEntry> Seal(const Hash128& hash, const StoredAnswer& entry) const;
+  void CountLookup(bool answered);
+  void CountPut(bool stored);
+
   RedisStoreStats stats() const;
   const RedisClient& client() const { return client_; }
 
  private:
-  std::string Key(const Hash128& hash) const;
-
   const Options options_;
   RedisClient& client_;
   const EntryCodec& codec_;

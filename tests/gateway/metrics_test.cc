@@ -54,6 +54,20 @@ TEST(Metrics, HistogramsHoldGeneratedAnswersOnly) {
   EXPECT_THAT(text, HasSubstr("finished_reason=\"stop\""));
 }
 
+TEST(Metrics, SharedAnswersInTheMakingAreCountedByPart) {
+  const Metrics metrics("m");
+  const cache::SharedStats shared{
+      .flight = {.leads = 5, .follows = 4, .takeovers = 3, .alone = 2, .leases_lost = 1}};
+  const std::string text = metrics.Expose({}, {}, {}, shared);
+  EXPECT_THAT(text, HasSubstr("answer_cache_shared_flights_total{part=\"lead\"} 5"));
+  EXPECT_THAT(text, HasSubstr("answer_cache_shared_flights_total{part=\"follow\"} 4"));
+  EXPECT_THAT(text, HasSubstr("answer_cache_shared_flights_total{part=\"alone\"} 2"));
+  EXPECT_THAT(text, HasSubstr("answer_cache_shared_takeovers_total 3"));
+  EXPECT_THAT(text, HasSubstr("answer_cache_shared_leases_lost_total 1"));
+  EXPECT_THAT(text, HasSubstr("answer_cache_shared_publish_errors_total 0"));
+  EXPECT_THAT(metrics.Expose({}, {}, {}, {}), Not(HasSubstr("answer_cache_shared_flights")));
+}
+
 TEST(Metrics, AnswerCacheIsCountedByTierAndReason) {
   const Metrics metrics("m");
   cache::CacheStats stats;

@@ -1,0 +1,181 @@
+#include "cache/single_flight.h"
+
+#include <fmt/format.h>
+#include <pthread.h>
+
+#include <utility>
+
+#include "cache/hmac.h"
+#include "cache/single_flight_parts.h"
+
+namespace nextgate::cache {
+
+using std::chrono::steady_clock;
+
+namespace {
+
+// KEYS: entry, lock, term. ARGV: token, lease in ms. A Redis without room still says what it knows.
+constexpr const char* kTake = R"(
+local entry = redis.call('GET', KEYS[1])
+if entry then return {'entry', entry} end
+local holder = redis.call('GET', KEYS[2])
+if holder then return {'held', holder} end
+local term = redis.pcall('INCR', KEYS[3])
+if type(term) ~= 'number' then return {'refused'} end
+local set = redis.pcall('SET', KEYS[2], term .. ' ' .. ARGV[1], 'PX', ARGV[2])
+if set.err then return {'refused'} end
+return {'led', term})";
+
+}  // namespace
+
+SingleFlight::SingleFlight(Options options, const Services& services)
+    : options_(std::move(options)), s_(services), keeper_([this] { Keep(); }) {
+  pthread_setname_np(keeper_.native_handle(), "flight-keeper");
+}
+
+SingleFlight::~SingleFlight() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.notify_all();
+  keeper_.join();
+}
+
+std::string SingleFlight::Key(std::string_view kind, const Hash128& hash) const {
+  return fmt::format("{{{}}}:{}:{}", options_.name_space, kind, hash.Hex());
+}
+
+SingleFlight::Turn SingleFlight::Take(const CacheKey& key, bool goes_on) {
+  const std::string token = Hex(RandomBytes(12));
+  const RedisCommand take[] = {{"EVAL", kTake, "3", s_.store.Key(key.hash), Key("lock", key.hash),
+                                fmt::format("{{{}}}:term", options_.name_space), token,
+                                std::to_string(options_.lease.count())}};
+  auto replies = s_.client.Run(take, steady_clock::now() + options_.turn_budget);
+  const bool answered = replies && replies->front().elements.size() >= 1;
+  const std::string what = answered ? replies->front().elements[0].text : "";
+  if (what == "entry") {
+    if (auto entry = s_.store.Read(key.hash, replies->front().elements.at(1)))
+      return {.entry = std::move(entry)};
+  } else {
+    s_.store.CountLookup(answered);
+  }
+  if (what == "led") return Led(key, token, replies->front().elements.at(1).integer, goes_on);
+  if (what == "held") return Followed(key, std::move(replies->front().elements.at(1).text));
+  const std::lock_guard lock(mutex_);
+  ++stats_.alone;
+  return {};
+}
+
+SingleFlight::Turn SingleFlight::Led(const CacheKey& key, const std::string& token, int64_t term,
+                                     bool goes_on) {
+  const auto now = steady_clock::now();
+  TermPtr ours(new Lead::Term{.hash = key.hash,
+                              .lock = Key("lock", key.hash),
+                              .stream = fmt::format("{}:{}", Key("live", key.hash), term),
+                              .holder = fmt::format("{} {}", term, token),
+                              .material_digest = s_.codec.DigestOf(key.material),
+                              .pending = {},
+                              .in_flight = {},
+                              .renew_at = now + options_.renew,
+                              .entry = {},
+                              .give_up_at = {}});
+  {
+    const std::lock_guard lock(mutex_);
+    ++stats_.leads;
+    if (goes_on) ++stats_.takeovers;
+    terms_.push_back(ours);
+    dirty_ = true;  // the keeper has one more lease to renew
+  }
+  changed_.notify_all();
+  return {.lead = std::shared_ptr<Lead>(new Lead(*this, std::move(ours)))};
+}
+
+SingleFlight::Turn SingleFlight::Followed(const CacheKey& key, std::string holder) {
+  const std::string term = holder.substr(0, holder.find(' '));
+  auto watched = std::make_shared<Watched>(
+      Key("lock", key.hash), fmt::format("{}:{}", Key("live", key.hash), term), std::move(holder));
+  {
+    const std::lock_guard lock(mutex_);
+    ++stats_.follows;
+    watched_.push_back(watched);
+    dirty_ = true;
+  }
+  changed_.notify_all();
+  return {.follower = std::unique_ptr<Follower>(
+              new Follower(*this, s_.codec.DigestOf(key.material), std::move(watched)))};
+}
+
+SingleFlightStats SingleFlight::stats() const {
+  const std::lock_guard lock(mutex_);
+  SingleFlightStats stats = stats_;
+  stats.leading = static_cast<int64_t>(terms_.size());
+  return stats;
+}
+
+void SingleFlight::Append(Lead::Term& term, std::string_view events) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (term.lost || events.empty()) return;
+    term.pending += events;
+    term.bytes += events.size();
+    if (term.bytes > options_.live_bytes_max) Abandon(term);
+    dirty_ = true;
+  }
+  changed_.notify_all();
+}
+
+void SingleFlight::Close(const TermPtr& term) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (term->closing) return;
+    term->closing = true;
+    if (term->lost) {
+      if (term->entry) s_.store.CountPut(false);
+      return;
+    }
+    term->give_up_at = steady_clock::now() + options_.lease;
+    dirty_ = true;
+  }
+  changed_.notify_all();
+}
+
+Lead::~Lead() {
+  if (!term_->ended) {
+    LiveBatch batch;
+    batch.GiveUp();
+    home_.Append(*term_, batch.bytes());
+  }
+  home_.Close(term_);
+}
+
+void Lead::Hello(int32_t num_choices) {
+  LiveBatch batch;
+  batch.Hello(term_->material_digest, num_choices);
+  home_.Append(*term_, batch.bytes());
+}
+
+void Lead::Publish(const LiveBatch& batch) { home_.Append(*term_, batch.bytes()); }
+
+void Lead::End(const AnswerBuilder::Ending& ending) {
+  LiveBatch batch;
+  batch.End(ending);
+  home_.Append(*term_, batch.bytes());
+  term_->ended = true;
+}
+
+bool Lead::Store(const StoredAnswer& entry) {
+  auto sealed = home_.s_.store.Seal(term_->hash, entry);
+  const bool storable = sealed.has_value();
+  if (!storable) home_.s_.store.CountPut(false);
+  {
+    const std::lock_guard lock(home_.mutex_);
+    if (!term_->closing) term_->entry = std::move(sealed);
+  }
+  home_.Close(term_);
+  return storable && !lost();
+}
+
+bool Lead::lost() const { return term_->lost; }
+
+}  // namespace nextgate::cache
