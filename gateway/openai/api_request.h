@@ -64,8 +64,14 @@ struct ApiRequest {
       canonical_fields;  // every field that decides the answer, after defaults
   std::shared_ptr<const nlohmann::json> cache_controls;  // the body's `cache`, may be null
   std::optional<double> temperature_given;               // as the client wrote it
+  bool has_tools = false;
+  bool has_images = false;  // or anything else that is not text
   std::string last_user_text;
   int64_t prompt_bytes = 0;
+
+  // For an upstream: what it is sent
+  std::shared_ptr<const std::string> forwarded_body;
+  std::string forwarded_cache_control;
 
   std::vector<std::string> ignored_fields;  // names of fields nobody knows, for one log line
 };
