@@ -199,6 +199,7 @@ void ChatPipeline::Replay(const std::shared_ptr<Exchange>& x, cache::CacheHit hi
     return;
   }
   reply.content_type = "text/event-stream";
+  reply.headers.emplace_back("Cache-Control", "no-cache");
   reply.stream = [x](StreamWriter& out) {
     // As the live stream had it: a choice's end follows its last delta.
     const cache::Answer& answer = *x->answer;

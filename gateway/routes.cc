@@ -165,10 +165,14 @@ void PassOn(const RouteContext& c, const ServerRequest& http, ServerReply& reply
   std::string path = http.path.substr(0, http.path.size() - http.parameter.size());
   for (const char part : http.parameter)  // the path came decoded
     path += part == '/' ? "/" : PercentEncode(std::string_view(&part, 1));
-  ForeignReply answer = c.upstream->Forward(std::move(path), http);
+  const auto id =
+      std::ranges::find(reply.headers, "X-Request-Id", &std::pair<std::string, std::string>::first);
+  ForeignReply answer = c.upstream->Forward(
+      std::move(path), http,
+      id != reply.headers.end() ? id->second : RequestIdFrom(http.header("X-Request-Id")));
   reply.status = answer.status;
   reply.content_type = std::move(answer.content_type);
-  reply.headers = std::move(answer.headers);
+  reply.headers.insert(reply.headers.end(), answer.headers.begin(), answer.headers.end());
   reply.body = std::move(answer.body);
 }
 

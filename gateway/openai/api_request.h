@@ -64,9 +64,9 @@ struct ApiRequest {
       canonical_fields;  // every field that decides the answer, after defaults
   std::shared_ptr<const nlohmann::json> cache_controls;  // the body's `cache`, may be null
   std::optional<double> temperature_given;               // as the client wrote it
-  bool has_tools = false;
-  bool has_images = false;  // or anything else that is not text
-  std::string last_user_text;
+  std::string last_user_text;  // of a completion for an upstream: its prompts' text
+  bool has_tools = false;      // offered, or used in the history
+  bool has_images = false;     // or anything else that is not text
   int64_t prompt_bytes = 0;
 
   // For an upstream: what it is sent

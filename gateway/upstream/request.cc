@@ -33,6 +33,8 @@ std::optional<int32_t> Limit(const Json& value) {
   return static_cast<int32_t>(*whole);
 }
 
+bool IsGiven(const Json& value) { return !value.is_null() && !(value.is_array() && value.empty()); }
+
 void ReadContent(const Json& content, ApiRequest& r, std::string& text) {
   if (content.is_string()) text = content.get<std::string>();
   if (!content.is_array()) return;
@@ -51,26 +53,30 @@ void ReadMessages(const Json& messages, ApiRequest& r) {
     if (!message.is_object()) continue;
     std::string text;
     ReadContent(Field(message, "content"), r, text);
+    if (Field(message, "role") == "tool" || IsGiven(Field(message, "tool_calls")))
+      r.has_tools = true;
     r.prompt_bytes += static_cast<int64_t>(text.size());
     if (Field(message, "role") == "user") r.last_user_text = std::move(text);
   }
 }
 
-// Text, token ids, or a list of either: how many prompts, how many bytes.
+// Text, token ids, or a list of either: how many prompts, how many bytes, and the text.
 void ReadPrompt(const Json& prompt, ApiRequest& r, int32_t& num_prompts) {
-  if (prompt.is_string()) {
-    r.prompt_bytes += static_cast<int64_t>(prompt.get_ref<const std::string&>().size());
-  } else if (prompt.is_array()) {
-    const bool many = !prompt.empty() && !prompt.front().is_number();
-    if (many) num_prompts = static_cast<int32_t>(prompt.size());
-    for (const Json& one : prompt)
-      r.prompt_bytes += one.is_string()
-                            ? static_cast<int64_t>(one.get_ref<const std::string&>().size())
-                            : 4 * static_cast<int64_t>(std::max<size_t>(1, one.size()));
-  }
+  const auto read = [&](const Json& one) {
+    if (one.is_string()) {
+      const auto& text = one.get_ref<const std::string&>();
+      r.prompt_bytes += static_cast<int64_t>(text.size());
+      r.last_user_text += (r.last_user_text.empty() ? "" : "\n") + text;
+    } else {
+      r.prompt_bytes += 4 * static_cast<int64_t>(std::max<size_t>(1, one.size()));
+    }
+  };
+  if (prompt.is_string()) read(prompt);
+  if (!prompt.is_array()) return;
+  if (!prompt.empty() && !prompt.front().is_number())
+    num_prompts = static_cast<int32_t>(prompt.size());
+  for (const Json& one : prompt) read(one);
 }
-
-bool IsGiven(const Json& value) { return !value.is_null() && !(value.is_array() && value.empty()); }
 
 void ReadFacts(const Json& object, ApiRequest& r) {
   r.stream = Field(object, "stream") == true;
@@ -79,7 +85,8 @@ void ReadFacts(const Json& object, ApiRequest& r) {
   const Json& temperature = Field(object, "temperature");
   if (temperature.is_number()) r.temperature_given = temperature.get<double>();
   if (IsGiven(Field(object, "seed"))) r.sampling.seed = 0;  // that it has one is all that counts
-  r.has_tools = IsGiven(Field(object, "tools")) || IsGiven(Field(object, "functions"));
+  r.has_tools =
+      r.has_tools || IsGiven(Field(object, "tools")) || IsGiven(Field(object, "functions"));
   r.n = std::clamp(Limit(Field(object, "n")).value_or(1), 1, 4096);
   r.max_tokens = Limit(Field(object, "max_completion_tokens"));
   if (!r.max_tokens) r.max_tokens = Limit(Field(object, "max_tokens"));

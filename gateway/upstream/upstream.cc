@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "base/hash.h"
-#include "gateway/access_log.h"
 #include "gateway/openai/error.h"
 #include "gateway/upstream/run.h"
 #include "gateway/upstream/writer.h"
@@ -79,8 +78,7 @@ std::unique_ptr<openai::AnswerWriter> Upstream::NewWriter(const openai::ApiReque
   return std::make_unique<UpstreamWriter>(request, std::move(id), created_s, replay);
 }
 
-ForeignReply Upstream::Forward(std::string path, const ServerRequest& http) {
-  const std::string id = RequestIdFrom(http.header("X-Request-Id"));
+ForeignReply Upstream::Forward(std::string path, const ServerRequest& http, const std::string& id) {
   UpstreamRequest request{
       .method = http.method, .path = std::move(path), .body = http.body, .id = id};
   if (http.method == "POST") request.headers = JsonHeaders(id, "");

@@ -43,7 +43,7 @@ class Upstream final : public Generator {
   const std::string& model() const { return options_.model; }
 
   // Any other request, passed on with its answer; waits for it. `path` as UpstreamRequest has it.
-  ForeignReply Forward(std::string path, const ServerRequest& http);
+  ForeignReply Forward(std::string path, const ServerRequest& http, const std::string& id);
 
   // Whether an upstream answers; asked at most once a second.
   bool Answers();

@@ -96,6 +96,9 @@ TEST(UpstreamRequest, TheFactsForThePolicyAreFound) {
   EXPECT_EQ(plain.last_user_text, "hi");
   EXPECT_FALSE(plain.has_tools || plain.has_images);
   EXPECT_TRUE(Read(Chat(R"("tools":[{"type":"function"}])")).has_tools);
+  EXPECT_TRUE(Read(R"({"messages":[{"role":"tool","content":"x"}]})").has_tools);
+  EXPECT_EQ(Read(R"({"prompt":["ab","now"]})", "", Endpoint::kCompletion).last_user_text,
+            "ab\nnow");
   const ApiRequest parts = Read(
       R"({"messages":[{"role":"user","content":[{"type":"text","text":"abc"},{"type":"image_url","image_url":{"url":"x"}}]}]})");
   EXPECT_TRUE(parts.has_images);

@@ -286,10 +286,12 @@ TEST_F(UpstreamTest, OtherRequestsArePassedOnUnderTheUpstreamsRoot) {
   });
   Open({server_->Url() + "/some/where/v1"});
   const auto forward = [&](std::string method, std::string path, std::string body) {
-    return upstream_->Forward(std::move(path), {.method = std::move(method),
-                                                .body = std::move(body),
-                                                .header = [](const std::string&) { return ""; },
-                                                .client_left = [] { return false; }});
+    return upstream_->Forward(std::move(path),
+                              {.method = std::move(method),
+                               .body = std::move(body),
+                               .header = [](const std::string&) { return ""; },
+                               .client_left = [] { return false; }},
+                              "req-1");
   };
   const ForeignReply models = forward("GET", "/v1/models", "");
   EXPECT_EQ(models.status, 418);
