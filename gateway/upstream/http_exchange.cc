@@ -11,6 +11,12 @@ namespace nextgate::gateway {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
+namespace {
+
+constexpr int kReadsMax = 16;
+
+}  // namespace
+
 std::string_view UpstreamPhaseName(UpstreamPhase phase) {
   switch (phase) {
     case UpstreamPhase::kConnect:
@@ -102,7 +108,8 @@ HttpExchange::News HttpExchange::SendMore() {
 
 HttpExchange::News HttpExchange::ReceiveMore() {
   if (std::exchange(piece_said_, false)) piece_.clear();
-  while (true) {
+  // Not for ever, even if what comes is no news: the deadlines are looked at between the calls.
+  for (int reads = 0; reads < kReadsMax; ++reads) {
     const UpstreamPhase phase = head_said_ ? UpstreamPhase::kBody : UpstreamPhase::kFirstByte;
     if (parser_.has_head() && !std::exchange(head_said_, true)) return News::kHead;
     if (!piece_.empty()) {
@@ -124,6 +131,7 @@ HttpExchange::News HttpExchange::ReceiveMore() {
     if (!status) malformed_ = "not an HTTP response: " + status.error().message;
     if (parser_.has_head()) deadline_ = steady_clock::now() + options_.timeouts.idle;
   }
+  return News::kNothing;
 }
 
 HttpExchange::News HttpExchange::Fail(UpstreamPhase phase, std::string text, bool timed_out) {

@@ -141,8 +141,9 @@ bool UpstreamRun::Pump(milliseconds timeout, const Listener& listener) {
       break;
     case UpstreamCall::News::kFailed: {
       const UpstreamFailure& failure = call_.failure();
-      LogWarning("req={} upstream phase={} error=\"{}\"", id_, UpstreamPhaseName(failure.phase),
-                 failure.text);
+      if (failure.phase != UpstreamPhase::kBreaker)  // has been said when it opened
+        LogWarning("req={} upstream phase={} error=\"{}\"", id_, UpstreamPhaseName(failure.phase),
+                   failure.text);
       refusal_ = ReplyOf(failure, call_.retry_in());
       if (accepted_ && !error_said_) error_ = "the upstream broke off: " + failure.text;
       ended_ = true;

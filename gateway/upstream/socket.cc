@@ -65,12 +65,13 @@ Result<std::vector<std::string>> ResolveHost(const Url& url) {
   addrinfo* found = nullptr;
   const int error =
       ::getaddrinfo(HostName(url).c_str(), std::to_string(url.port).c_str(), &hints, &found);
-  if (error != 0) return Unavailable(fmt::format("{}: {}", url.host, ::gai_strerror(error)));
+  if (error != 0)
+    return Unavailable(fmt::format("its name is not known: {}", ::gai_strerror(error)));
   const std::unique_ptr<addrinfo, void (*)(addrinfo*)> owned(found, &::freeaddrinfo);
   std::vector<std::string> addresses;
   for (const addrinfo* one = found; one != nullptr; one = one->ai_next)
     addresses.emplace_back(reinterpret_cast<const char*>(one->ai_addr), one->ai_addrlen);
-  if (addresses.empty()) return Unavailable(fmt::format("{}: no addresses", url.host));
+  if (addresses.empty()) return Unavailable("its name has no address");
   return addresses;
 }
 
@@ -82,7 +83,7 @@ Status CheckTlsAuthorities(const std::string& ca_file) {
 struct Socket::Impl {
   int fd = -1;
   std::unique_ptr<SSL, FreeSsl> ssl;
-  std::string host;  // for errors
+  std::string host;  // that the certificate is for
   bool connected = false;
   bool handshaken = false;
   short wanted = POLLOUT;  // what Wait waits for
@@ -133,9 +134,9 @@ struct Socket::Impl {
     if (Again(done)) return false;
     if (const int64_t verdict = SSL_get_verify_result(ssl.get()); verdict != X509_V_OK)
       return MakeError(ErrorCode::kPermissionDenied,
-                       fmt::format("the certificate of {} is not trusted: {}", host,
+                       fmt::format("its certificate is not trusted: {}",
                                    X509_verify_cert_error_string(verdict)));
-    return Unavailable("the TLS handshake failed; does the server speak TLS on this port?");
+    return Unavailable("the TLS handshake failed; does it speak TLS on this port?");
   }
 };
 

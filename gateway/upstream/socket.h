@@ -1,7 +1,7 @@
 // One TCP connection to an upstream, with TLS on it or without, that never blocks: what cannot be done
 // at once is done after Wait. So one thread can watch several deadlines, and closing is immediate.
 //
-// Threads: one at a time. Sources: connect(2) on non-blocking sockets; SSL_get_error(3).
+// Errors name no host: clients see them. Threads: one at a time. Sources: connect(2) on non-blocking sockets; SSL_get_error(3).
 #pragma once
 
 #include <chrono>

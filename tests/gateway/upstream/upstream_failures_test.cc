@@ -79,6 +79,22 @@ TEST_F(UpstreamTest, TheTimeForAllOfItIsBoundedHoweverItTrickles) {
   EXPECT_EQ(Failures(UpstreamPhase::kTotal), 1);
 }
 
+TEST_F(UpstreamTest, AFloodThatIsNoAnswerEndsInTimeToo) {
+  Upstream::Options options = Quick();
+  options.timeouts.first_byte = milliseconds(200);
+  options.retries = 0;
+  Script(
+      [](Conversation& c) {
+        while (c.Send("HTTP/1.1 100 Continue\r\n\r\n")) {
+        }
+        return false;
+      },
+      options);
+  ServerReply reply = Ask();
+  EXPECT_EQ(reply.status, 504);
+  Sent(reply);
+}
+
 TEST_F(UpstreamTest, AStreamThatHangsOrBreaksEndsWithAnErrorAndIsNotStored) {
   Upstream::Options options = Quick();
   options.timeouts.idle = milliseconds(200);
