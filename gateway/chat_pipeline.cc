@@ -122,8 +122,16 @@ void ChatPipeline::Answer(const std::shared_ptr<Exchange>& x, const ServerReques
   x->writer = s_.generator.NewWriter(*x->request, ResponseId(x->request->endpoint),
                                      s_.clock.UnixMs() / 1000, x->flight->num_choices(),
                                      /*replay=*/x->from_cache);
-  if (x->request->stream) return Stream(x, reply);
-  Collect(*x, http, reply);
+  if (x->request->stream) {
+    Stream(x, reply);
+  } else {
+    Collect(*x, http, reply);
+  }
+  const auto type =
+      std::ranges::find(reply.headers, "Content-Type", &std::pair<std::string, std::string>::first);
+  if (type == reply.headers.end()) return;
+  if (reply.status == 200) reply.content_type = type->second;  // as the source has it
+  reply.headers.erase(type);
 }
 
 // Waits until it is known that there will be an answer; if there will not, replies so: false.

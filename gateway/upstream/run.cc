@@ -120,8 +120,9 @@ ForeignReply ReplyOf(const UpstreamFailure& failure, milliseconds retry_in) {
 }
 
 UpstreamRun::UpstreamRun(const CallSettings& settings, UpstreamRequest upstream_request,
-                         int32_t num_choices)
+                         int32_t num_choices, bool streamed)
     : num_choices_(num_choices),
+      streamed_(streamed),
       id_(upstream_request.id),
       call_(settings, std::move(upstream_request)) {}
 
@@ -163,6 +164,9 @@ void UpstreamRun::OnHead() {
     if (!type.empty()) refusal_->content_type = FindHeader(head.headers, "Content-Type");
   } else {
     form_ = type.starts_with("text/event-stream") ? Form::kStream : Form::kBody;
+    if (!type.empty() &&
+        streamed_ == (form_ == Form::kStream))  // else it is told in the other form
+      reply_headers_.emplace_back("Content-Type", FindHeader(head.headers, "Content-Type"));
   }
 }
 

@@ -29,7 +29,9 @@ ForeignReply ReplyOf(const UpstreamFailure& failure, std::chrono::milliseconds r
 
 class UpstreamRun final : public AnswerSource {
  public:
-  UpstreamRun(const CallSettings& settings, UpstreamRequest upstream_request, int32_t num_choices);
+  // `streamed`: the client asked for a stream.
+  UpstreamRun(const CallSettings& settings, UpstreamRequest upstream_request, int32_t num_choices,
+              bool streamed);
 
   bool Pump(std::chrono::milliseconds timeout, const Listener& listener) override;
   Outcome Finish() const override;
@@ -49,6 +51,7 @@ class UpstreamRun final : public AnswerSource {
   void Break(const std::string& what, bool timed_out);
 
   const int32_t num_choices_;
+  const bool streamed_;
   const std::string id_;
   UpstreamCall call_;
   enum class Form { kUnknown, kStream, kBody, kRefusal } form_ = Form::kUnknown;

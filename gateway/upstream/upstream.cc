@@ -69,7 +69,8 @@ Result<std::unique_ptr<AnswerSource>> Upstream::Start(
       .headers = JsonHeaders(id, request->forwarded_cache_control),
       .body = *request->forwarded_body,
       .id = id};
-  return std::make_unique<UpstreamRun>(settings_, std::move(upstream_request), request->n);
+  return std::make_unique<UpstreamRun>(settings_, std::move(upstream_request), request->n,
+                                       request->stream);
 }
 
 std::unique_ptr<openai::AnswerWriter> Upstream::NewWriter(const openai::ApiRequest& request,

@@ -36,7 +36,10 @@ TEST_F(UpstreamTest, ABodyComesThroughByteByByteAndAgainFromTheCache) {
 
 TEST_F(UpstreamTest, AStreamComesThroughChunkByChunkAndAgainFromTheCache) {
   Script(SayHelloAsAsked);
-  const std::vector<json> first = Listen(AskStream()).Events();
+  ServerReply live = AskStream();
+  EXPECT_EQ(live.content_type, "text/event-stream; charset=utf-8");
+  EXPECT_EQ(Header(live, "Content-Type"), "");
+  const std::vector<json> first = Listen(std::move(live)).Events();
   ASSERT_EQ(first.size(), 5u);  // without the usage that only we asked for
   EXPECT_EQ(first[0], json::parse(Chunk(R"({"role":"assistant","content":""})")));
   EXPECT_EQ(first[2], json::parse(Chunk(R"({"content":"lo"})")));
