@@ -34,6 +34,7 @@ class App {
   explicit App(const ServeOptions& options) : options_(options) {}
   Status OpenModel();
   Result<std::string> OpenGenerationConfig();
+  Status OpenUpstream();
   Status OpenCache();
   Status OpenServers();
 
@@ -43,7 +44,8 @@ class App {
   std::unique_ptr<ChatTemplate> template_;
   std::unique_ptr<PromptBuilder> prompts_;
   std::unique_ptr<engine::Engine> engine_;
-  std::unique_ptr<EngineGenerator> generator_;
+  std::unique_ptr<EngineGenerator> engine_generator_;  // null, as all above, with upstreams
+  std::unique_ptr<Upstream> upstream_;                 // null with a model
   openai::ParseLimits limits_;
 
   std::unique_ptr<cache::MemoryStore> store_;
@@ -117,6 +119,30 @@ Status App::OpenModel() {
   limits_.vocab_size = engine_->info().vocab_size;
   limits_.max_logprobs = options_.max_logprobs;
   limits_.max_messages = options_.max_messages;
+  engine_generator_ = std::make_unique<EngineGenerator>(
+      EngineGenerator::Parts{.engine = *engine_,
+                             .tokenizer = *tokenizer_,
+                             .chat_template = template_.get(),
+                             .prompts = *prompts_,
+                             .waiting_max = options_.max_waiting_requests,
+                             .choices_max = QueueCapacity(options_)});
+  return {};
+}
+
+Status App::OpenUpstream() {
+  const auto seconds = [](int32_t s) { return milliseconds(int64_t{1000} * s); };
+  ASSIGN_OR_RETURN(
+      upstream_,
+      Upstream::Open({.urls = options_.upstreams,
+                      .model = options_.upstream_model,
+                      .revision = options_.upstream_revision,
+                      .api_key = options_.upstream_api_key,
+                      .ca_file = options_.upstream_tls_ca_file,
+                      .timeouts = {.connect = seconds(options_.upstream_connect_timeout_s),
+                                   .first_byte = seconds(options_.upstream_first_byte_timeout_s),
+                                   .idle = seconds(options_.upstream_idle_timeout_s),
+                                   .total = seconds(options_.upstream_timeout_s)},
+                      .retries = options_.upstream_retries}));
   return {};
 }
 
@@ -170,26 +196,25 @@ Status App::OpenCache() {
 }
 
 Status App::OpenServers() {
-  const std::vector<std::string> names = options_.served_model_names.empty()
-                                             ? std::vector{options_.model}
-                                             : options_.served_model_names;
+  std::vector<std::string> names = options_.served_model_names;
+  if (upstream_ != nullptr) {
+    names = {options_.upstream_model.empty() ? "upstream" : options_.upstream_model};
+  } else if (names.empty()) {
+    names = {options_.model};
+  }
   RETURN_IF_ERROR(OpenCache());
   auth_ = std::make_unique<Auth>(options_.api_keys);
   metrics_ = std::make_unique<Metrics>(names.front());
   const cache::PolicySettings policy{.enabled = options_.enable_answer_cache,
                                      .cache_sampled = options_.cache_sampled,
+                                     .cache_tools = options_.cache_tools,
                                      .ttl_default_s = options_.cache_ttl_s};
-  generator_ = std::make_unique<EngineGenerator>(
-      EngineGenerator::Parts{.engine = *engine_,
-                             .tokenizer = *tokenizer_,
-                             .chat_template = template_.get(),
-                             .prompts = *prompts_,
-                             .waiting_max = options_.max_waiting_requests,
-                             .choices_max = QueueCapacity(options_)});
+  Generator& generator = upstream_ != nullptr ? static_cast<Generator&>(*upstream_)
+                                              : static_cast<Generator&>(*engine_generator_);
   if (single_flight_ != nullptr)
-    shared_flights_ = std::make_unique<SharedFlights>(*single_flight_, *exact_, *generator_);
+    shared_flights_ = std::make_unique<SharedFlights>(*single_flight_, *exact_, generator);
   pipeline_ = std::make_unique<ChatPipeline>(
-      ChatPipeline::Services{.generator = *generator_,
+      ChatPipeline::Services{.generator = generator,
                              .exact = *exact_,
                              .flights = flights_,
                              .shared_flights = shared_flights_.get(),
@@ -201,9 +226,10 @@ Status App::OpenServers() {
                              .access_log = !options_.disable_access_log});
   context_ =
       std::make_unique<RouteContext>(RouteContext{.pipeline = *pipeline_,
-                                                  .generator = *generator_,
-                                                  .engine = *engine_,
-                                                  .tokenizer = *tokenizer_,
+                                                  .generator = engine_generator_.get(),
+                                                  .engine = engine_.get(),
+                                                  .tokenizer = tokenizer_.get(),
+                                                  .upstream = upstream_.get(),
                                                   .metrics = *metrics_,
                                                   .cache_stats = cache_stats_,
                                                   .exact = *exact_,
@@ -234,7 +260,7 @@ Status App::OpenServers() {
 
 Result<std::unique_ptr<App>> App::Open(const ServeOptions& options) {
   std::unique_ptr<App> app(new App(options));
-  RETURN_IF_ERROR(app->OpenModel());
+  RETURN_IF_ERROR(options.upstreams.empty() ? app->OpenModel() : app->OpenUpstream());
   RETURN_IF_ERROR(app->OpenServers());
   return app;
 }

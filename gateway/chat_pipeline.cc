@@ -46,7 +46,7 @@ struct ChatPipeline::Exchange {
   std::shared_ptr<Flight> flight;  // null: replayed, or it came to nothing
   Flight::Cursor cursor;
   bool heard_out = false;  // the flight was followed to its end
-  std::unique_ptr<openai::ResponseWriter> writer;
+  std::unique_ptr<openai::AnswerWriter> writer;
   std::shared_ptr<const cache::Answer> answer;
   bool from_cache = false;  // somebody else's generation
 };
@@ -115,7 +115,7 @@ void ChatPipeline::Run(std::shared_ptr<const ApiRequest> request, const ServerRe
   // It has to be generated.
   auto source = s_.generator.Start(x->request, x->record.id);
   if (!source) return Fail(*x, source.error(), reply);
-  x->record.path = "engine";
+  x->record.path = s_.generator.name();
   if (x->flight == nullptr) x->flight = std::make_shared<Flight>();
   if (lead != nullptr) *source = s_.shared_flights->Publish(std::move(*source), std::move(lead));
   x->flight->Begin(std::move(*source));
@@ -137,11 +137,39 @@ void ChatPipeline::Follow(const std::shared_ptr<Exchange>& x, std::shared_ptr<Fl
 
 void ChatPipeline::Answer(const std::shared_ptr<Exchange>& x, const ServerRequest& http,
                           ServerReply& reply) {
-  x->writer =
-      std::make_unique<openai::ResponseWriter>(*x->request, ResponseId(x->request->endpoint),
-                                               s_.clock.UnixMs() / 1000, x->flight->num_choices());
-  if (x->request->stream) return Stream(x, reply);
-  Collect(*x, http, reply);
+  if (!AwaitAccepted(*x, http, reply)) return;
+  x->writer = s_.generator.NewWriter(*x->request, ResponseId(x->request->endpoint),
+                                     s_.clock.UnixMs() / 1000, x->flight->num_choices(),
+                                     /*replay=*/x->from_cache);
+  if (x->request->stream) {
+    Stream(x, reply);
+  } else {
+    Collect(*x, http, reply);
+  }
+  const auto type =
+      std::ranges::find(reply.headers, "Content-Type", &std::pair<std::string, std::string>::first);
+  if (type == reply.headers.end()) return;
+  if (reply.status == 200) reply.content_type = type->second;  // as the source has it
+  reply.headers.erase(type);
+}
+
+// Waits until it is known that there will be an answer; if there will not, replies so: false.
+bool ChatPipeline::AwaitAccepted(Exchange& x, const ServerRequest& http, ServerReply& reply) {
+  while (!x.flight->AwaitAccepted(kPumpTimeout)) {
+    if (!http.client_left()) continue;
+    x.flight.reset();  // cancels, unless others follow it
+    x.record.finish_reason = "abort";
+    Fail(x, ClientLeftError(), reply);
+    return false;
+  }
+  if (const ForeignReply* refusal = x.flight->refusal(); refusal != nullptr) {
+    x.heard_out = true;
+    PassOn(x, *refusal, reply);
+    return false;
+  }
+  if (!x.from_cache)
+    for (const auto& header : x.flight->reply_headers()) reply.headers.push_back(header);
+  return true;
 }
 
 // Counted before anything can fail: a request is a miss or a bypass however it ends.
@@ -168,6 +196,7 @@ Result<cache::CachePlan> ChatPipeline::PlanCaches(Exchange& x, const ServerReque
   const cache::RequestFacts facts{.temperature = request.temperature_given,
                                   .has_seed = request.sampling.seed.has_value(),
                                   .has_tools = request.has_tools,
+                                  .has_images = request.has_images,
                                   .prompt_bytes = request.prompt_bytes,
                                   .last_user_text = request.last_user_text};
   ASSIGN_OR_RETURN(cache::CachePlan plan, cache::MakePlan(s_.policy, facts, controls, canonical));
@@ -190,13 +219,14 @@ void ChatPipeline::Replay(const std::shared_ptr<Exchange>& x, cache::CacheHit hi
   reply.headers.emplace_back("X-Cache-Tier", cache::TierName(cache::Tier::kExact));
   reply.headers.emplace_back("Age", std::to_string(hit.age_s));
   const auto choices = static_cast<int32_t>(x->answer->choices().size());
-  x->writer = std::make_unique<openai::ResponseWriter>(
-      *x->request, ResponseId(x->request->endpoint), s_.clock.UnixMs() / 1000, choices);
+  x->writer = s_.generator.NewWriter(*x->request, ResponseId(x->request->endpoint),
+                                     s_.clock.UnixMs() / 1000, choices, /*replay=*/true);
   if (!x->request->stream) {
     reply.body = x->writer->Body(*x->answer);
     return;
   }
   reply.content_type = "text/event-stream";
+  reply.headers.emplace_back("Cache-Control", "no-cache");
   reply.stream = [x](StreamWriter& out) {
     // As the live stream had it: a choice's end follows its last delta.
     const cache::Answer& answer = *x->answer;
@@ -244,6 +274,12 @@ void ChatPipeline::Stream(const std::shared_ptr<Exchange>& x, ServerReply& reply
       events.clear();
     }
     x->answer = x->flight->answer();
+    const AnswerSource::Outcome& outcome = x->flight->outcome();
+    if (outcome.error_said) {
+      x->record.status = 502;
+      if (outcome.done_said) out.Write(openai::kStreamDone);
+      return;
+    }
     if (const Status status = Heard(*x); !status) {
       x->record.status = openai::HttpStatus(status.error().code);
       out.Write("data: " + openai::ErrorBody(status.error()) + "\n\n");
@@ -266,6 +302,7 @@ void ChatPipeline::Collect(Exchange& x, const ServerRequest& http, ServerReply& 
   }
   x.heard_out = true;
   x.answer = x.flight->answer();
+  if (const auto& refusal = x.flight->outcome().refusal; refusal) return PassOn(x, *refusal, reply);
   if (const Status status = Heard(x); !status) return Fail(x, status.error(), reply);
   reply.body = x.writer->Body(*x.answer);
 }
@@ -328,6 +365,15 @@ void ChatPipeline::Fail(Exchange& x, const Error& error, ServerReply& reply,
   x.record.status = reply.status = openai::HttpStatus(error.code);
   reply.body = openai::ErrorBody(error, code);
   if (error.code == ErrorCode::kResourceExhausted) reply.headers.emplace_back("Retry-After", "1");
+}
+
+// Somebody else's refusal, in their words.
+void ChatPipeline::PassOn(Exchange& x, const ForeignReply& refusal, ServerReply& reply) {
+  x.answer = nullptr;
+  x.record.status = reply.status = refusal.status;
+  reply.content_type = refusal.content_type;
+  reply.headers.insert(reply.headers.end(), refusal.headers.begin(), refusal.headers.end());
+  reply.body = refusal.body;
 }
 
 void ChatPipeline::Refuse(const Error& error, RequestRecord record, ServerReply& reply,

@@ -59,12 +59,14 @@ class ChatPipeline {
   void Follow(const std::shared_ptr<Exchange>& x, std::shared_ptr<Flight> flight,
               const ServerRequest& http, ServerReply& reply);
   void Answer(const std::shared_ptr<Exchange>& x, const ServerRequest& http, ServerReply& reply);
+  bool AwaitAccepted(Exchange& x, const ServerRequest& http, ServerReply& reply);
   void Stream(const std::shared_ptr<Exchange>& x, ServerReply& reply);
   void Collect(Exchange& x, const ServerRequest& http, ServerReply& reply);
   static Status Heard(const Exchange& x);
   void Store(Exchange& x);
   void End(Exchange& x);
   void Fail(Exchange& x, const Error& error, ServerReply& reply, std::string_view code = "");
+  static void PassOn(Exchange& x, const ForeignReply& refusal, ServerReply& reply);
 
   Services s_;
 };

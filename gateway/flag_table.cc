@@ -12,6 +12,7 @@
 
 #include "cache/redis/endpoint.h"
 #include "gateway/flags.h"
+#include "gateway/upstream/peer.h"
 
 namespace nextgate::gateway {
 namespace {
@@ -107,6 +108,11 @@ Status SetCacheNamespace(ServeOptions& o, std::string_view v) {
   o.cache_namespace = v;
   return {};
 }
+Status AppendUpstream(ServeOptions& o, std::string_view v) {
+  RETURN_IF_ERROR(ParseUpstreamUrl(v));
+  o.upstreams.emplace_back(v);
+  return {};
+}
 Status AppendOrigin(ServeOptions& options, std::string_view text) {
   if (text.starts_with('[')) {  // vLLM's form: a JSON list
     const auto parsed = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
@@ -131,6 +137,7 @@ constexpr std::string_view kModel = "Model";
 constexpr std::string_view kEngine = "Engine";
 constexpr std::string_view kServer = "Server";
 constexpr std::string_view kCache = "Answer cache";
+constexpr std::string_view kUpstream = "Upstreams, instead of a model";
 
 const Flag kImplementedFlags[] = {
     // clang-format off
@@ -217,6 +224,8 @@ const Flag kImplementedFlags[] = {
      [](Options o, Text v) { return SetInteger(o.cache_ttl_s, v, 1, int64_t{10} * 365 * 86400); }},
     {"cache-sampled", "", kCache, kBool, kImplemented, "also answers sampled above temperature 0 without a seed (default: off)",
      [](Options o, Text v) { return SetBool(o.cache_sampled, v); }},
+    {"cache-tools", "", kCache, kBool, kImplemented, "also answers to requests with tools (default: off)",
+     [](Options o, Text v) { return SetBool(o.cache_tools, v); }},
     {"cache-url", "", kCache, kValue, kImplemented, "a Redis or Valkey that instances share: redis://[USER@]HOST[:PORT][/DB], rediss:// for TLS (default: none)",
      SetCacheUrl},
     {"cache-secret-file", "", kCache, kValue, kImplemented, "secret of all instances that share, at least 16 bytes; also NEXTGATE_CACHE_SECRET",
@@ -226,6 +235,26 @@ const Flag kImplementedFlags[] = {
      [](Options o, Text v) { return SetText(o.cache_password_file, v); }},
     {"cache-tls-ca-file", "", kCache, kValue, kImplemented, "authorities (PEM) that sign the Redis' certificate (default: the system's)",
      [](Options o, Text v) { return SetText(o.cache_tls_ca_file, v); }},
+
+    {"upstream", "", kUpstream, kList, kImplemented, "URLs of OpenAI-compatible servers that answer what is not stored, in order of preference: http://HOST:PORT/v1", AppendUpstream},
+    {"upstream-api-key-file", "", kUpstream, kValue, kImplemented, "key for the upstreams; also NEXTGATE_UPSTREAM_API_KEY",
+     [](Options o, Text v) { return SetText(o.upstream_api_key_file, v); }},
+    {"upstream-model", "", kUpstream, kValue, kImplemented, "model to ask the upstreams for, whatever the client says (default: what the client says)",
+     [](Options o, Text v) { return SetText(o.upstream_model, v); }},
+    {"upstream-revision", "", kUpstream, kValue, kImplemented, "your name for what they serve; another one is another answer cache",
+     [](Options o, Text v) { return SetText(o.upstream_revision, v); }},
+    {"upstream-tls-ca-file", "", kUpstream, kValue, kImplemented, "authorities (PEM) that sign their certificates (default: the system's)",
+     [](Options o, Text v) { return SetText(o.upstream_tls_ca_file, v); }},
+    {"upstream-retries", "", kUpstream, kValue, kImplemented, "rounds through the upstreams after the first, before the first byte of an answer (default: 2)",
+     [](Options o, Text v) { return SetInteger(o.upstream_retries, v, 0, 10); }},
+    {"upstream-connect-timeout-s", "", kUpstream, kValue, kImplemented, "seconds for a connection, TLS included (default: 5)",
+     [](Options o, Text v) { return SetInteger(o.upstream_connect_timeout_s, v, 1, 86400); }},
+    {"upstream-first-byte-timeout-s", "", kUpstream, kValue, kImplemented, "seconds for the head of an answer; of one that is not streamed that is the whole generation (default: 600)",
+     [](Options o, Text v) { return SetInteger(o.upstream_first_byte_timeout_s, v, 1, 86400); }},
+    {"upstream-idle-timeout-s", "", kUpstream, kValue, kImplemented, "seconds between two pieces of an answer (default: 120)",
+     [](Options o, Text v) { return SetInteger(o.upstream_idle_timeout_s, v, 1, 86400); }},
+    {"upstream-timeout-s", "", kUpstream, kValue, kImplemented, "seconds for an answer, all attempts included (default: 3600)",
+     [](Options o, Text v) { return SetInteger(o.upstream_timeout_s, v, 1, 86400); }},
     // clang-format on
 };
 

@@ -201,10 +201,37 @@ Status ReadCacheSecrets(ServeOptions& o, std::vector<std::string>& warnings) {
   return {};
 }
 
-Status CheckTogether(const ServeOptions& options) {
-  if (options.model.empty())
+// What there is of a model does not go with upstreams; what only tunes it does nothing.
+Status CheckUpstreams(const GivenFlags& given, ServeOptions& o,
+                      std::vector<std::string>& warnings) {
+  const bool any = !o.upstreams.empty();
+  for (const auto& [name, entry] : given) {
+    if (!any && name.starts_with("upstream-"))
+      return InvalidArgument(fmt::format("--{} needs --upstream", name), std::string(name));
+    if (any && (entry.flag->group == "Model" || entry.flag->group == "Engine") && name != "model")
+      warnings.push_back(fmt::format("--{} has no effect with --upstream", name));
+  }
+  if (!any) return {};
+  if (!o.model.empty())
     return InvalidArgument(
-        "no MODEL given: nextgate serve MODEL [flags], a checkpoint directory or a hub id",
+        fmt::format(
+            "MODEL '{}' and --upstream exclude each other; --upstream-model NAME is what the "
+            "upstream is asked for",
+            o.model),
+        "upstream");
+  RETURN_IF_ERROR(ReadSecret("upstream-api-key-file", o.upstream_api_key_file,
+                             "NEXTGATE_UPSTREAM_API_KEY", o.upstream_api_key, warnings));
+  if (!std::ranges::all_of(o.upstream_api_key, [](char c) { return c > ' ' && c < 0x7f; }))
+    return InvalidArgument("the key for the upstreams must be visible ASCII characters",
+                           "upstream-api-key-file");
+  return {};
+}
+
+Status CheckTogether(const ServeOptions& options) {
+  if (options.model.empty() && options.upstreams.empty())
+    return InvalidArgument(
+        "no MODEL given: nextgate serve MODEL [flags], a checkpoint directory or a hub id; or "
+        "--upstream URL",
         "model");
   if (!options.admin_port && options.port == 65535)
     return InvalidArgument("--port 65535 leaves no port + 1 for the admin API: give --admin-port",
@@ -234,6 +261,7 @@ Result<ParsedServe> ParseServeFlags(std::span<const std::string> args) {
   if (!model.empty()) parsed.options.model = model;
   AddKeysOfEnvironment(parsed.options);
   RETURN_IF_ERROR(ReadCacheSecrets(parsed.options, parsed.warnings));
+  RETURN_IF_ERROR(CheckUpstreams(reader.given, parsed.options, parsed.warnings));
   RETURN_IF_ERROR(CheckTogether(parsed.options));
   return parsed;
 }

@@ -6,7 +6,8 @@
 // command line wins; an unknown key is an error.
 //
 // Threads: pure functions but for reading FILE, the files of secrets and the environment
-// (NEXTGATE_API_KEY, VLLM_API_KEY, NEXTGATE_CACHE_SECRET, NEXTGATE_CACHE_PASSWORD).
+// (NEXTGATE_API_KEY, VLLM_API_KEY, NEXTGATE_CACHE_SECRET, NEXTGATE_CACHE_PASSWORD,
+// NEXTGATE_UPSTREAM_API_KEY).
 #pragma once
 
 #include <span>

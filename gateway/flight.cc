@@ -25,6 +25,7 @@ void Flight::Begin(std::unique_ptr<AnswerSource> source) {
     const std::lock_guard lock(mutex_);
     CHECK(state_ == State::kOpening);
     num_choices_ = source->num_choices();
+    accepted_ = source->accepted();
     source_ = std::move(source);
     state_ = State::kGenerating;
   }
@@ -66,13 +67,15 @@ bool Flight::Behind(const Cursor& cursor) const {
          cursor.endings < endings_.size();
 }
 
-bool Flight::Pump(Cursor& cursor, milliseconds timeout, const AnswerSource::Listener& listener) {
+// Waits for somebody's fetch, or fetches once, unless `settled` or the end says that there is no need.
+template <class Settled>
+void Flight::FetchUnless(std::unique_lock<std::mutex>& lock, milliseconds timeout,
+                         const Settled& settled) {
   const auto until = steady_clock::now() + timeout;
-  std::unique_lock lock(mutex_);
   CHECK(state_ == State::kGenerating);
-  while (!Behind(cursor) && !ended_ && steady_clock::now() < until) {
+  while (!settled() && !ended_ && steady_clock::now() < until) {
     if (fetching_) {
-      changed_.wait_until(lock, until, [&] { return Behind(cursor) || ended_ || !fetching_; });
+      changed_.wait_until(lock, until, [&] { return settled() || ended_ || !fetching_; });
       continue;
     }
     fetching_ = true;
@@ -81,11 +84,27 @@ bool Flight::Pump(Cursor& cursor, milliseconds timeout, const AnswerSource::List
     lock.lock();
     fetching_ = false;
     // All if there is news; else one, who fetches next.
-    Behind(cursor) || ended_ ? changed_.notify_all() : changed_.notify_one();
+    settled() || ended_ ? changed_.notify_all() : changed_.notify_one();
     break;
   }
+}
+
+bool Flight::Pump(Cursor& cursor, milliseconds timeout, const AnswerSource::Listener& listener) {
+  std::unique_lock lock(mutex_);
+  FetchUnless(lock, timeout, [&] { return Behind(cursor); });
   Say(cursor, listener);
   return !ended_ || Behind(cursor);
+}
+
+bool Flight::AwaitAccepted(milliseconds timeout) {
+  std::unique_lock lock(mutex_);
+  FetchUnless(lock, timeout, [&] { return accepted_; });
+  return accepted_ || ended_;
+}
+
+const ForeignReply* Flight::refusal() const {
+  const std::lock_guard lock(mutex_);
+  return ended_ && !accepted_ && outcome_.refusal ? &*outcome_.refusal : nullptr;
 }
 
 // Takes from the engine what there is, waiting up to `timeout` for it, and records it for all.
@@ -108,8 +127,16 @@ void Flight::Fetch(milliseconds timeout) {
           }};
   bool more = source_->Pump(timeout, recorder);
   if (news && !first) {  // gather what comes within a moment; the first delta goes at once
-    const auto until = steady_clock::now() + kGather;
-    while (more && steady_clock::now() < until) more = source_->Pump(kGather, recorder);
+    const milliseconds gather = source_->gather();
+    const auto until = steady_clock::now() + gather;
+    while (more && steady_clock::now() < until) more = source_->Pump(gather, recorder);
+  }
+  const bool accepted = source_->accepted();
+  if (accepted && !accepted_) {  // accepted_ is changed by fetching threads only
+    ReplyHeaders headers = source_->reply_headers();
+    const std::lock_guard lock(mutex_);
+    reply_headers_ = std::move(headers);
+    accepted_ = true;
   }
   if (more) return;
   AnswerSource::Outcome outcome = source_->Finish();

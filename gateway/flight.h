@@ -59,11 +59,17 @@ class Flight {
     size_t endings = 0;
   };
   // Says what came since `cursor`, waiting up to `timeout` if that is nothing. After the first delta,
-  // what comes within kGather is said together. False when all was said. The listener runs under the
+  // what comes within the source's gather() is said together. False when all was said. The listener runs under the
   // flight's lock: it may render, and nothing slower. REQUIRES: kGenerating.
   bool Pump(Cursor& cursor, std::chrono::milliseconds timeout,
             const AnswerSource::Listener& listener);
-  static constexpr std::chrono::milliseconds kGather{5};
+
+  // Waits up to `timeout` until it is known that there will be an answer (AnswerSource::accepted), or
+  // how it ended without one. True once it is. REQUIRES: kGenerating.
+  bool AwaitAccepted(std::chrono::milliseconds timeout);
+  // REQUIRES: AwaitAccepted returned true. Set if there is no answer to be heard at all.
+  const ForeignReply* refusal() const;
+  const ReplyHeaders& reply_headers() const { return reply_headers_; }
 
   int32_t num_choices() const { return num_choices_; }
 
@@ -80,6 +86,9 @@ class Flight {
   Flight(Flights& home, const cache::CacheKey& key) : home_(&home), key_(key) {}
 
   bool Behind(const Cursor& cursor) const;
+  template <class Settled>
+  void FetchUnless(std::unique_lock<std::mutex>& lock, std::chrono::milliseconds timeout,
+                   const Settled& settled);
   void Fetch(std::chrono::milliseconds timeout);
   void Say(Cursor& cursor, const AnswerSource::Listener& listener) const;
 
@@ -92,12 +101,14 @@ class Flight {
   Flights* const home_ = nullptr;
   const cache::CacheKey key_;
 
-  std::mutex mutex_;  // guards everything below but source_, which is the fetching thread's
+  mutable std::mutex mutex_;  // guards everything below but source_, which is the fetching thread's
   std::condition_variable changed_;
   enum class State { kOpening, kGenerating, kStored, kGaveUp } state_ = State::kOpening;
   cache::CacheHit stored_;
   std::unique_ptr<AnswerSource> source_;
   int32_t num_choices_ = 0;
+  bool accepted_ = false;
+  ReplyHeaders reply_headers_;  // not changed once accepted
   bool fetching_ = false;
   bool ended_ = false;
   cache::AnswerBuilder record_;

@@ -1,4 +1,4 @@
-// nextgate: `nextgate serve MODEL [flags]`.
+// nextgate: `nextgate serve MODEL [flags]`, or `nextgate serve --upstream URL [flags]`.
 #include <fmt/format.h>
 
 #include <cstdio>
@@ -18,6 +18,7 @@ using nextgate::LogLevel;
 
 constexpr std::string_view kUsage =
     "usage: nextgate serve MODEL [flags]   serve a model behind an OpenAI-compatible endpoint\n"
+    "       nextgate serve --upstream URL [flags]   the same over another server's answers\n"
     "       nextgate serve --help          every flag\n"
     "       nextgate --version\n";
 

@@ -172,6 +172,44 @@ std::vector<MetricFamily> SharedFamilies(const cache::SharedStats& shared) {
   };
 }
 
+std::vector<MetricFamily> UpstreamFamilies(const std::vector<UpstreamStats>& upstreams) {
+  std::vector<Sample> requests, retries, failures, in_flight, connections, openings, states;
+  for (const UpstreamStats& one : upstreams) {
+    const Labels labels = {{"upstream", one.url}};
+    const auto add = [&](std::vector<Sample>& to, int64_t value) {
+      to.push_back({static_cast<double>(value), labels});
+    };
+    add(requests, one.requests);
+    add(retries, one.retries);
+    add(in_flight, one.in_flight);
+    add(connections, one.connections_opened);
+    add(openings, one.breaker_openings);
+    for (size_t phase = 0; phase < kNumUpstreamPhases; ++phase)
+      failures.push_back(
+          {static_cast<double>(one.failures[phase]),
+           {{"upstream", one.url},
+            {"phase", std::string(UpstreamPhaseName(static_cast<UpstreamPhase>(phase)))}}});
+    for (const auto state :
+         {Breaker::State::kClosed, Breaker::State::kOpen, Breaker::State::kHalfOpen})
+      states.push_back({one.breaker == state ? 1.0 : 0.0,
+                        {{"upstream", one.url}, {"state", std::string(BreakerStateName(state))}}});
+  }
+  const auto counter = [](std::string name, std::string help, const std::vector<Sample>& samples) {
+    return FamilyOf(std::move(name), std::move(help), MetricType::Counter, samples);
+  };
+  return {
+      counter("upstream_requests_total", "Attempts to send a request to an upstream", requests),
+      counter("upstream_retries_total", "Second and later attempts of a request", retries),
+      counter("upstream_failures_total", "Attempts that failed, by phase", failures),
+      counter("upstream_connections_total", "Connections opened", connections),
+      counter("upstream_outages_total", "Times that an upstream was left alone for a while",
+              openings),
+      FamilyOf("upstream_requests_in_flight", "Attempts in progress", MetricType::Gauge, in_flight),
+      FamilyOf("upstream_breaker_state", "1 for the state that the circuit breaker is in",
+               MetricType::Gauge, states),
+  };
+}
+
 }  // namespace
 
 struct Metrics::Impl {
@@ -235,14 +273,19 @@ void Metrics::Count(const RequestSample& sample) {
                              (sample.generated_tokens - 1));
 }
 
-std::string Metrics::Expose(const engine::EngineStats& engine, const cache::StatsSnapshot& answers,
-                            const cache::StoreStats& store,
-                            const std::optional<cache::SharedStats>& shared) const {
+std::string Metrics::Expose(const std::optional<engine::EngineStats>& engine,
+                            const cache::StatsSnapshot& answers, const cache::StoreStats& store,
+                            const std::optional<cache::SharedStats>& shared,
+                            const std::vector<UpstreamStats>& upstreams) const {
   std::vector<MetricFamily> families = impl_->registry.Collect();
-  for (auto& family : EngineFamilies(engine, impl_->labels)) families.push_back(std::move(family));
+  if (engine)
+    for (auto& family : EngineFamilies(*engine, impl_->labels))
+      families.push_back(std::move(family));
   for (auto& family : AnswerCacheFamilies(answers, store)) families.push_back(std::move(family));
   if (shared)
     for (auto& family : SharedFamilies(*shared)) families.push_back(std::move(family));
+  if (!upstreams.empty())
+    for (auto& family : UpstreamFamilies(upstreams)) families.push_back(std::move(family));
   return prometheus::TextSerializer().Serialize(families);
 }
 

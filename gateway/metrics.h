@@ -9,9 +9,11 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "cache/stats.h"
 #include "engine/engine.h"
+#include "gateway/upstream/peer.h"
 
 namespace nextgate::gateway {
 
@@ -38,10 +40,12 @@ class Metrics {
 
   void Count(const RequestSample& sample);
 
-  // The exposition: what Count collected, and the given counters as they are now.
-  std::string Expose(const engine::EngineStats& engine, const cache::StatsSnapshot& answers,
-                     const cache::StoreStats& store,
-                     const std::optional<cache::SharedStats>& shared) const;
+  // The exposition: what Count collected, and the given counters as they are now, of an engine or of
+  // upstreams.
+  std::string Expose(const std::optional<engine::EngineStats>& engine,
+                     const cache::StatsSnapshot& answers, const cache::StoreStats& store,
+                     const std::optional<cache::SharedStats>& shared,
+                     const std::vector<UpstreamStats>& upstreams = {}) const;
 
   static constexpr std::string_view kContentType = "text/plain; version=0.0.4; charset=utf-8";
 

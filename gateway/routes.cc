@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "gateway/openai/error.h"
 #include "gateway/openai/field_reader.h"
+#include "gateway/upstream/request.h"
 
 namespace nextgate::gateway {
 namespace {
@@ -47,11 +48,20 @@ void LogIgnored(const std::vector<std::string>& names) {
       LogInfo("ignored_field={}", Json(name).dump());
 }
 
-using ParseFunction = Result<ApiRequest> (*)(std::string_view body,
-                                             const openai::ParseLimits& limits);
+// Checked as the engine needs it; for an upstream only read, since it does its own checking.
+Result<ApiRequest> Parse(const RouteContext& c, openai::Endpoint endpoint,
+                         const ServerRequest& http) {
+  if (c.upstream == nullptr)
+    return endpoint == openai::Endpoint::kChat
+               ? openai::ParseChatRequest(http.body, c.limits)
+               : openai::ParseCompletionRequest(http.body, c.limits);
+  ASSIGN_OR_RETURN(ApiRequest request, ReadForUpstream(endpoint, http.body, c.upstream->model()));
+  request.forwarded_cache_control = http.header("Cache-Control");
+  return request;
+}
 
 // A generating endpoint: key → parse → model → pipeline.
-void Generate(const RouteContext& c, ParseFunction parse, const ServerRequest& http,
+void Generate(const RouteContext& c, openai::Endpoint endpoint, const ServerRequest& http,
               ServerReply& reply) {
   RequestRecord record{.id = RequestIdFrom(http.header("X-Request-Id")),
                        .route = http.path,
@@ -62,11 +72,13 @@ void Generate(const RouteContext& c, ParseFunction parse, const ServerRequest& h
   if (!c.ready.load())
     return c.pipeline.Refuse({ErrorCode::kUnavailable, "the server is shutting down", ""},
                              std::move(record), reply);
-  auto request = parse(http.body, c.limits);
+  auto request = Parse(c, endpoint, http);
   if (!request) return c.pipeline.Refuse(request.error(), std::move(record), reply);
-  if (Status status = CheckModel(c, request->model); !status)
-    return c.pipeline.Refuse(status.error(), std::move(record), reply, "model_not_found");
-  if (request->model.empty()) request->model = c.model_names.front();
+  if (c.upstream == nullptr) {
+    if (Status status = CheckModel(c, request->model); !status)
+      return c.pipeline.Refuse(status.error(), std::move(record), reply, "model_not_found");
+    if (request->model.empty()) request->model = c.model_names.front();
+  }
   LogIgnored(request->ignored_fields);
   c.pipeline.Run(std::make_shared<const ApiRequest>(std::move(*request)), http, std::move(record),
                  reply);
@@ -79,7 +91,7 @@ Json ModelJson(const RouteContext& c, const std::string& name) {
   json["created"] = c.created_s;
   json["owned_by"] = "nextgate";
   json["root"] = c.model_root;
-  json["max_model_len"] = c.engine.info().max_model_len;
+  json["max_model_len"] = c.engine->info().max_model_len;
   return json;
 }
 
@@ -114,20 +126,20 @@ void Tokenize(const RouteContext& c, const ServerRequest& http, ServerReply& rep
   if (chat) {
     auto request = openai::ParseChatRequest(http.body, c.limits);
     if (!request) return Answer(reply, request.error());
-    auto prompts = c.generator.BuildPrompts(*request);
+    auto prompts = c.generator->BuildPrompts(*request);
     if (!prompts) return Answer(reply, prompts.error());
     tokens = std::move(prompts->front().tokens);
   } else {
-    tokens = c.tokenizer.Encode(*prompt);
+    tokens = c.tokenizer->Encode(*prompt);
   }
   Json json;
   json["count"] = tokens.size();
-  json["max_model_len"] = c.engine.info().max_model_len;
+  json["max_model_len"] = c.engine->info().max_model_len;
   json["tokens"] = tokens;
   json["token_strs"] = nullptr;
   if (with_strings) {
     json["token_strs"] = Json::array();
-    for (const int32_t id : tokens) json["token_strs"].push_back(c.tokenizer.TokenString(id));
+    for (const int32_t id : tokens) json["token_strs"].push_back(c.tokenizer->TokenString(id));
   }
   Answer(reply, json);
 }
@@ -144,12 +156,29 @@ void Detokenize(const RouteContext& c, const ServerRequest& http, ServerReply& r
   if (Status status = CheckModel(c, model.value_or("")); !status)
     return Answer(reply, status.error(), "model_not_found");
   Json json;
-  json["prompt"] = c.tokenizer.Decode(tokens, /*skip_special=*/false);
+  json["prompt"] = c.tokenizer->Decode(tokens, /*skip_special=*/false);
   Answer(reply, json);
 }
 
+// With an upstream: asked there, answered as there.
+void PassOn(const RouteContext& c, const ServerRequest& http, ServerReply& reply) {
+  std::string path = http.path.substr(0, http.path.size() - http.parameter.size());
+  for (const char part : http.parameter)  // the path came decoded
+    path += part == '/' ? "/" : PercentEncode(std::string_view(&part, 1));
+  const auto id =
+      std::ranges::find(reply.headers, "X-Request-Id", &std::pair<std::string, std::string>::first);
+  ForeignReply answer = c.upstream->Forward(
+      std::move(path), http,
+      id != reply.headers.end() ? id->second : RequestIdFrom(http.header("X-Request-Id")));
+  reply.status = answer.status;
+  reply.content_type = std::move(answer.content_type);
+  reply.headers.insert(reply.headers.end(), answer.headers.begin(), answer.headers.end());
+  reply.body = std::move(answer.body);
+}
+
 void Health(const RouteContext& c, const ServerRequest&, ServerReply& reply) {
-  const int64_t age_ms = c.engine.HeartbeatAgeMs();
+  if (c.engine == nullptr) return Answer(reply, Json{{"status", "ok"}});
+  const int64_t age_ms = c.engine->HeartbeatAgeMs();
   Json json;
   json["status"] = age_ms <= kHeartbeatMaxMs ? "ok" : "the engine thread hangs";
   json["heartbeat_age_ms"] = age_ms;
@@ -157,9 +186,10 @@ void Health(const RouteContext& c, const ServerRequest&, ServerReply& reply) {
 }
 
 void Ready(const RouteContext& c, const ServerRequest&, ServerReply& reply) {
+  const bool ready = c.ready.load() && (c.upstream == nullptr || c.upstream->Answers());
   Json json;
-  json["ready"] = c.ready.load();
-  Answer(reply, json, c.ready.load() ? 200 : 503);
+  json["ready"] = ready;
+  Answer(reply, json, ready ? 200 : 503);
 }
 
 std::optional<cache::SharedStats> SharedStatsOf(const RouteContext& c) {
@@ -172,8 +202,11 @@ std::optional<cache::SharedStats> SharedStatsOf(const RouteContext& c) {
 
 void Expose(const RouteContext& c, const ServerRequest&, ServerReply& reply) {
   reply.content_type = Metrics::kContentType;
-  reply.body = c.metrics.Expose(c.engine.Stats(), c.cache_stats.Snapshot(), c.exact.store().stats(),
-                                SharedStatsOf(c));
+  std::optional<engine::EngineStats> engine;
+  if (c.engine != nullptr) engine = c.engine->Stats();
+  reply.body =
+      c.metrics.Expose(engine, c.cache_stats.Snapshot(), c.exact.store().stats(), SharedStatsOf(c),
+                       c.upstream == nullptr ? std::vector<UpstreamStats>() : c.upstream->stats());
 }
 
 void Version(const RouteContext&, const ServerRequest&, ServerReply& reply) {
@@ -253,15 +286,16 @@ HttpServer::Handler Refused(const RouteContext& c) {
 
 void RegisterApiRoutes(HttpServer& server, const RouteContext& c) {
   server.Route("POST", "/v1/chat/completions", [&c](const ServerRequest& http, ServerReply& reply) {
-    Generate(c, openai::ParseChatRequest, http, reply);
+    Generate(c, openai::Endpoint::kChat, http, reply);
   });
   server.Route("POST", "/v1/completions", [&c](const ServerRequest& http, ServerReply& reply) {
-    Generate(c, openai::ParseCompletionRequest, http, reply);
+    Generate(c, openai::Endpoint::kCompletion, http, reply);
   });
-  server.Route("GET", "/v1/models", Keyed(c, ListModels));
-  server.Route("GET", "/v1/models/*", Keyed(c, OneModel));
-  server.Route("POST", "/tokenize", Keyed(c, Tokenize));
-  server.Route("POST", "/detokenize", Keyed(c, Detokenize));
+  const bool pass_on = c.upstream != nullptr;
+  server.Route("GET", "/v1/models", Keyed(c, pass_on ? PassOn : ListModels));
+  server.Route("GET", "/v1/models/*", Keyed(c, pass_on ? PassOn : OneModel));
+  server.Route("POST", "/tokenize", Keyed(c, pass_on ? PassOn : Tokenize));
+  server.Route("POST", "/detokenize", Keyed(c, pass_on ? PassOn : Detokenize));
   server.Route("GET", "/health", Open(c, Health));
   server.Route("GET", "/ready", Open(c, Ready));
   server.Route("GET", "/version", Open(c, Version));

@@ -13,14 +13,17 @@
 #include "gateway/chat_pipeline.h"
 #include "gateway/engine_generator.h"
 #include "gateway/http_server.h"
+#include "gateway/upstream/upstream.h"
 
 namespace nextgate::gateway {
 
 struct RouteContext {
   ChatPipeline& pipeline;
-  const EngineGenerator& generator;
-  engine::Engine& engine;
-  const engine::Tokenizer& tokenizer;
+  // Either these three, or an upstream; what is not there is null.
+  const EngineGenerator* generator = nullptr;
+  engine::Engine* engine = nullptr;
+  const engine::Tokenizer* tokenizer = nullptr;
+  Upstream* upstream = nullptr;
   Metrics& metrics;
   cache::CacheStats& cache_stats;
   cache::ExactCache& exact;

@@ -55,6 +55,21 @@ struct ServeOptions {
   int64_t cache_ttl_s = 24 * 3600;
   bool cache_sampled = false;  // also answers of an explicit temperature above 0 without a seed
 
+  bool cache_tools = false;  // also answers to requests with tools
+
+  // Upstreams, instead of a model
+  std::vector<std::string> upstreams;  // URLs in order of preference
+  std::string upstream_model;          // asked for whatever the client says; empty: what it says
+  std::string upstream_revision;       // the operator's name for what is served there
+  std::string upstream_api_key_file,
+      upstream_api_key;              // the second is the first's text. Never logged
+  std::string upstream_tls_ca_file;  // PEM; empty: the system's
+  int32_t upstream_retries = 2;
+  int32_t upstream_connect_timeout_s = 5;
+  int32_t upstream_first_byte_timeout_s = 600;
+  int32_t upstream_idle_timeout_s = 120;
+  int32_t upstream_timeout_s = 3600;
+
   // What instances share
   std::string cache_url;  // redis://…, rediss://…; empty: this process alone
   std::string cache_namespace = "nextgate";

@@ -66,8 +66,13 @@ struct ApiRequest {
   std::shared_ptr<const nlohmann::json> cache_controls;  // the body's `cache`, may be null
   std::optional<double> temperature_given;               // as the client wrote it
   std::string last_user_text;                            // of a completion: its prompts' text
-  bool has_tools = false;  // calls of tools, or their results, in the history
+  bool has_tools = false;                                // offered, or used in the history
+  bool has_images = false;                               // or anything else that is not text
   int64_t prompt_bytes = 0;
+
+  // For an upstream: what it is sent
+  std::shared_ptr<const std::string> forwarded_body;
+  std::string forwarded_cache_control;
 
   std::vector<std::string> ignored_fields;  // names of fields nobody knows, for one log line
 };

@@ -16,21 +16,34 @@ namespace nextgate::gateway::openai {
 
 inline constexpr std::string_view kStreamDone = "data: [DONE]\n\n";
 
-class ResponseWriter {
+// Renders one answer for one client, live or stored.
+class AnswerWriter {
+ public:
+  virtual ~AnswerWriter() = default;
+
+  // Events of a stream, each complete ("data: {…}\n\n"), in the order: Begin, then deltas and one
+  // Finish per choice, Usage if it was asked for, kStreamDone.
+  virtual std::string Begin() const = 0;
+  virtual std::string Delta(const cache::AnswerDelta& delta) = 0;
+  virtual std::string Finish(int32_t index, const cache::AnswerChoice& choice) const = 0;
+  virtual std::string Usage(const cache::AnswerUsage& usage) const = 0;
+
+  // The whole answer at once.
+  virtual std::string Body(const cache::Answer& answer) = 0;
+};
+
+// Answers of the engine.
+class ResponseWriter final : public AnswerWriter {
  public:
   // `request` must outlive the writer. created: Unix seconds. num_choices: n times the number of
   // prompts.
   ResponseWriter(const ApiRequest& request, std::string id, int64_t created_s, int32_t num_choices);
 
-  // Events of a stream, each complete ("data: {…}\n\n"), in the order: Begin, then deltas and one
-  // Finish per choice, Usage if it was asked for, kStreamDone.
-  std::string Begin() const;
-  std::string Delta(const cache::AnswerDelta& delta);
-  std::string Finish(int32_t index, const cache::AnswerChoice& choice) const;
-  std::string Usage(const cache::AnswerUsage& usage) const;
-
-  // The whole answer at once.
-  std::string Body(const cache::Answer& answer);
+  std::string Begin() const override;
+  std::string Delta(const cache::AnswerDelta& delta) override;
+  std::string Finish(int32_t index, const cache::AnswerChoice& choice) const override;
+  std::string Usage(const cache::AnswerUsage& usage) const override;
+  std::string Body(const cache::Answer& answer) override;
 
  private:
   ApiRequest const& request_;

@@ -236,9 +236,9 @@ class RoutesTest : public ChatPipelineTest {
   Auth auth_{{}};
   std::atomic<bool> ready_ = true;
   RouteContext context_{.pipeline = pipeline_,
-                        .generator = generator_,
-                        .engine = engine_,
-                        .tokenizer = *tokenizer_,
+                        .generator = &generator_,
+                        .engine = &engine_,
+                        .tokenizer = tokenizer_.get(),
                         .metrics = metrics_,
                         .cache_stats = stats_,
                         .exact = exact_,

@@ -53,6 +53,56 @@ TEST(Flags, ReadsALineThatAVllmUserTypes) {
                                             HasSubstr("--tool-call-parser has no effect")));
 }
 
+TEST(Flags, UpstreamsStandInForAModel) {
+  ::unsetenv("NEXTGATE_UPSTREAM_API_KEY");
+  const std::string key = WriteFile("upstream-key", "sk-1\n");
+  const ServeOptions o = Options({"--upstream",
+                                  "http://a:1/v1",
+                                  "--upstream",
+                                  "https://b",
+                                  "--upstream-api-key-file",
+                                  key,
+                                  "--upstream-model",
+                                  "m",
+                                  "--upstream-revision",
+                                  "r1",
+                                  "--upstream-tls-ca-file",
+                                  "ca.pem",
+                                  "--upstream-retries",
+                                  "0",
+                                  "--upstream-connect-timeout-s",
+                                  "1",
+                                  "--upstream-first-byte-timeout-s",
+                                  "2",
+                                  "--upstream-idle-timeout-s",
+                                  "3",
+                                  "--upstream-timeout-s",
+                                  "4",
+                                  "--cache-tools"});
+  EXPECT_THAT(o.upstreams, ElementsAre("http://a:1/v1", "https://b"));
+  EXPECT_EQ(o.upstream_api_key, "sk-1");
+  EXPECT_EQ(o.upstream_model, "m");
+  EXPECT_EQ(o.upstream_revision, "r1");
+  EXPECT_EQ(o.upstream_tls_ca_file, "ca.pem");
+  EXPECT_EQ(o.upstream_retries, 0);
+  EXPECT_EQ(o.upstream_connect_timeout_s, 1);
+  EXPECT_EQ(o.upstream_first_byte_timeout_s, 2);
+  EXPECT_EQ(o.upstream_idle_timeout_s, 3);
+  EXPECT_EQ(o.upstream_timeout_s, 4);
+  EXPECT_TRUE(o.cache_tools);
+  ::setenv("NEXTGATE_UPSTREAM_API_KEY", "sk-2", 1);
+  EXPECT_EQ(Options({"--upstream", "http://a"}).upstream_api_key, "sk-2");
+  ::setenv("NEXTGATE_UPSTREAM_API_KEY", "a\r\nb", 1);
+  EXPECT_THAT(ErrorOf({"--upstream", "http://a"}), HasSubstr("visible ASCII"));
+  ::unsetenv("NEXTGATE_UPSTREAM_API_KEY");
+  EXPECT_THAT(ErrorOf({"m", "--upstream", "http://a"}), HasSubstr("exclude each other"));
+  EXPECT_THAT(ErrorOf({"m", "--upstream-retries", "1"}), HasSubstr("needs --upstream"));
+  EXPECT_THAT(ErrorOf({"--upstream", "ftp://a"}), HasSubstr("expected http:// or https://"));
+  EXPECT_THAT(ErrorOf({"--upstream", "http://a/v1?b"}), HasSubstr("no query"));
+  EXPECT_THAT(Parse({"--upstream", "http://a", "--max-model-len", "4k"})->warnings,
+              ElementsAre("--max-model-len has no effect with --upstream"));
+}
+
 TEST(Flags, ASharedCacheNeedsAUrlASecretAndNothingSecretOnTheLine) {
   ::unsetenv("NEXTGATE_CACHE_SECRET");
   const std::string secret = WriteFile("secret", "0123456789abcdef\n");

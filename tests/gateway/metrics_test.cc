@@ -26,6 +26,19 @@ TEST(Metrics, ExposesEngineCountersUnderOurAndVllmsNames) {
               HasSubstr("vllm:kv_cache_usage_perc{engine=\"0\",model_name=\"dictionary\"} 0.25"));
 }
 
+TEST(Metrics, UpstreamsTakeTheEnginesPlace) {
+  UpstreamStats one{.url = "http://a:1/v1", .requests = 5, .breaker = Breaker::State::kOpen};
+  one.failures[static_cast<size_t>(UpstreamPhase::kFirstByte)] = 2;
+  const std::string text = Metrics("m").Expose({}, {}, {}, {}, {one});
+  EXPECT_THAT(text, HasSubstr("upstream_requests_total{upstream=\"http://a:1/v1\"} 5"));
+  EXPECT_THAT(
+      text,
+      HasSubstr("upstream_failures_total{phase=\"first_byte\",upstream=\"http://a:1/v1\"} 2"));
+  EXPECT_THAT(text,
+              HasSubstr("upstream_breaker_state{state=\"open\",upstream=\"http://a:1/v1\"} 1"));
+  EXPECT_THAT(text, Not(HasSubstr("engine_")));
+}
+
 TEST(Metrics, HistogramsHoldGeneratedAnswersOnly) {
   Metrics metrics("m");
   metrics.Count({.route = "/v1/completions",

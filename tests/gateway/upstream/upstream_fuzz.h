@@ -1,0 +1,98 @@
+// One input of the fuzz target over what an upstream's bytes go through: each reader must stay within
+// its input, and give the same result however the bytes are split. Aborts if it does not.
+#pragma once
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/check.h"
+#include "gateway/upstream/convert.h"
+#include "gateway/upstream/http_response_parser.h"
+#include "gateway/upstream/json_members.h"
+#include "gateway/upstream/recorded.h"
+#include "gateway/upstream/sse_parser.h"
+
+namespace nextgate::gateway {
+
+// Everything that came out, in one string.
+inline std::string FuzzSse(std::string_view bytes, size_t step) {
+  SseParser parser(/*event_bytes_max=*/256);
+  std::vector<SseEvent> events;
+  std::string out;
+  while (!bytes.empty()) {
+    const bool fine = parser.Feed(bytes.substr(0, step), events).has_value();
+    bytes.remove_prefix(std::min(step, bytes.size()));
+    if (fine) continue;
+    out = "too long";
+    break;
+  }
+  for (const SseEvent& event : events) out += event.type + "\x1f" + event.data + "\x1e";
+  return out;
+}
+
+inline std::string FuzzHttp(std::string_view bytes, size_t step) {
+  HttpResponseParser parser;
+  std::string body;
+  while (!bytes.empty()) {
+    if (!parser.Feed(bytes.substr(0, step), body)) return "malformed";
+    bytes.remove_prefix(std::min(step, bytes.size()));
+  }
+  if (!parser.Close()) return "cut off";
+  std::string out = std::to_string(parser.head().status) + (parser.reusable() ? "r" : "");
+  for (const auto& [name, value] : parser.head().headers) out += "\x1f" + name + "\x1e" + value;
+  return out + "\x1d" + body;
+}
+
+inline void FuzzJson(std::string_view bytes) {
+  const auto parsed = nlohmann::json::parse(bytes, nullptr, /*allow_exceptions=*/false);
+  const std::vector<JsonMember> members = MembersOf(bytes);
+  const MemberEdit edits[] = {{.name = "id", .value = "\"x\""}, {.name = "usage"}};
+  const std::string edited = WithMembers(bytes, edits);
+  if (!parsed.is_object()) return;
+  CHECK(members.size() >= parsed.size());  // repeated names are one to the parser
+  if (members.size() == parsed.size()) {
+    auto expected = parsed;
+    expected["id"] = "x";
+    expected.erase("usage");
+    CHECK(nlohmann::json::parse(edited) == expected);
+  }
+  ChunkRecorder recorder;
+  ChunkReader reader;
+  std::vector<std::string> chunks;
+  for (const std::string& chunk : {std::string(bytes), edited, std::string(bytes)}) {
+    const auto part = reader.Next(recorder.Chunk(chunk));
+    if (chunk.starts_with('{')) CHECK(part && part->text == chunk);
+    chunks.push_back(chunk);
+  }
+  for (const auto endpoint : {openai::Endpoint::kChat, openai::Endpoint::kCompletion}) {
+    const std::string body = BodyOfChunks(endpoint, chunks);
+    CHECK(nlohmann::json::accept(body));
+    for (const std::string& chunk : ChunksOfBody(endpoint, bytes, true))
+      CHECK(nlohmann::json::accept(chunk));
+  }
+}
+
+inline void FuzzUpstreamBytes(std::string_view input) {
+  if (input.empty()) return;
+  const auto first = static_cast<unsigned char>(input.front());
+  input.remove_prefix(1);
+  const size_t step = 1 + first / 4;
+  switch (first % 4) {
+    case 0:
+      CHECK(FuzzSse(input, step) == FuzzSse(input, 1));
+      break;
+    case 1:
+      CHECK(FuzzHttp(input, step) == FuzzHttp(input, 1 << 20));
+      break;
+    case 2:
+      FuzzJson(input);
+      break;
+    default:
+      ChunkReader().Next(input);
+  }
+}
+
+}  // namespace nextgate::gateway
