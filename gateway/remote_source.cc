@@ -25,7 +25,12 @@ bool EndedByItself(const AnswerChoice& end) {
 class Published final : public AnswerSource {
  public:
   Published(std::unique_ptr<AnswerSource> source, std::shared_ptr<cache::Lead> lead)
-      : source_(std::move(source)), lead_(std::move(lead)), num_choices_(source_->num_choices()) {}
+      : source_(std::move(source)),
+        lead_(std::move(lead)),
+        num_choices_(source_->num_choices()),
+        gather_(source_->gather()) {
+    Note();
+  }
 
   bool Pump(milliseconds timeout, const Listener& listener) override {
     // A delta and the end of its choice are published together: a choice that was published without an
@@ -45,6 +50,7 @@ class Published final : public AnswerSource {
                                  if (listener.finish) listener.finish(choice, end);
                                }};
     const bool more = source_->Pump(timeout, both);
+    Note();
     if (failed) lead_.reset();  // what failed here may not fail elsewhere
     if (lead_ != nullptr && !batch.empty()) lead_->Publish(batch);
     if (more) return true;
@@ -60,11 +66,23 @@ class Published final : public AnswerSource {
 
   Outcome Finish() const override { return outcome_; }
   int32_t num_choices() const override { return num_choices_; }
+  bool accepted() const override { return accepted_; }
+  ReplyHeaders reply_headers() const override { return reply_headers_; }
+  milliseconds gather() const override { return gather_; }
 
  private:
+  void Note() {
+    if (accepted_ || !source_->accepted()) return;
+    accepted_ = true;
+    reply_headers_ = source_->reply_headers();
+  }
+
   std::unique_ptr<AnswerSource> source_;
   std::shared_ptr<cache::Lead> lead_;
   const int32_t num_choices_;
+  const milliseconds gather_;
+  bool accepted_ = false;
+  ReplyHeaders reply_headers_;
   Outcome outcome_;
 };
 

@@ -40,6 +40,8 @@ class RemoteSource final : public AnswerSource {
   bool Pump(std::chrono::milliseconds timeout, const Listener& listener) override;
   Outcome Finish() const override { return outcome_; }
   int32_t num_choices() const override { return num_choices_; }
+  // The leader's generator may refuse after his hello; then ours is asked, and its refusal passed on.
+  bool accepted() const override { return !said_.empty() || (own_ != nullptr && own_->accepted()); }
 
  private:
   Listener Recording(const Listener& listener);
