@@ -25,6 +25,7 @@ namespace nextgate::cache {
 struct CacheHit {
   std::shared_ptr<const Answer> answer;
   int64_t age_s = 0;  // the Age header: whole seconds since the answer was made
+  std::shared_ptr<const StoredAnswer> entry;  // whose hits are counted by who replays it
 };
 
 class ExactCache {
@@ -43,7 +44,8 @@ class ExactCache {
   // Stores `answer` as made now, here and in Redis; what Redis does not take is counted there. kNone,
   // or why it was not stored (zero_ttl, answer_too_large).
   // REQUIRES: plan.write and StoreDecision said kNone; answer is not null.
-  Reason Insert(CacheKey key, std::shared_ptr<const Answer> answer, const CachePlan& plan);
+  Reason Insert(CacheKey key, std::shared_ptr<const Answer> answer, const CachePlan& plan,
+                EntryOrigin origin = {});
 
   // Lookups whose hash was found with another request's material behind it.
   int64_t collisions() const { return collisions_.load(std::memory_order_relaxed); }
@@ -52,8 +54,8 @@ class ExactCache {
 
  private:
   // The entry's answer, if it is this request's and young enough.
-  std::optional<CacheHit> Prove(const StoredAnswer& entry, const CacheKey& key,
-                                const CachePlan& plan);
+  std::optional<CacheHit> Prove(const std::shared_ptr<const StoredAnswer>& entry,
+                                const CacheKey& key, const CachePlan& plan);
 
   AnswerStore& store_;
   RedisStore* const shared_;

@@ -22,6 +22,7 @@ struct WriteJob {
   CacheKey key;
   CachePlan plan;
   std::shared_ptr<const Answer> answer;
+  EntryOrigin origin;
   std::shared_ptr<void> held;  // let go of once the answer can be found; may be null
 };
 

@@ -47,9 +47,10 @@ struct HttpResponse {
 };
 
 struct HttpRequest {
-  std::string method = "GET";  // GET or HEAD
+  std::string method = "GET";
   Url url;
   HttpHeaders headers;
+  std::string body;   // sent as it is; Content-Type is among the headers
   std::string proxy;  // "http://host:port", or empty
   int64_t connect_timeout_ms = 10'000;
   int64_t read_timeout_ms = 30'000;  // without a byte

@@ -153,6 +153,7 @@ void HttpServer::Impl::AnswerRequest(const httplib::Request& request, httplib::R
       .method = request.method,
       .path = request.path,
       .body = request.body,
+      .query = {request.params.begin(), request.params.end()},
       .remote_address = request.remote_addr,
       .header =
           [&request](const std::string& name) {

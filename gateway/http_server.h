@@ -24,7 +24,8 @@ struct ServerRequest {
   std::string method;
   std::string path;
   std::string body;
-  std::string parameter;  // what the route's "*" stands for
+  std::string parameter;                                   // what the route's "*" stands for
+  std::vector<std::pair<std::string, std::string>> query;  // decoded; a name may come twice
   std::string remote_address;
   std::function<std::string(const std::string& name)>
       header;                         // "" if absent; several lines joined by ", "

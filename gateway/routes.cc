@@ -9,6 +9,7 @@
 #include <set>
 
 #include "base/log.h"
+#include "gateway/admin/context.h"
 #include "gateway/openai/error.h"
 #include "gateway/openai/field_reader.h"
 
@@ -162,28 +163,16 @@ void Ready(const RouteContext& c, const ServerRequest&, ServerReply& reply) {
   Answer(reply, json, c.ready.load() ? 200 : 503);
 }
 
-std::optional<cache::SharedStats> SharedStatsOf(cache::ExactCache& exact) {
-  if (exact.shared() == nullptr) return std::nullopt;
-  return cache::SharedStats{.store = exact.shared()->stats(),
-                            .client = exact.shared()->client().stats()};
-}
-
 void Expose(const RouteContext& c, const ServerRequest&, ServerReply& reply) {
   reply.content_type = Metrics::kContentType;
   reply.body = c.metrics.Expose(c.engine.Stats(), c.cache_stats.Snapshot(), c.exact.store().stats(),
-                                SharedStatsOf(c.exact));
+                                admin::SharedStatsOf(c.exact));
 }
 
 void Version(const RouteContext&, const ServerRequest&, ServerReply& reply) {
   Json json;
   json["version"] = NEXTGATE_VERSION;
   Answer(reply, json);
-}
-
-void CacheStatsRoute(const RouteContext& c, const ServerRequest&, ServerReply& reply) {
-  reply.body =
-      cache::StatsJson(c.cache_stats.Snapshot(), c.exact.store().stats(), c.cache_writer.stats(),
-                       c.exact.collisions(), SharedStatsOf(c.exact));
 }
 
 using RouteFunction = void (*)(const RouteContext& c, const ServerRequest& http,
@@ -199,24 +188,6 @@ HttpServer::Handler Keyed(const RouteContext& c, RouteFunction function) {
   return [&c, function](const ServerRequest& http, ServerReply& reply) {
     if (Status status = c.auth.Check(http.header("Authorization")); !status)
       return Answer(reply, status.error(), "invalid_api_key");
-    function(c, http, reply);
-  };
-}
-
-// The admin API is open without a key on the loopback only.
-HttpServer::Handler Admin(const RouteContext& c, RouteFunction function) {
-  return [&c, function](const ServerRequest& http, ServerReply& reply) {
-    const bool local = http.remote_address.starts_with("127.") || http.remote_address == "::1";
-    if (!local) {
-      if (Status status = c.auth.Check(http.header("Authorization")); !status)
-        return Answer(reply, status.error(), "invalid_api_key");
-      if (c.auth.open())
-        return Answer(reply,
-                      Error{ErrorCode::kPermissionDenied,
-                            "the admin API is open on the loopback only: start with --api-key to "
-                            "use it from elsewhere",
-                            ""});
-    }
     function(c, http, reply);
   };
 }
@@ -244,7 +215,6 @@ void RegisterAdminRoutes(HttpServer& server, const RouteContext& c) {
   server.Route("GET", "/health", Open(c, Health));
   server.Route("GET", "/ready", Open(c, Ready));
   server.Route("GET", "/metrics", Open(c, Expose));
-  server.Route("GET", "/admin/cache/stats", Admin(c, CacheStatsRoute));
 }
 
 }  // namespace nextgate::gateway

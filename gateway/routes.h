@@ -24,7 +24,6 @@ struct RouteContext {
   Metrics& metrics;
   cache::CacheStats& cache_stats;
   cache::ExactCache& exact;
-  cache::Writer& cache_writer;
   const Auth& auth;
   openai::ParseLimits limits;
   std::vector<std::string>
@@ -41,6 +40,7 @@ inline constexpr int64_t kHeartbeatMaxMs = 30'000;
 
 // `context` must outlive both servers.
 void RegisterApiRoutes(HttpServer& server, const RouteContext& context);
+// Health and metrics; the admin API itself is gateway/admin/routes.h.
 void RegisterAdminRoutes(HttpServer& server, const RouteContext& context);
 
 }  // namespace nextgate::gateway
