@@ -34,6 +34,7 @@ StatsKeeper::~StatsKeeper() {
   const std::lock_guard lock(mutex_);
   Collect();
   (void)Flush(kFlushBudget);  // if Redis is away at the end too, this is what is lost
+  if (cluster_) cluster_->Leave(steady_clock::now() + kFlushBeforeReading);
 }
 
 void StatsKeeper::Start(std::string name) {
@@ -80,8 +81,8 @@ void StatsKeeper::CountEntryHit(const Hash128& id, const StoredAnswer& entry) {
 }
 
 StatsBySeries StatsKeeper::Instance(StatsWindow window) {
-  const std::lock_guard lock(mutex_);
   if (window == StatsWindow::kTotal) return stats_.BySeries();
+  const std::lock_guard lock(mutex_);
   Collect();
   return history_.Sum(window, clock_.UnixMs());
 }

@@ -101,13 +101,20 @@ Status RedisCatalogue::ForEachEntry(
     std::vector<RedisCommand> gets;
     for (const Hash128& id : ids) gets.push_back({"GET", EntryKey(id)});
     ASSIGN_OR_RETURN(const auto replies, Run(gets));
+    std::vector<std::pair<Hash128, StoredAnswer>> entries;
+    std::vector<RedisCommand> counters;
     for (size_t i = 0; i < ids.size(); ++i) {
       auto entry = codec_.Decode(ids[i], replies[i].text);
-      if (!entry) continue;
-      ASSIGN_OR_RETURN(const int64_t hits,
-                       Hits(ids[i], entry->created_unix_ms, entry->hits.value()));
-      entry->hits = HitCounter(hits);
-      if (!visit(ids[i], std::make_shared<const StoredAnswer>(std::move(*entry)))) return false;
+      if (!entry) continue;  // gone meanwhile, or not ours
+      counters.push_back({"GET", HitsKey(name_space_, ids[i], entry->created_unix_ms)});
+      entries.emplace_back(ids[i], std::move(*entry));
+    }
+    if (entries.empty()) return true;
+    ASSIGN_OR_RETURN(const auto hits, Run(counters));
+    for (size_t i = 0; i < entries.size(); ++i) {
+      auto& [id, entry] = entries[i];
+      entry.hits = HitCounter(entry.hits.value() + Number(hits[i]));
+      if (!visit(id, std::make_shared<const StoredAnswer>(std::move(entry)))) return false;
     }
     return true;
   });

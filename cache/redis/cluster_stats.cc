@@ -111,6 +111,8 @@ void ClusterStats::CountEntryHit(const Hash128& id, int64_t created_unix_ms,
 }
 
 void ClusterStats::TakeEntryHits() {
+  if (waiting_.size() >= kEntryHitsMax)
+    return;  // Redis is away for long: they wait, and are bounded
   decltype(entry_hits_) taken;
   {
     const std::lock_guard lock(hits_mutex_);
@@ -174,6 +176,12 @@ Status ClusterStats::Flush(const InstanceFigures& own, Deadline deadline) {
     commands.clear();
   } while (!waiting_.empty());
   return {};
+}
+
+void ClusterStats::Leave(Deadline deadline) {
+  const RedisCommand leave[] = {
+      {"HDEL", fmt::format("{{{}}}:stats:instances", name_space_), instance_id_}};
+  (void)client_.Run(leave, deadline);  // else it is forgotten after kInstanceGoneMs
 }
 
 // Fields that this version does not know are left out.

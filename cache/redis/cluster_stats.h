@@ -57,6 +57,9 @@ class ClusterStats {
   // Adds what waits, and says that this instance is there. Until it succeeds everything is kept.
   Status Flush(const InstanceFigures& own, Deadline deadline);
 
+  // This instance stops: it is not listed any more.
+  void Leave(Deadline deadline);
+
   // Redis' figures and those that still wait here.
   Result<StatsBySeries> Read(StatsWindow window, Deadline deadline) const;
   Result<std::vector<InstanceFigures>> Instances(Deadline deadline) const;

@@ -157,6 +157,7 @@ TEST(StatsKeeper, TheClusterIsTheSumOfItsInstancesAndOutlivesThem) {
   ASSERT_TRUE(figures);
   for (const auto& [labels, counts] : figures->counts) total.Add(counts);
   EXPECT_EQ(total.Requests(), 4);
+  EXPECT_EQ(figures->instances.size(), 1u) << "who stops leaves";
 }
 
 TEST(StatsKeeper, WhatIsCountedWhileRedisIsAwayOrSilentIsAddedOnce) {

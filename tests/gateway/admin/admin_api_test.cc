@@ -1,7 +1,10 @@
 // The admin API over a real socket, in front of a ChatPipeline whose engine the test decides.
 #include <gmock/gmock.h>
 
+#include <map>
+#include <random>
 #include <set>
+#include <sstream>
 
 #include "gateway/admin/cli.h"
 #include "gateway/admin/config.h"
@@ -169,6 +172,36 @@ TEST_F(AdminApiTest, ExplainSaysWhatRunWouldDoAndChangesNothing) {
   json other_scope = question;
   other_scope["request"]["cache"] = {{"namespace", "n"}};
   EXPECT_EQ(ExplainThat(other_scope)["outcome"], "MISS") << "another scope's answer is not seen";
+}
+
+// Random requests of three scopes against a model of who may see what.
+TEST_F(AdminApiTest, NoScopeSeesAnothersAnswersThroughExplainOrListings) {
+  std::mt19937 random(std::random_device{}());
+  const std::string scopes[] = {"", "a", "{}\n\"a"};
+  std::map<std::string, std::set<std::string>> asked;
+  for (int i = 0; i < 300; ++i) {
+    const std::string& scope = scopes[random() % 3];
+    const std::string word = "word " + std::to_string(random() % 20);
+    json request = {{"model", "m"},
+                    {"temperature", 0},
+                    {"messages", json::array({{{"role", "user"}, {"content", word}}})}};
+    if (!scope.empty()) request["cache"] = {{"namespace", scope}};
+    const json explained =
+        ExplainThat({{"endpoint", "/v1/chat/completions"}, {"request", request}});
+    EXPECT_EQ(explained["outcome"], asked[scope].contains(word) ? "HIT" : "MISS");
+    if (random() % 4 != 0) continue;
+    ServerReply reply = Ask(request);
+    EXPECT_EQ(Header(reply, "X-Cache"), explained["outcome"].get<std::string>());
+    Sent(reply);
+    asked[scope].insert(word);
+  }
+  EXPECT_EQ(Get("/admin/cache/entries?namespace=a&limit=1000")["entries"].size(),
+            asked["a"].size());
+  std::set<std::string> ids;
+  const json listing = Get("/admin/cache/entries?limit=1000");
+  for (const json& entry : listing["entries"])
+    ids.insert(entry["scope"]["id"].get<std::string>() + entry["scope"]["namespace"].dump());
+  EXPECT_EQ(ids.size(), 3u) << "a scope has one id";
 }
 
 TEST_F(AdminApiTest, AnExportIsImportedExactlyAndDamageIsNamedByLine) {
