@@ -4,6 +4,7 @@
 #include <compare>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -17,6 +18,9 @@ struct Hash128 {
 };
 
 Hash128 HashBytes(std::string_view bytes);
+
+// What Hex wrote; nothing if it is not 32 lower-case hex digits.
+std::optional<Hash128> ParseHash128(std::string_view hex);
 
 }  // namespace nextgate
 

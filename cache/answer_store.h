@@ -5,21 +5,51 @@
 // Threads: all methods may be called from any thread.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
 #include "base/hash.h"
 #include "base/status.h"
 #include "cache/answer.h"
+#include "cache/key.h"
 
 namespace nextgate::cache {
+
+// What operators ask about an entry and its material does not say in words. Never compared.
+struct EntryOrigin {
+  std::string model;  // as the request named it
+  std::string route;  // "/v1/chat/completions"
+  Scope scope;        // what the material's partition is the digest of
+  bool operator==(const EntryOrigin&) const = default;
+};
+
+// Counts in an entry that is otherwise immutable.
+class HitCounter {
+ public:
+  HitCounter() = default;
+  explicit HitCounter(int64_t hits) : hits_(hits) {}
+  HitCounter(const HitCounter& other) : hits_(other.value()) {}
+  HitCounter& operator=(const HitCounter& other) {
+    hits_ = other.value();
+    return *this;
+  }
+  void Count() const { hits_.fetch_add(1, std::memory_order_relaxed); }
+  int64_t value() const { return hits_.load(std::memory_order_relaxed); }
+
+ private:
+  mutable std::atomic<int64_t> hits_ = 0;
+};
 
 struct StoredAnswer {
   std::string material;  // CacheKey::material of the request it answers
   std::shared_ptr<const Answer> answer;
   int64_t created_unix_ms = 0;
   int64_t expires_unix_ms = 0;  // not served at or after this instant
+  EntryOrigin origin;
+  HitCounter hits;  // requests that this copy of the entry has answered
 };
 
 struct StoreStats {
@@ -39,6 +69,15 @@ class AnswerStore {
   // The entry last put under `hash`, now the most recently used; nullptr if there is none or it
   // expired. It stays valid for as long as the caller holds it, evicted or not.
   virtual std::shared_ptr<const StoredAnswer> Get(const Hash128& hash) = 0;
+
+  // The same without making it the most recently used and without counting: for operators.
+  virtual std::shared_ptr<const StoredAnswer> Peek(const Hash128& hash) const = 0;
+
+  // Calls `visit` with what is stored, expired entries left out, in no order. What comes or goes
+  // meanwhile may be missed. No lock is held during a call.
+  using Visitor =
+      std::function<void(const Hash128& hash, const std::shared_ptr<const StoredAnswer>& entry)>;
+  virtual void ForEach(const Visitor& visit) const = 0;
 
   // Stores `entry`, replacing what `hash` had, evicting the least recently used to make room. False
   // if the entry alone is too large (what `hash` had is removed all the same) or has expired

@@ -15,7 +15,7 @@
 namespace nextgate::cache {
 namespace {
 
-constexpr std::string_view kMagic = "NGE1";
+constexpr std::string_view kMagic = "NGE2";
 constexpr size_t kDigestBytes = 16;
 constexpr int kZstdLevel = 1;
 
@@ -30,6 +30,40 @@ std::string PackPayload(const StoredAnswer& entry) {
   out.Unsigned(answer.num_deltas());
   for (size_t i = 0; i < answer.num_deltas(); ++i) PackDelta(out, answer.delta(i));
   return out.bytes();
+}
+
+std::string PackHeader(const Hash128& hash, const StoredAnswer& entry) {
+  const EntrySummary summary = Summarise(hash, entry);
+  WireWriter out;
+  out.Signed(summary.created_unix_ms);
+  out.Signed(summary.expires_unix_ms);
+  out.Signed(summary.hits);
+  for (const std::string* text :
+       {&summary.origin.model, &summary.origin.route, &summary.origin.scope.tenant,
+        &summary.origin.scope.team, &summary.origin.scope.user, &summary.origin.scope.name_space,
+        &summary.fingerprint, &summary.scope_id})
+    out.Text(*text);
+  out.Signed(summary.prompt_tokens);
+  out.Signed(summary.completion_tokens);
+  out.Unsigned(summary.finish_reasons.size());
+  for (const std::string& reason : summary.finish_reasons) out.Text(reason);
+  return out.bytes();
+}
+
+bool UnpackHeader(std::string_view header, EntrySummary& summary) {
+  WireReader in(header);
+  summary.created_unix_ms = in.Signed();
+  summary.expires_unix_ms = in.Signed();
+  summary.hits = in.Signed();
+  for (std::string* text :
+       {&summary.origin.model, &summary.origin.route, &summary.origin.scope.tenant,
+        &summary.origin.scope.team, &summary.origin.scope.user, &summary.origin.scope.name_space,
+        &summary.fingerprint, &summary.scope_id})
+    *text = in.Text();
+  summary.prompt_tokens = static_cast<int32_t>(in.Signed());
+  summary.completion_tokens = static_cast<int32_t>(in.Signed());
+  for (size_t left = in.Count(); left > 0; --left) summary.finish_reasons.emplace_back(in.Text());
+  return in.Done();
 }
 
 // nullptr if malformed. AnswerBuilder keeps Answer's invariants.
@@ -65,12 +99,35 @@ std::string EntryCodec::Encode(const Hash128& hash, const StoredAnswer& entry) c
       ZSTD_compress(packed.data(), packed.size(), payload.data(), payload.size(), kZstdLevel);
   CHECK(!ZSTD_isError(size));
   packed.resize(size);
-  WireWriter out;
-  out.Signed(entry.created_unix_ms);
-  out.Signed(entry.expires_unix_ms);
-  out.Text(packed);
-  std::string bytes = std::string(kMagic) + out.bytes();
+  WireWriter header, body;
+  header.Text(PackHeader(hash, entry));
+  body.Text(packed);
+  std::string bytes = std::string(kMagic) + header.bytes();
+  bytes += Digest(hash, bytes);
+  bytes += body.bytes();
   return bytes += Digest(hash, bytes);
+}
+
+// The header, proven by its digest, and what follows it.
+Result<EntryCodec::Frame> EntryCodec::OpenFrame(const Hash128& hash, std::string_view bytes) const {
+  if (!bytes.starts_with(kMagic)) return DataLoss("not an entry of this version");
+  WireReader in(bytes.substr(kMagic.size()));
+  const std::string_view header = in.Text();
+  if (in.failed()) return DataLoss("the entry is cut off");
+  const auto signed_bytes = static_cast<size_t>(header.data() + header.size() - bytes.data());
+  if (bytes.size() < signed_bytes + kDigestBytes) return DataLoss("the entry is cut off");
+  if (!EqualDigests(Digest(hash, bytes.substr(0, signed_bytes)),
+                    bytes.substr(signed_bytes, kDigestBytes)))
+    return DataLoss("the entry's digest is wrong: changed, or written with another secret");
+  return Frame{.header = header, .rest = bytes.substr(signed_bytes + kDigestBytes)};
+}
+
+Result<EntrySummary> EntryCodec::DecodeSummary(const Hash128& hash,
+                                               std::string_view beginning) const {
+  ASSIGN_OR_RETURN(const Frame frame, OpenFrame(hash, beginning));
+  EntrySummary summary{.id = hash};
+  if (!UnpackHeader(frame.header, summary)) return DataLoss("the entry's header is malformed");
+  return summary;
 }
 
 Result<StoredAnswer> EntryCodec::Decode(const Hash128& hash, std::string_view bytes) const {
@@ -80,10 +137,10 @@ Result<StoredAnswer> EntryCodec::Decode(const Hash128& hash, std::string_view by
   bytes.remove_suffix(kDigestBytes);
   if (!EqualDigests(Digest(hash, bytes), digest))
     return DataLoss("the entry's digest is wrong: changed, or written with another secret");
-  WireReader in(bytes.substr(kMagic.size()));
-  StoredAnswer entry;
-  entry.created_unix_ms = in.Signed();
-  entry.expires_unix_ms = in.Signed();
+  ASSIGN_OR_RETURN(const Frame frame, OpenFrame(hash, bytes));
+  EntrySummary summary;
+  if (!UnpackHeader(frame.header, summary)) return DataLoss("the entry's header is malformed");
+  WireReader in(frame.rest);
   const std::string_view packed = in.Text();
   if (!in.Done()) return DataLoss("the entry's frame is malformed");
   const uint64_t size = ZSTD_getFrameContentSize(packed.data(), packed.size());
@@ -93,8 +150,12 @@ Result<StoredAnswer> EntryCodec::Decode(const Hash128& hash, std::string_view by
   if (ZSTD_decompress(payload.data(), payload.size(), packed.data(), packed.size()) != size)
     return DataLoss("the entry does not decompress");
   WireReader fields(payload);
-  entry.material = fields.Text();
-  entry.answer = UnpackAnswer(fields);
+  StoredAnswer entry{.material = std::string(fields.Text()),
+                     .answer = UnpackAnswer(fields),
+                     .created_unix_ms = summary.created_unix_ms,
+                     .expires_unix_ms = summary.expires_unix_ms,
+                     .origin = std::move(summary.origin),
+                     .hits = HitCounter(summary.hits)};
   if (entry.answer == nullptr) return DataLoss("the entry's payload is malformed");
   return entry;
 }

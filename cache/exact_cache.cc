@@ -19,7 +19,7 @@ std::optional<CacheHit> ExactCache::Lookup(const CacheKey& key, const CachePlan&
 
 std::optional<CacheHit> ExactCache::Accept(std::shared_ptr<const StoredAnswer> entry,
                                            const CacheKey& key, const CachePlan& plan) {
-  auto hit = Prove(*entry, key, plan);
+  auto hit = Prove(entry, key, plan);
   if (hit) store_.Put(key.hash, std::move(entry));
   return hit;
 }
@@ -27,23 +27,23 @@ std::optional<CacheHit> ExactCache::Accept(std::shared_ptr<const StoredAnswer> e
 std::optional<CacheHit> ExactCache::LookupHere(const CacheKey& key, const CachePlan& plan) {
   CHECK(plan.read);
   const auto entry = store_.Get(key.hash);
-  return entry == nullptr ? std::nullopt : Prove(*entry, key, plan);
+  return entry == nullptr ? std::nullopt : Prove(entry, key, plan);
 }
 
-std::optional<CacheHit> ExactCache::Prove(const StoredAnswer& entry, const CacheKey& key,
-                                          const CachePlan& plan) {
-  if (entry.material != key.material) {
+std::optional<CacheHit> ExactCache::Prove(const std::shared_ptr<const StoredAnswer>& entry,
+                                          const CacheKey& key, const CachePlan& plan) {
+  if (entry->material != key.material) {
     collisions_.fetch_add(1, std::memory_order_relaxed);
     return std::nullopt;
   }
   // The wall clock may have been set back since: an age is never negative.
-  const int64_t age_ms = std::max<int64_t>(0, clock_.UnixMs() - entry.created_unix_ms);
+  const int64_t age_ms = std::max<int64_t>(0, clock_.UnixMs() - entry->created_unix_ms);
   if (plan.max_age_ms && age_ms > *plan.max_age_ms) return std::nullopt;
-  return CacheHit{.answer = entry.answer, .age_s = age_ms / 1000};
+  return CacheHit{.answer = entry->answer, .age_s = age_ms / 1000, .entry = entry};
 }
 
 Reason ExactCache::Insert(CacheKey key, std::shared_ptr<const Answer> answer, const CachePlan& plan,
-                          const Sharing& sharing) {
+                          EntryOrigin origin, const Sharing& sharing) {
   CHECK(plan.write && answer != nullptr);
   if (plan.ttl_ms <= 0) return Reason::kZeroTtl;
   const int64_t now_ms = clock_.UnixMs();
@@ -52,7 +52,8 @@ Reason ExactCache::Insert(CacheKey key, std::shared_ptr<const Answer> answer, co
       std::make_shared<const StoredAnswer>(StoredAnswer{.material = std::move(key.material),
                                                         .answer = std::move(answer),
                                                         .created_unix_ms = now_ms,
-                                                        .expires_unix_ms = now_ms + plan.ttl_ms});
+                                                        .expires_unix_ms = now_ms + plan.ttl_ms,
+                                                        .origin = std::move(origin)});
   const bool kept = store_.Put(key.hash, entry);
   bool shared = false;
   if (sharing.lead != nullptr) {

@@ -26,6 +26,7 @@ namespace nextgate::cache {
 struct CacheHit {
   std::shared_ptr<const Answer> answer;
   int64_t age_s = 0;  // the Age header: whole seconds since the answer was made
+  std::shared_ptr<const StoredAnswer> entry;  // whose hits are counted by who replays it
 };
 
 // Where an answer goes beside this process: to Redis as ever; or nowhere, because the instance that
@@ -56,7 +57,7 @@ class ExactCache {
   // or why it was not stored (zero_ttl, answer_too_large).
   // REQUIRES: plan.write and StoreDecision said kNone; answer is not null.
   Reason Insert(CacheKey key, std::shared_ptr<const Answer> answer, const CachePlan& plan,
-                const Sharing& sharing = {});
+                EntryOrigin origin = {}, const Sharing& sharing = {});
 
   // Lookups whose hash was found with another request's material behind it.
   int64_t collisions() const { return collisions_.load(std::memory_order_relaxed); }
@@ -65,8 +66,8 @@ class ExactCache {
 
  private:
   // The entry's answer, if it is this request's and young enough.
-  std::optional<CacheHit> Prove(const StoredAnswer& entry, const CacheKey& key,
-                                const CachePlan& plan);
+  std::optional<CacheHit> Prove(const std::shared_ptr<const StoredAnswer>& entry,
+                                const CacheKey& key, const CachePlan& plan);
 
   AnswerStore& store_;
   RedisStore* const shared_;

@@ -270,4 +270,14 @@ CacheKey MakeKey(std::string_view partition, std::string_view canonical, HashFun
   return key;
 }
 
+MaterialParts SplitMaterial(std::string_view material) {
+  constexpr size_t kScopeDigits = 64;
+  const size_t line = material.find('\n');
+  if (line == std::string_view::npos || line <= kScopeDigits || material[kScopeDigits] != ':')
+    return {};
+  return {.scope_id = material.substr(0, kScopeDigits),
+          .fingerprint = material.substr(kScopeDigits + 1, line - kScopeDigits - 1),
+          .canonical = material.substr(line + 1)};
+}
+
 }  // namespace nextgate::cache

@@ -58,6 +58,7 @@ struct Scope {
   std::string team;
   std::string user;
   std::string name_space;  // chosen by the client: body cache.namespace
+  bool operator==(const Scope&) const = default;
 };
 
 // Turns a scope into the opaque first part of every key, so that neither a store's contents nor a
@@ -80,6 +81,15 @@ struct CacheKey {
   Hash128 hash;
   std::string material;  // partition "\n" canonical: what must be equal on a hit
 };
+
+// The parts of a key's material: 64 hex digits of the scope, the model's fingerprint, the canonical
+// request. All empty if `material` is not of MakeKey's making. Views into `material`.
+struct MaterialParts {
+  std::string_view scope_id;
+  std::string_view fingerprint;
+  std::string_view canonical;
+};
+MaterialParts SplitMaterial(std::string_view material);
 
 // Injected where a test needs collisions.
 using HashFunction = Hash128 (*)(std::string_view);

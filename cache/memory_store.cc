@@ -33,6 +33,22 @@ class MemoryStore::Shard {
     return found->second->entry;
   }
 
+  EntryPtr Peek(const Hash128& hash, int64_t now_ms) const {
+    std::lock_guard lock(mutex_);
+    const auto found = index_.find(hash);
+    if (found == index_.end() || now_ms >= found->second->entry->expires_unix_ms) return nullptr;
+    return found->second->entry;
+  }
+
+  std::vector<std::pair<Hash128, EntryPtr>> All(int64_t now_ms) const {
+    std::vector<std::pair<Hash128, EntryPtr>> all;
+    std::lock_guard lock(mutex_);
+    all.reserve(nodes_.size());
+    for (const Node& node : nodes_)
+      if (now_ms < node.entry->expires_unix_ms) all.emplace_back(node.hash, node.entry);
+    return all;
+  }
+
   bool Put(const Hash128& hash, EntryPtr entry, size_t bytes_max, int64_t now_ms) {
     const size_t charge = ChargeBytes(*entry);
     std::vector<Node> removed;
@@ -167,7 +183,10 @@ MemoryStore::MemoryStore(const Options& options, const Clock& clock)
 MemoryStore::~MemoryStore() = default;
 
 size_t MemoryStore::ChargeBytes(const StoredAnswer& entry) {
-  return entry.answer->SizeBytes() + entry.material.capacity() + kEntryOverheadBytes;
+  const EntryOrigin& origin = entry.origin;
+  return entry.answer->SizeBytes() + entry.material.capacity() + origin.model.size() +
+         origin.route.size() + origin.scope.tenant.size() + origin.scope.team.size() +
+         origin.scope.user.size() + origin.scope.name_space.size() + kEntryOverheadBytes;
 }
 
 MemoryStore::Shard& MemoryStore::ShardOf(const Hash128& hash) const {
@@ -177,6 +196,15 @@ MemoryStore::Shard& MemoryStore::ShardOf(const Hash128& hash) const {
 
 std::shared_ptr<const StoredAnswer> MemoryStore::Get(const Hash128& hash) {
   return ShardOf(hash).Get(hash, clock_.UnixMs());
+}
+
+std::shared_ptr<const StoredAnswer> MemoryStore::Peek(const Hash128& hash) const {
+  return ShardOf(hash).Peek(hash, clock_.UnixMs());
+}
+
+void MemoryStore::ForEach(const Visitor& visit) const {
+  for (size_t i = 0; i < num_shards_; ++i)
+    for (const auto& [hash, entry] : shards_[i].All(clock_.UnixMs())) visit(hash, entry);
 }
 
 bool MemoryStore::Put(const Hash128& hash, std::shared_ptr<const StoredAnswer> entry) {

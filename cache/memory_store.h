@@ -5,8 +5,8 @@
 // list, index and equal part of the bytes. So recency is exact within a shard, and an entry may
 // take at most bytes_max / shards.
 //
-// An entry is charged its answer, its material and kEntryOverheadBytes for list, index and control
-// blocks.
+// An entry is charged its answer, its material and kEntryOverheadBytes for its origin, list, index
+// and control blocks.
 //
 // Threads: all methods may be called from any thread. An entry's memory is released outside the
 // locks. Invariants: (1) the charges of a shard's entries sum to its books and never exceed its
@@ -24,7 +24,7 @@ namespace nextgate::cache {
 
 class MemoryStore final : public AnswerStore {
  public:
-  static constexpr size_t kEntryOverheadBytes = 256;
+  static constexpr size_t kEntryOverheadBytes = 448;
 
   struct Options {
     size_t bytes_max = size_t{256} << 20;
@@ -40,6 +40,8 @@ class MemoryStore final : public AnswerStore {
   size_t num_shards() const { return num_shards_; }
 
   std::shared_ptr<const StoredAnswer> Get(const Hash128& hash) override;
+  std::shared_ptr<const StoredAnswer> Peek(const Hash128& hash) const override;
+  void ForEach(const Visitor& visit) const override;
   bool Put(const Hash128& hash, std::shared_ptr<const StoredAnswer> entry) override;
   bool Erase(const Hash128& hash) override;
   void Clear() override;

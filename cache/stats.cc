@@ -1,7 +1,12 @@
 #include "cache/stats.h"
 
+#include <fmt/format.h>
+
 #include <nlohmann/json.hpp>
 #include <numeric>
+#include <span>
+#include <unordered_map>
+#include <vector>
 
 #include "base/check.h"
 
@@ -9,6 +14,12 @@ namespace nextgate::cache {
 namespace {
 
 using Json = nlohmann::ordered_json;
+
+constexpr const char* kOther = "(other)";
+
+void Add(std::atomic<int64_t>& counter, int64_t value) {
+  counter.fetch_add(value, std::memory_order_relaxed);
+}
 
 Json ByReason(const std::array<int64_t, kNumReasons>& counts) {
   Json out = Json::object();
@@ -22,9 +33,37 @@ Json Rate(int64_t part, int64_t whole) {
   return static_cast<double>(part) / static_cast<double>(whole);
 }
 
-template <class Counters, class Values>
-void CopyCounters(const Counters& from, Values& to) {
-  for (size_t i = 0; i < to.size(); ++i) to[i] = from[i].load(std::memory_order_relaxed);
+std::vector<std::string> MakeCounterNames() {
+  constexpr std::array<std::string_view, kNumServed> kServed = {"stored", "coalesced", "generated"};
+  std::vector<std::string> names;
+  for (size_t i = 0; i < kNumTiers; ++i)
+    names.push_back(fmt::format("hits.{}", TierName(static_cast<Tier>(i))));
+  names.emplace_back("misses");
+  for (const char* group : {"bypass", "not_stored"})
+    for (size_t i = 0; i < kNumReasons; ++i)
+      names.push_back(fmt::format("{}.{}", group, ReasonCode(static_cast<Reason>(i))));
+  names.emplace_back("tokens_saved.prompt");
+  names.emplace_back("tokens_saved.completion");
+  for (const std::string_view served : kServed)
+    for (size_t bin = 0; bin < kLatencyBins; ++bin)
+      names.push_back(fmt::format("latency.{}.{}", served, bin));
+  CHECK(names.size() == kNumCounters);
+  return names;
+}
+
+const std::vector<std::string>& CounterNames() {
+  static const std::vector<std::string> names = MakeCounterNames();
+  return names;
+}
+
+Json LatencyJson(std::span<const int64_t> bins) {
+  const auto quantile = [&](double q) {
+    const auto ms = LatencyQuantileMs(bins, q);
+    return ms ? Json(*ms) : Json();
+  };
+  return {{"count", std::accumulate(bins.begin(), bins.end(), int64_t{0})},
+          {"p50", quantile(0.5)},
+          {"p95", quantile(0.95)}};
 }
 
 }  // namespace
@@ -52,45 +91,99 @@ int64_t StatsSnapshot::BypassesTotal() const {
   return std::accumulate(bypasses.begin(), bypasses.end(), int64_t{0});
 }
 
-void CacheStats::CountHit(Tier tier) {
-  hits_[static_cast<size_t>(tier)].fetch_add(1, std::memory_order_relaxed);
+void StatsSnapshot::Add(const StatsSnapshot& other) {
+  std::array<int64_t, kNumCounters> values;
+  ForEach(other, [&](size_t id, int64_t value) { values[id] = value; });
+  ForEach(*this, [&](size_t id, int64_t& value) { value += values[id]; });
 }
 
-void CacheStats::CountSaved(const AnswerUsage& saved) {
-  prompt_tokens_saved_.fetch_add(saved.prompt_tokens, std::memory_order_relaxed);
-  completion_tokens_saved_.fetch_add(saved.completion_tokens, std::memory_order_relaxed);
+void StatsSnapshot::Add(size_t id, int64_t value) {
+  ForEach(*this, [&](size_t other, int64_t& counter) {
+    if (other == id) counter += value;
+  });
 }
 
-void CacheStats::CountMiss() { misses_.fetch_add(1, std::memory_order_relaxed); }
+std::string_view CounterName(size_t id) { return CounterNames()[id]; }
 
-void CacheStats::CountBypass(Reason reason) {
+std::optional<size_t> FindCounter(std::string_view name) {
+  static const auto ids = [] {
+    std::unordered_map<std::string_view, size_t> map;
+    for (size_t id = 0; id < kNumCounters; ++id) map.emplace(CounterNames()[id], id);
+    return map;
+  }();
+  const auto found = ids.find(name);
+  return found == ids.end() ? std::nullopt : std::optional(found->second);
+}
+
+void StatsSeries::CountHit(Tier tier) { Add(counters_.hits[static_cast<size_t>(tier)], 1); }
+
+void StatsSeries::CountSaved(const AnswerUsage& saved) {
+  Add(counters_.prompt_tokens_saved, saved.prompt_tokens);
+  Add(counters_.completion_tokens_saved, saved.completion_tokens);
+}
+
+void StatsSeries::CountMiss() { Add(counters_.misses, 1); }
+
+void StatsSeries::CountBypass(Reason reason) {
   CHECK(reason != Reason::kNone);
-  bypasses_[static_cast<size_t>(reason)].fetch_add(1, std::memory_order_relaxed);
+  Add(counters_.bypasses[static_cast<size_t>(reason)], 1);
 }
 
-void CacheStats::CountNotStored(Reason reason) {
+void StatsSeries::CountNotStored(Reason reason) {
   CHECK(reason != Reason::kNone);
-  not_stored_[static_cast<size_t>(reason)].fetch_add(1, std::memory_order_relaxed);
+  Add(counters_.not_stored[static_cast<size_t>(reason)], 1);
 }
 
-StatsSnapshot CacheStats::Snapshot() const {
+void StatsSeries::CountLatency(Served served, int64_t us) {
+  Add(counters_.latency[static_cast<size_t>(served)][LatencyBin(us)], 1);
+}
+
+StatsSnapshot StatsSeries::Snapshot() const {
+  std::array<int64_t, kNumCounters> values;
+  StatsCounters<std::atomic<int64_t>>::ForEach(
+      counters_, [&](size_t id, const std::atomic<int64_t>& counter) {
+        values[id] = counter.load(std::memory_order_relaxed);
+      });
   StatsSnapshot out;
-  CopyCounters(hits_, out.hits);
-  out.misses = misses_.load(std::memory_order_relaxed);
-  CopyCounters(bypasses_, out.bypasses);
-  CopyCounters(not_stored_, out.not_stored);
-  out.prompt_tokens_saved = prompt_tokens_saved_.load(std::memory_order_relaxed);
-  out.completion_tokens_saved = completion_tokens_saved_.load(std::memory_order_relaxed);
+  StatsSnapshot::ForEach(out, [&](size_t id, int64_t& value) { value = values[id]; });
   return out;
 }
 
-std::string StatsJson(const StatsSnapshot& counts, const StoreStats& store,
-                      const WriterStats& writer, int64_t collisions,
-                      const std::optional<SharedStats>& shared) {
+CacheStats::CacheStats()
+    : unlabelled_(*(series_[SeriesLabels{}] = std::make_unique<StatsSeries>())),
+      other_(*(series_[SeriesLabels{kOther, kOther, kOther}] = std::make_unique<StatsSeries>())) {}
+
+StatsSeries& CacheStats::For(const SeriesLabels& labels) {
+  {
+    const std::shared_lock lock(mutex_);
+    if (const auto found = series_.find(labels); found != series_.end()) return *found->second;
+    if (series_.size() >= kSeriesMax) return other_;
+  }
+  const std::unique_lock lock(mutex_);
+  if (series_.size() >= kSeriesMax && !series_.contains(labels)) return other_;
+  auto& series = series_[labels];
+  if (series == nullptr) series = std::make_unique<StatsSeries>();
+  return *series;
+}
+
+StatsBySeries CacheStats::BySeries() const {
+  StatsBySeries all;
+  const std::shared_lock lock(mutex_);
+  for (const auto& [labels, series] : series_) all.emplace(labels, series->Snapshot());
+  return all;
+}
+
+StatsSnapshot CacheStats::Snapshot() const {
+  StatsSnapshot total;
+  for (const auto& [labels, counts] : BySeries()) total.Add(counts);
+  return total;
+}
+
+std::string CountsJson(const StatsSnapshot& counts) {
   Json hits = Json::object();
   for (size_t i = 0; i < kNumTiers; ++i)
     hits[std::string(TierName(static_cast<Tier>(i)))] = counts.hits[i];
-  Json out = {
+  const Json out = {
       {"requests", counts.Requests()},
       {"eligible", counts.Eligible()},
       {"hits", hits},
@@ -103,6 +196,17 @@ std::string StatsJson(const StatsSnapshot& counts, const StoreStats& store,
       {"not_stored", ByReason(counts.not_stored)},
       {"tokens_saved",
        {{"prompt", counts.prompt_tokens_saved}, {"completion", counts.completion_tokens_saved}}},
+      {"latency_ms",
+       {{"stored", LatencyJson(counts.latency[static_cast<size_t>(Served::kStored)])},
+        {"coalesced", LatencyJson(counts.latency[static_cast<size_t>(Served::kCoalesced)])},
+        {"generated", LatencyJson(counts.latency[static_cast<size_t>(Served::kGenerated)])}}},
+  };
+  return out.dump();
+}
+
+std::string ProcessStatsJson(const StoreStats& store, const WriterStats& writer, int64_t collisions,
+                             const std::optional<SharedStats>& shared) {
+  Json out = {
       {"entries", store.entries},
       {"bytes", store.bytes},
       {"bytes_max", store.bytes_max},

@@ -62,8 +62,8 @@ void Writer::Run() {
     std::optional<WriteJob> job = queue_.Pop(kSweepInterval);
     if (!job && queue_.closed()) return;
     if (!job) continue;
-    const Reason reason =
-        exact_cache_.Insert(std::move(job->key), std::move(job->answer), job->plan, job->sharing);
+    const Reason reason = exact_cache_.Insert(std::move(job->key), std::move(job->answer),
+                                              job->plan, std::move(job->origin), job->sharing);
     (reason == Reason::kNone ? stored_ : refused_).fetch_add(1, std::memory_order_relaxed);
     job.reset();
     {

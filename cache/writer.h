@@ -23,6 +23,7 @@ struct WriteJob {
   CachePlan plan;
   std::shared_ptr<const Answer> answer;
   Sharing sharing;
+  EntryOrigin origin;
   std::shared_ptr<void> held;  // let go of once the answer can be found; may be null
 };
 

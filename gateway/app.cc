@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "cache/memory_store.h"
+#include "gateway/admin/routes.h"
 #include "gateway/hub.h"
 #include "gateway/routes.h"
 #include "gateway/signals.h"
@@ -59,13 +60,18 @@ class App {
   Flights flights_;  // before the writer, which holds flights until their answers are stored
   std::unique_ptr<cache::Writer> writer_;
   cache::CacheStats cache_stats_;
+  std::unique_ptr<cache::StatsKeeper> stats_keeper_;
   std::unique_ptr<cache::Partitioner> partitioner_;
+  std::unique_ptr<cache::RedisCatalogue> catalogue_;  // null without --cache-url
 
   std::unique_ptr<Auth> auth_;
   std::unique_ptr<Metrics> metrics_;
+  std::unique_ptr<Recorder> recorder_;
   std::unique_ptr<SharedFlights> shared_flights_;  // null, too
   std::unique_ptr<ChatPipeline> pipeline_;
   std::unique_ptr<RouteContext> context_;
+  admin::AdminKeys admin_keys_;
+  std::unique_ptr<admin::AdminContext> admin_context_;
   std::atomic<bool> ready_ = false;
   std::unique_ptr<HttpServer> api_;
   std::unique_ptr<HttpServer> admin_;
@@ -171,7 +177,7 @@ Status App::OpenCache() {
       cache::MemoryStore::Options{.bytes_max = static_cast<size_t>(options_.cache_memory_bytes)});
   std::string secret = options_.cache_secret;
   if (options_.cache_url.empty()) {
-    secret = cache::Partitioner::RandomSecret();
+    if (secret.empty()) secret = cache::Partitioner::RandomSecret();
   } else {
     ASSIGN_OR_RETURN(cache::RedisEndpoint endpoint, cache::ParseRedisUrl(options_.cache_url));
     endpoint.password = options_.cache_password;
@@ -186,12 +192,16 @@ Status App::OpenCache() {
     single_flight_ = std::make_unique<cache::SingleFlight>(
         cache::SingleFlight::Options{.name_space = options_.cache_namespace},
         cache::SingleFlight::Services{*redis_, *tail_, *shared_, *live_codec_});
+    catalogue_ =
+        std::make_unique<cache::RedisCatalogue>(options_.cache_namespace, *redis_, *codec_);
     redis_->WaitAvailable(
         milliseconds(2000));  // says itself whether it is; serving does not need it
   }
   partitioner_ = std::make_unique<cache::Partitioner>(std::move(secret));
   exact_ = std::make_unique<cache::ExactCache>(*store_, shared_.get());
   writer_ = std::make_unique<cache::Writer>(*exact_);
+  stats_keeper_ = std::make_unique<cache::StatsKeeper>(cache_stats_, *store_, redis_.get(),
+                                                       options_.cache_namespace);
   return {};
 }
 
@@ -205,6 +215,8 @@ Status App::OpenServers() {
   RETURN_IF_ERROR(OpenCache());
   auth_ = std::make_unique<Auth>(options_.api_keys);
   metrics_ = std::make_unique<Metrics>(names.front());
+  recorder_ = std::make_unique<Recorder>(
+      Recorder{.metrics = *metrics_, .access_log = !options_.disable_access_log});
   const cache::PolicySettings policy{.enabled = options_.enable_answer_cache,
                                      .cache_sampled = options_.cache_sampled,
                                      .cache_tools = options_.cache_tools,
@@ -223,7 +235,8 @@ Status App::OpenServers() {
                              .policy = policy,
                              .partitioner = *partitioner_,
                              .metrics = *metrics_,
-                             .access_log = !options_.disable_access_log});
+                             .access_log = !options_.disable_access_log,
+                             .keeper = stats_keeper_.get()});
   context_ =
       std::make_unique<RouteContext>(RouteContext{.pipeline = *pipeline_,
                                                   .generator = engine_generator_.get(),
@@ -231,17 +244,16 @@ Status App::OpenServers() {
                                                   .tokenizer = tokenizer_.get(),
                                                   .upstream = upstream_.get(),
                                                   .metrics = *metrics_,
+                                                  .recorder = *recorder_,
                                                   .cache_stats = cache_stats_,
                                                   .exact = *exact_,
-                                                  .cache_writer = *writer_,
                                                   .single_flight = single_flight_.get(),
                                                   .auth = *auth_,
                                                   .limits = limits_,
                                                   .model_names = names,
                                                   .model_root = options_.model,
                                                   .ready = ready_,
-                                                  .created_s = Clock::System().UnixMs() / 1000,
-                                                  .access_log = !options_.disable_access_log});
+                                                  .created_s = Clock::System().UnixMs() / 1000});
   api_ = std::make_unique<HttpServer>(
       HttpServer::Options{.host = options_.host,
                           .port = options_.port,
@@ -252,8 +264,27 @@ Status App::OpenServers() {
   const int admin_port = options_.admin_port.value_or(options_.port == 0 ? 0 : options_.port + 1);
   admin_ = std::make_unique<HttpServer>(
       HttpServer::Options{.host = options_.admin_host, .port = admin_port, .connections_max = 64});
+  if (!options_.admin_api_keys.empty()) {
+    ASSIGN_OR_RETURN(admin_keys_, admin::AdminKeys::Parse(options_.admin_api_keys));
+  }
+  admin_context_ = std::make_unique<admin::AdminContext>(
+      admin::AdminContext{.keys = admin_keys_,
+                          .pipeline = *pipeline_,
+                          .flights = flights_,
+                          .exact = *exact_,
+                          .single_flight = single_flight_.get(),
+                          .writer = *writer_,
+                          .keeper = *stats_keeper_,
+                          .catalogue = catalogue_.get(),
+                          .partitioner = *partitioner_,
+                          .limits = limits_,
+                          .model_names = names,
+                          .options = options_,
+                          .recorder = *recorder_});
   RegisterAdminRoutes(*admin_, *context_);
+  admin::RegisterAdminApi(*admin_, *admin_context_);
   RETURN_IF_ERROR(admin_->Start());
+  stats_keeper_->Start(fmt::format("{}:{}", options_.host, api_->port()));
   ready_ = true;
   return {};
 }

@@ -43,6 +43,9 @@ struct ChatPipeline::Exchange {
   RequestRecord record;
   cache::CachePlan plan;
   cache::CacheKey key;
+  cache::EntryOrigin origin;
+  cache::StatsSeries* counts = nullptr;  // null: not understood, counted nowhere
+  cache::Served served = cache::Served::kGenerated;
   std::shared_ptr<Flight> flight;  // null: replayed, or it came to nothing
   Flight::Cursor cursor;
   bool heard_out = false;  // the flight was followed to its end
@@ -59,9 +62,14 @@ void ChatPipeline::Run(std::shared_ptr<const ApiRequest> request, const ServerRe
   reply.on_sent = [this, x] { End(*x); };
 
   // May it use the answer cache, and is the answer known here, in the making, or known elsewhere?
-  auto plan = PlanCaches(*x, http);
-  if (!plan) return Fail(*x, plan.error(), reply);
-  x->plan = std::move(*plan);
+  auto planned = Plan(*x->request, http.header("Cache-Control"));
+  if (!planned) return Fail(*x, planned.error(), reply);
+  x->plan = std::move(planned->plan);
+  x->key = std::move(planned->key);
+  x->origin = std::move(planned->origin);
+  x->counts = &s_.stats.For({.model = x->origin.model,
+                             .route = x->origin.route,
+                             .name_space = x->origin.scope.name_space});
   std::shared_ptr<cache::Lead> lead;  // the other instances wait for our answer
   if (x->plan.read) {
     if (auto hit = s_.exact.LookupHere(x->key, x->plan)) return Replay(x, std::move(*hit), reply);
@@ -129,7 +137,8 @@ void ChatPipeline::Follow(const std::shared_ptr<Exchange>& x, std::shared_ptr<Fl
   x->from_cache = true;
   x->record.path = "cache";
   x->record.cache = "COALESCED";
-  s_.stats.CountHit(cache::Tier::kCoalesced);
+  x->served = cache::Served::kCoalesced;
+  x->counts->CountHit(cache::Tier::kCoalesced);
   reply.headers.emplace_back("X-Cache", "COALESCED");
   reply.headers.emplace_back("X-Cache-Tier", cache::TierName(cache::Tier::kCoalesced));
   Answer(x, http, reply);
@@ -175,23 +184,22 @@ bool ChatPipeline::AwaitAccepted(Exchange& x, const ServerRequest& http, ServerR
 // Counted before anything can fail: a request is a miss or a bypass however it ends.
 void ChatPipeline::CountUnanswered(Exchange& x, ServerReply& reply) {
   if (x.plan.read) {
-    s_.stats.CountMiss();
+    x.counts->CountMiss();
     x.record.cache = "MISS";
     reply.headers.emplace_back("X-Cache", "MISS");
     return;
   }
   const std::string_view reason = cache::ReasonCode(x.plan.reason);
-  s_.stats.CountBypass(x.plan.reason);
+  x.counts->CountBypass(x.plan.reason);
   x.record.cache = fmt::format("BYPASS({})", reason);
   reply.headers.emplace_back("X-Cache", "BYPASS");
   reply.headers.emplace_back("X-Cache-Reason", reason);
 }
 
-Result<cache::CachePlan> ChatPipeline::PlanCaches(Exchange& x, const ServerRequest& http) const {
-  const ApiRequest& request = *x.request;
-  ASSIGN_OR_RETURN(
-      const cache::CacheControls controls,
-      cache::ParseControls(http.header("Cache-Control"), request.cache_controls.get()));
+Result<ChatPipeline::Planned> ChatPipeline::Plan(const ApiRequest& request,
+                                                 std::string_view cache_control) const {
+  ASSIGN_OR_RETURN(const cache::CacheControls controls,
+                   cache::ParseControls(cache_control, request.cache_controls.get()));
   const auto canonical = cache::Canonicalise(*request.canonical_fields);
   const cache::RequestFacts facts{.temperature = request.temperature_given,
                                   .has_seed = request.sampling.seed.has_value(),
@@ -199,13 +207,18 @@ Result<cache::CachePlan> ChatPipeline::PlanCaches(Exchange& x, const ServerReque
                                   .has_images = request.has_images,
                                   .prompt_bytes = request.prompt_bytes,
                                   .last_user_text = request.last_user_text};
-  ASSIGN_OR_RETURN(cache::CachePlan plan, cache::MakePlan(s_.policy, facts, controls, canonical));
+  Planned planned;
+  ASSIGN_OR_RETURN(planned.plan, cache::MakePlan(s_.policy, facts, controls, canonical));
+  planned.origin = {
+      .model = request.model,
+      .route = request.endpoint == Endpoint::kChat ? "/v1/chat/completions" : "/v1/completions",
+      .scope = {.name_space = planned.plan.name_space}};
   if (canonical) {
     const std::string partition =
-        s_.partitioner.Partition({.name_space = plan.name_space}, s_.generator.fingerprint());
-    x.key = cache::MakeKey(partition, *canonical);
+        s_.partitioner.Partition(planned.origin.scope, s_.generator.fingerprint());
+    planned.key = cache::MakeKey(partition, *canonical);
   }
-  return plan;
+  return planned;
 }
 
 void ChatPipeline::Replay(const std::shared_ptr<Exchange>& x, cache::CacheHit hit,
@@ -214,7 +227,12 @@ void ChatPipeline::Replay(const std::shared_ptr<Exchange>& x, cache::CacheHit hi
   x->from_cache = true;
   x->record.path = "cache";
   x->record.cache = "HIT(exact)";
-  s_.stats.CountHit(cache::Tier::kExact);
+  x->served = cache::Served::kStored;
+  x->counts->CountHit(cache::Tier::kExact);
+  if (hit.entry != nullptr) {
+    hit.entry->hits.Count();
+    if (s_.keeper != nullptr) s_.keeper->CountEntryHit(x->key.hash, *hit.entry);
+  }
   reply.headers.emplace_back("X-Cache", "HIT");
   reply.headers.emplace_back("X-Cache-Tier", cache::TierName(cache::Tier::kExact));
   reply.headers.emplace_back("Age", std::to_string(hit.age_s));
@@ -329,8 +347,9 @@ void ChatPipeline::Store(Exchange& x) {
                                 .plan = x.plan,
                                 .answer = x.answer,
                                 .sharing = outcome.sharing,
+                                .origin = x.origin,
                                 .held = std::move(x.flight)});
-  if (reason != cache::Reason::kNone) s_.stats.CountNotStored(reason);
+  if (reason != cache::Reason::kNone) x.counts->CountNotStored(reason);
 }
 
 void ChatPipeline::End(Exchange& x) {
@@ -342,7 +361,9 @@ void ChatPipeline::End(Exchange& x) {
     x.record.finish_reason =
         x.answer->choices().empty() ? "" : x.answer->choices()[0].finish_reason;
   }
-  if (x.from_cache && x.answer != nullptr) s_.stats.CountSaved(x.answer->usage());
+  if (x.from_cache && x.answer != nullptr) x.counts->CountSaved(x.answer->usage());
+  if (x.counts != nullptr && x.answer != nullptr && x.record.status == 200)
+    x.counts->CountLatency(x.served, (s_.clock.MonotonicNs() - x.record.began_ns) / 1000);
   Store(x);
   const auto seconds = [&](int64_t ns) {
     return static_cast<double>(ns - x.record.began_ns) / 1e9;

@@ -13,6 +13,7 @@
 #include "cache/exact_cache.h"
 #include "cache/policy.h"
 #include "cache/stats.h"
+#include "cache/stats_keeper.h"
 #include "cache/writer.h"
 #include "gateway/access_log.h"
 #include "gateway/flight.h"
@@ -38,6 +39,7 @@ class ChatPipeline {
     Metrics& metrics;
     bool access_log = true;
     const Clock& clock = Clock::System();
+    cache::StatsKeeper* keeper = nullptr;  // hears of the hits of entries; may be null
   };
   explicit ChatPipeline(const Services& services) : s_(services) {}
 
@@ -46,6 +48,15 @@ class ChatPipeline {
   void Run(std::shared_ptr<const openai::ApiRequest> request, const ServerRequest& http,
            RequestRecord record, ServerReply& reply);
 
+  // What Run would ask the answer cache for `request`: pure, nothing is looked up or counted. An
+  // error is what the client would get.
+  struct Planned {
+    cache::CachePlan plan;
+    cache::CacheKey key;  // without material if the request has no canonical form
+    cache::EntryOrigin origin;
+  };
+  Result<Planned> Plan(const openai::ApiRequest& request, std::string_view cache_control) const;
+
   // The same ending for a request that failed before Run.
   void Refuse(const Error& error, RequestRecord record, ServerReply& reply,
               std::string_view code = "");
@@ -53,7 +64,6 @@ class ChatPipeline {
  private:
   struct Exchange;  // everything one request needs until its last byte is sent
 
-  Result<cache::CachePlan> PlanCaches(Exchange& x, const ServerRequest& http) const;
   void CountUnanswered(Exchange& x, ServerReply& reply);
   void Replay(const std::shared_ptr<Exchange>& x, cache::CacheHit hit, ServerReply& reply);
   void Follow(const std::shared_ptr<Exchange>& x, std::shared_ptr<Flight> flight,

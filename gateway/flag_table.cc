@@ -192,6 +192,8 @@ const Flag kImplementedFlags[] = {
        o.admin_port = static_cast<int32_t>(port);
        return {};
      }},
+    {"admin-api-key-file", "", kServer, kValue, kImplemented, "keys of the admin API, lines of read:KEY or write:KEY (default: open on the loopback)",
+     [](Options o, Text v) { return SetText(o.admin_api_key_file, v); }},
     {"api-key", "", kServer, kList, kImplemented, "keys that clients must present; also NEXTGATE_API_KEY, VLLM_API_KEY (default: open)",
      [](Options o, Text v) -> Status {
        if (v.empty()) return InvalidArgument("expected a key, got an empty one");
@@ -228,7 +230,7 @@ const Flag kImplementedFlags[] = {
      [](Options o, Text v) { return SetBool(o.cache_tools, v); }},
     {"cache-url", "", kCache, kValue, kImplemented, "a Redis or Valkey that instances share: redis://[USER@]HOST[:PORT][/DB], rediss:// for TLS (default: none)",
      SetCacheUrl},
-    {"cache-secret-file", "", kCache, kValue, kImplemented, "secret of all instances that share, at least 16 bytes; also NEXTGATE_CACHE_SECRET",
+    {"cache-secret-file", "", kCache, kValue, kImplemented, "secret of all instances that share or exchange exports, at least 16 bytes; also NEXTGATE_CACHE_SECRET",
      [](Options o, Text v) { return SetText(o.cache_secret_file, v); }},
     {"cache-namespace", "", kCache, kValue, kImplemented, "beginning of all keys in Redis (default: nextgate)", SetCacheNamespace},
     {"cache-password-file", "", kCache, kValue, kImplemented, "password for Redis; also NEXTGATE_CACHE_PASSWORD",

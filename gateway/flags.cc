@@ -10,6 +10,7 @@
 #include <ranges>
 #include <sstream>
 
+#include "gateway/admin/keys.h"
 #include "gateway/flag_args.h"
 #include "gateway/secrets.h"
 
@@ -178,17 +179,16 @@ Status ReadSecret(const char* flag, const std::string& file, const char* variabl
 }
 
 Status ReadCacheSecrets(ServeOptions& o, std::vector<std::string>& warnings) {
-  if (o.cache_url.empty()) {
-    if (!o.cache_secret_file.empty() || !o.cache_password_file.empty())
-      return InvalidArgument("--cache-secret-file and --cache-password-file need --cache-url",
-                             "cache-url");
-    return {};
-  }
+  if (o.cache_url.empty() && !o.cache_password_file.empty())
+    return InvalidArgument("--cache-password-file needs --cache-url", "cache-url");
   RETURN_IF_ERROR(ReadSecret("cache-secret-file", o.cache_secret_file, "NEXTGATE_CACHE_SECRET",
                              o.cache_secret, warnings));
-  RETURN_IF_ERROR(ReadSecret("cache-password-file", o.cache_password_file,
-                             "NEXTGATE_CACHE_PASSWORD", o.cache_password, warnings));
+  if (!o.cache_url.empty()) {
+    RETURN_IF_ERROR(ReadSecret("cache-password-file", o.cache_password_file,
+                               "NEXTGATE_CACHE_PASSWORD", o.cache_password, warnings));
+  }
   constexpr size_t kSecretBytesMin = 16;
+  if (o.cache_secret.empty() && o.cache_url.empty()) return {};
   if (o.cache_secret.empty())
     return InvalidArgument(
         "--cache-url: instances that share answers need a common secret: --cache-secret-file FILE "
@@ -198,6 +198,18 @@ Status ReadCacheSecrets(ServeOptions& o, std::vector<std::string>& warnings) {
     return InvalidArgument(fmt::format("the cache secret has {} bytes; at least {} are needed",
                                        o.cache_secret.size(), kSecretBytesMin),
                            "cache-secret-file");
+  return {};
+}
+
+// The file's text; its keys are checked already.
+Status ReadAdminKeys(ServeOptions& o, std::vector<std::string>& warnings) {
+  if (o.admin_api_key_file.empty()) return {};
+  RETURN_IF_ERROR(
+      ReadSecret("admin-api-key-file", o.admin_api_key_file, "", o.admin_api_keys, warnings));
+  if (const auto keys = admin::AdminKeys::Parse(o.admin_api_keys); !keys)
+    return InvalidArgument(
+        fmt::format("--admin-api-key-file {}: {}", o.admin_api_key_file, keys.error().message),
+        "admin-api-key-file");
   return {};
 }
 
@@ -261,7 +273,8 @@ Result<ParsedServe> ParseServeFlags(std::span<const std::string> args) {
   if (!model.empty()) parsed.options.model = model;
   AddKeysOfEnvironment(parsed.options);
   RETURN_IF_ERROR(ReadCacheSecrets(parsed.options, parsed.warnings));
-  RETURN_IF_ERROR(CheckUpstreams(reader.given, parsed.options, parsed.warnings));
+  RETURN_IF_ERROR(CheckUpstreams(line.given, parsed.options, parsed.warnings));
+  RETURN_IF_ERROR(ReadAdminKeys(parsed.options, parsed.warnings));
   RETURN_IF_ERROR(CheckTogether(parsed.options));
   return parsed;
 }

@@ -182,6 +182,16 @@ void Flights::Remove(const Hash128& hash, const Flight* identity) {
   if (found != flights_.end() && found->second.identity == identity) flights_.erase(found);
 }
 
+bool Flights::Flying(const cache::CacheKey& key) const {
+  std::shared_ptr<Flight> flight;  // let go of without the lock: it may be the last to hold it
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = flights_.find(key.hash);
+    if (found != flights_.end()) flight = found->second.flight.lock();
+  }
+  return flight != nullptr && flight->key_.material == key.material;
+}
+
 size_t Flights::size() const {
   const std::lock_guard lock(mutex_);
   return flights_.size();

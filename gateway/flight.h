@@ -129,6 +129,9 @@ class Flights {
   // else can join.
   Joined Join(const cache::CacheKey& key);
 
+  // Somebody could join this key's flight now.
+  bool Flying(const cache::CacheKey& key) const;
+
   size_t size() const;
 
  private:

@@ -124,17 +124,21 @@ Result<HttpResponse> Send(const HttpRequest& request) {
 
   HttpResponse head;
   bool stopped = false;
-  const httplib::Result result = client.Get(
-      request.url.target, headers,
-      [&](const httplib::Response& response) {
-        head = Head(response);
-        stopped = request.on_head && !request.on_head(head);
-        return !stopped;
-      },
-      [&](const char* data, size_t size) {
-        stopped = request.on_body && !request.on_body(std::string_view(data, size));
-        return !stopped;
-      });
+  httplib::Request out;
+  out.method = request.method;
+  out.path = request.url.target;
+  out.headers = std::move(headers);
+  out.body = request.body;
+  out.response_handler = [&](const httplib::Response& response) {
+    head = Head(response);
+    stopped = request.on_head && !request.on_head(head);
+    return !stopped;
+  };
+  out.content_receiver = [&](const char* data, size_t size, size_t, size_t) {
+    stopped = request.on_body && !request.on_body(std::string_view(data, size));
+    return !stopped;
+  };
+  const httplib::Result result = client.send(out);
   if (!result && !stopped) return TransportError(request.url, result.error());
   return head;
 }

@@ -47,9 +47,10 @@ struct HttpResponse {
 };
 
 struct HttpRequest {
-  std::string method = "GET";  // GET or HEAD
+  std::string method = "GET";
   Url url;
   HttpHeaders headers;
+  std::string body;  // sent as it is; Content-Type is among the headers
   // "http://host:port" or "http://user:password@host:port" (percent-encoded), or empty. Errors name the
   // variables it comes from, and show nothing of it.
   std::string proxy;

@@ -170,6 +170,7 @@ ServerRequest HttpServer::Impl::OursOf(const httplib::Request& request) const {
   return {.method = request.method,
           .path = request.path,
           .body = request.body,
+          .query = {request.params.begin(), request.params.end()},
           .remote_address = request.remote_addr,
           .header =
               [&request](const std::string& name) {

@@ -26,6 +26,7 @@ struct ServerRequest {
   std::string body;
   std::string route;      // the path of the route it took; "" if none did
   std::string parameter;  // what the route's "*" stands for
+  std::vector<std::pair<std::string, std::string>> query;  // decoded; a name may come twice
   std::string remote_address;
   std::function<std::string(const std::string& name)>
       header;                         // "" if absent; several lines joined by ", "

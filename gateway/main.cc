@@ -1,4 +1,4 @@
-// nextgate: `nextgate serve MODEL [flags]`, or `nextgate serve --upstream URL [flags]`.
+// nextgate: `nextgate serve MODEL [flags]`, `nextgate serve --upstream URL [flags]`, `nextgate admin COMMAND`.
 #include <fmt/format.h>
 
 #include <cstdio>
@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "gateway/admin/cli.h"
 #include "gateway/app.h"
 #include "gateway/flags.h"
 
@@ -20,6 +21,8 @@ constexpr std::string_view kUsage =
     "usage: nextgate serve MODEL [flags]   serve a model behind an OpenAI-compatible endpoint\n"
     "       nextgate serve --upstream URL [flags]   the same over another server's answers\n"
     "       nextgate serve --help          every flag\n"
+    "       nextgate admin COMMAND         look into a running server, change what it keeps\n"
+    "       nextgate admin --help          every command\n"
     "       nextgate --version\n";
 
 constexpr int kUsageError = 2;
@@ -57,6 +60,7 @@ int main(int argc, char** argv) {
   const std::vector<std::string> args(argv + 1, argv + argc);
   const std::string command = args.empty() ? "" : args[0];
   if (command == "serve") return Serve(std::span(args).subspan(1));
+  if (command == "admin") return nextgate::gateway::admin::RunAdmin(std::span(args).subspan(1));
   if (command == "--version") {
     fmt::print("nextgate {}\n", NEXTGATE_VERSION);
     return 0;
@@ -66,7 +70,7 @@ int main(int argc, char** argv) {
     return 0;
   }
   if (!command.empty())
-    fmt::print(stderr, "nextgate: unknown command '{}'; there is: serve\n", command);
+    fmt::print(stderr, "nextgate: unknown command '{}'; there are: serve, admin\n", command);
   fmt::print(stderr, "{}", kUsage);
   return kUsageError;
 }

@@ -9,6 +9,7 @@
 #include <set>
 
 #include "base/log.h"
+#include "gateway/admin/context.h"
 #include "gateway/openai/error.h"
 #include "gateway/openai/field_reader.h"
 #include "gateway/upstream/request.h"
@@ -192,20 +193,13 @@ void Ready(const RouteContext& c, const ServerRequest&, ServerReply& reply) {
   Answer(reply, json, ready ? 200 : 503);
 }
 
-std::optional<cache::SharedStats> SharedStatsOf(const RouteContext& c) {
-  const cache::RedisStore* shared = c.exact.shared();
-  if (shared == nullptr || c.single_flight == nullptr) return std::nullopt;
-  return cache::SharedStats{.store = shared->stats(),
-                            .client = shared->client().stats(),
-                            .flight = c.single_flight->stats()};
-}
-
 void Expose(const RouteContext& c, const ServerRequest&, ServerReply& reply) {
   reply.content_type = Metrics::kContentType;
   std::optional<engine::EngineStats> engine;
   if (c.engine != nullptr) engine = c.engine->Stats();
   reply.body =
-      c.metrics.Expose(engine, c.cache_stats.Snapshot(), c.exact.store().stats(), SharedStatsOf(c),
+      c.metrics.Expose(engine, c.cache_stats.Snapshot(), c.exact.store().stats(),
+                       admin::SharedStatsOf(c.exact, c.single_flight),
                        c.upstream == nullptr ? std::vector<UpstreamStats>() : c.upstream->stats());
 }
 
@@ -215,48 +209,25 @@ void Version(const RouteContext&, const ServerRequest&, ServerReply& reply) {
   Answer(reply, json);
 }
 
-void CacheStatsRoute(const RouteContext& c, const ServerRequest&, ServerReply& reply) {
-  reply.body = cache::StatsJson(c.cache_stats.Snapshot(), c.exact.store().stats(),
-                                c.cache_writer.stats(), c.exact.collisions(), SharedStatsOf(c));
-}
-
 using RouteFunction = void (*)(const RouteContext& c, const ServerRequest& http,
                                ServerReply& reply);
 
-// Counted and logged when its last byte was sent, as every request is. What asks again and again whether
-// this server is well (`quiet`) is logged at debug only.
-HttpServer::Handler Recorded(const RouteContext& c, bool quiet, HttpServer::Handler answer) {
-  return [&c, quiet, answer = std::move(answer)](const ServerRequest& http, ServerReply& reply) {
-    RequestRecord record{.id = RequestIdFrom(http.header("X-Request-Id")),
-                         .route = http.route.empty() ? "other" : http.route,
-                         .began_ns = c.clock.MonotonicNs()};
-    reply.headers.emplace_back("X-Request-Id", record.id);
-    answer(http, reply);
-    record.status = reply.status;
-    reply.on_sent = [&c, quiet, record] {
-      c.metrics.Count({.route = record.route, .status = record.status, .generates = false});
-      if (c.access_log)
-        WriteAccessLine(record, c.clock, quiet ? LogLevel::kDebug : LogLevel::kInfo);
-    };
-  };
-}
-
 HttpServer::Handler Open(const RouteContext& c, RouteFunction function) {
-  return Recorded(c, /*quiet=*/true, [&c, function](const ServerRequest& http, ServerReply& reply) {
-    function(c, http, reply);
-  });
+  return c.recorder.Recorded(
+      /*quiet=*/true,
+      [&c, function](const ServerRequest& http, ServerReply& reply) { function(c, http, reply); });
 }
 
 // Behind a check of who asks.
 HttpServer::Handler Checked(const RouteContext& c, RouteFunction function,
                             Status (*check)(const RouteContext&, const ServerRequest&)) {
-  return Recorded(c, /*quiet=*/false,
-                  [&c, function, check](const ServerRequest& http, ServerReply& reply) {
-                    const Status status = check(c, http);
-                    if (status) return function(c, http, reply);
-                    const bool unknown = status.error().code == ErrorCode::kUnauthenticated;
-                    Answer(reply, status.error(), unknown ? "invalid_api_key" : "");
-                  });
+  return c.recorder.Recorded(
+      /*quiet=*/false, [&c, function, check](const ServerRequest& http, ServerReply& reply) {
+        const Status status = check(c, http);
+        if (status) return function(c, http, reply);
+        const bool unknown = status.error().code == ErrorCode::kUnauthenticated;
+        Answer(reply, status.error(), unknown ? "invalid_api_key" : "");
+      });
 }
 
 HttpServer::Handler Keyed(const RouteContext& c, RouteFunction function) {
@@ -265,21 +236,9 @@ HttpServer::Handler Keyed(const RouteContext& c, RouteFunction function) {
   });
 }
 
-// The admin API is open without a key on the loopback only.
-HttpServer::Handler Admin(const RouteContext& c, RouteFunction function) {
-  return Checked(c, function, [](const RouteContext& context, const ServerRequest& http) -> Status {
-    if (http.remote_address.starts_with("127.") || http.remote_address == "::1") return {};
-    RETURN_IF_ERROR(context.auth.Check(http.header("Authorization")));
-    if (!context.auth.open()) return {};
-    return MakeError(ErrorCode::kPermissionDenied,
-                     "the admin API is open on the loopback only: start with --api-key to use it "
-                     "from elsewhere");
-  });
-}
-
 // What no route takes: the reply has its error already.
 HttpServer::Handler Refused(const RouteContext& c) {
-  return Recorded(c, /*quiet=*/false, [](const ServerRequest&, ServerReply&) {});
+  return c.recorder.Recorded(/*quiet=*/false, [](const ServerRequest&, ServerReply&) {});
 }
 
 }  // namespace
@@ -307,7 +266,6 @@ void RegisterAdminRoutes(HttpServer& server, const RouteContext& c) {
   server.Route("GET", "/health", Open(c, Health));
   server.Route("GET", "/ready", Open(c, Ready));
   server.Route("GET", "/metrics", Open(c, Expose));
-  server.Route("GET", "/admin/cache/stats", Admin(c, CacheStatsRoute));
   server.Otherwise(Refused(c));
 }
 

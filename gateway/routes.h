@@ -13,6 +13,7 @@
 #include "gateway/chat_pipeline.h"
 #include "gateway/engine_generator.h"
 #include "gateway/http_server.h"
+#include "gateway/recorder.h"
 #include "gateway/upstream/upstream.h"
 
 namespace nextgate::gateway {
@@ -25,9 +26,9 @@ struct RouteContext {
   const engine::Tokenizer* tokenizer = nullptr;
   Upstream* upstream = nullptr;
   Metrics& metrics;
+  const Recorder& recorder;
   cache::CacheStats& cache_stats;
   cache::ExactCache& exact;
-  cache::Writer& cache_writer;
   const cache::SingleFlight* single_flight = nullptr;  // null as exact.shared() is
   const Auth& auth;
   openai::ParseLimits limits;
@@ -36,7 +37,6 @@ struct RouteContext {
   std::string model_root;  // directory or hub id, shown by /v1/models
   const std::atomic<bool>& ready;
   int64_t created_s = 0;
-  bool access_log = true;
   const Clock& clock = Clock::System();
 };
 
@@ -46,6 +46,7 @@ inline constexpr int64_t kHeartbeatMaxMs = 30'000;
 
 // `context` must outlive both servers.
 void RegisterApiRoutes(HttpServer& server, const RouteContext& context);
+// Health and metrics; the admin API itself is gateway/admin/routes.h.
 void RegisterAdminRoutes(HttpServer& server, const RouteContext& context);
 
 }  // namespace nextgate::gateway

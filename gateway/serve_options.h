@@ -38,9 +38,10 @@ struct ServeOptions {
   std::string host = "127.0.0.1";
   int32_t port = 8000;  // 0: a free one
   std::string admin_host = "127.0.0.1";
-  std::optional<int32_t> admin_port;         // absent: port + 1 (port 0: a free one)
-  std::vector<std::string> api_keys;         // empty: open. Never logged
-  std::vector<std::string> allowed_origins;  // CORS; empty: off
+  std::optional<int32_t> admin_port;               // absent: port + 1 (port 0: a free one)
+  std::string admin_api_key_file, admin_api_keys;  // the second is the first's text. Never logged
+  std::vector<std::string> api_keys;               // empty: open. Never logged
+  std::vector<std::string> allowed_origins;        // CORS; empty: off
   bool disable_access_log = false;
   std::string log_level = "info";  // debug | info | warning | error
   int32_t max_logprobs = 20;

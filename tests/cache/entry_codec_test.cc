@@ -42,7 +42,11 @@ class EntryCodecTest : public testing::Test {
     return {.material = RandomText(5000),
             .answer = builder.Finish(std::move(ending)),
             .created_unix_ms = static_cast<int64_t>(random_()),
-            .expires_unix_ms = static_cast<int64_t>(random_())};
+            .expires_unix_ms = static_cast<int64_t>(random_()),
+            .origin = {.model = RandomText(40),
+                       .route = RandomText(20),
+                       .scope = {.tenant = RandomText(9), .name_space = RandomText(300)}},
+            .hits = HitCounter(static_cast<int64_t>(random_()))};
   }
 
   std::mt19937 random_{std::random_device{}()};
@@ -53,6 +57,8 @@ void ExpectEqual(const StoredAnswer& a, const StoredAnswer& b) {
   EXPECT_EQ(a.material, b.material);
   EXPECT_EQ(a.created_unix_ms, b.created_unix_ms);
   EXPECT_EQ(a.expires_unix_ms, b.expires_unix_ms);
+  EXPECT_EQ(a.origin, b.origin);
+  EXPECT_EQ(a.hits.value(), b.hits.value());
   EXPECT_EQ(a.answer->extras(), b.answer->extras());
   EXPECT_EQ(a.answer->usage().prompt_tokens, b.answer->usage().prompt_tokens);
   EXPECT_EQ(a.answer->usage().completion_tokens, b.answer->usage().completion_tokens);
@@ -83,6 +89,30 @@ TEST_F(EntryCodecTest, AnyAnswerComesBackAsItWas) {
     ExpectEqual(entry, *back);
     EXPECT_EQ(codec_.Encode(kHash, *back), bytes);
   }
+}
+
+TEST_F(EntryCodecTest, TheBeginningOfAnEntryIsEnoughForItsSummary) {
+  for (int i = 0; i < 100; ++i) {
+    const StoredAnswer entry = RandomEntry();
+    const std::string bytes = codec_.Encode(kHash, entry);
+    const auto summary = codec_.DecodeSummary(kHash, bytes.substr(0, EntryCodec::kHeaderBytesMax));
+    ASSERT_TRUE(summary) << summary.error().message;
+    EXPECT_EQ(summary->id, kHash);
+    EXPECT_EQ(summary->created_unix_ms, entry.created_unix_ms);
+    EXPECT_EQ(summary->origin, entry.origin);
+    EXPECT_EQ(summary->hits, entry.hits.value());
+    EXPECT_EQ(summary->completion_tokens, entry.answer->usage().completion_tokens);
+    EXPECT_FALSE(codec_.DecodeSummary({.high = 7, .low = 8}, bytes)) << "moved to another key";
+    EXPECT_FALSE(EntryCodec("another secret").DecodeSummary(kHash, bytes));
+  }
+  StoredAnswer wide = RandomEntry();
+  const std::string long_text(100'000, 'x');
+  wide.origin = {.model = long_text,
+                 .route = long_text,
+                 .scope = {long_text, long_text, long_text, long_text}};
+  wide.material = std::string(64, 'a') + ":" + long_text + "\n{}";
+  const std::string bytes = codec_.Encode(kHash, wide);
+  EXPECT_TRUE(codec_.DecodeSummary(kHash, bytes.substr(0, EntryCodec::kHeaderBytesMax)));
 }
 
 TEST_F(EntryCodecTest, NothingThatWasChangedOrCutIsRead) {

@@ -21,7 +21,7 @@ def events(reply):
 
 
 def stats(server):
-    return httpx.get(server.admin_url + "/admin/cache/stats").json()
+    return httpx.get(server.admin_url + "/admin/cache/stats", params={"scope": "instance"}).json()
 
 
 def test_the_second_time_is_a_hit_and_byte_equal_but_for_identity(server):

@@ -2,9 +2,11 @@
 
 import json
 import os
+import random
 import re
 import secrets
 import signal
+import socket
 import subprocess
 import time
 
@@ -12,7 +14,7 @@ import httpx
 import pytest
 import yaml
 
-from conftest import BINARY, MODEL, ROOT, Server, free_ports
+from conftest import BINARY, MODEL, ROOT, Server
 from redis_server import RedisServer
 
 DEPLOY = ROOT / "deploy"
@@ -69,24 +71,31 @@ def share(admin_url, ask):
 
 
 def free_base_port():
-    """A port above which the script's other ports are free too."""
+    """A port below those that connections get, with the script's other ports free too."""
+    draw = random.Random()
     for _ in range(100):
-        (base,) = free_ports(1)
-        if base < 60_000:
+        base = draw.randrange(20_000, 30_000)
+        try:
+            for offset in (0, 1, 10, 11, 79, 1090):
+                socket.create_server(("127.0.0.1", base + offset)).close()
             return base
+        except OSError:
+            continue
     raise AssertionError("no base port")
 
 
-def test_scripts_cluster_starts_the_topology_and_stops_it():
+def test_scripts_cluster_starts_the_topology_and_stops_it(tmp_path):
     base = free_base_port()
-    process = subprocess.Popen([ROOT / "scripts/cluster"], env={**os.environ, "BASE_PORT": str(base), "NEXTGATE_BINARY": BINARY},
-                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    log = tmp_path / "log"
+    with log.open("w") as output:
+        process = subprocess.Popen([ROOT / "scripts/cluster"], env={**os.environ, "BASE_PORT": str(base), "NEXTGATE_BINARY": BINARY},
+                                   stdout=output, stderr=subprocess.STDOUT)
     try:
         urls = [f"http://127.0.0.1:{base + offset}" for offset in (0, 10)]
         deadline = time.monotonic() + 60
         for url in urls:
             while not answers(url + "/ready"):
-                assert process.poll() is None and time.monotonic() < deadline
+                assert process.poll() is None and time.monotonic() < deadline, log.read_text()
                 time.sleep(0.05)
         question = {"model": "dictionary", "messages": [{"role": "user", "content": "Define harbour."}]}
         assert httpx.post(urls[0] + "/v1/chat/completions", json=question, timeout=30).headers["X-Cache"] == "MISS"
@@ -94,8 +103,8 @@ def test_scripts_cluster_starts_the_topology_and_stops_it():
               lambda: httpx.post(urls[1] + "/v1/chat/completions", json=question, timeout=30))
     finally:
         process.send_signal(signal.SIGTERM)
-        output, _ = process.communicate(timeout=30)
-    assert process.returncode == 0, output
+        code = process.wait(timeout=30)
+    assert code == 0, log.read_text()
     assert not any(answers(url + "/ready") for url in urls)
 
 

@@ -30,7 +30,7 @@ def shared_flags(redis, tmp_path):
 
 
 def stats(server):
-    return httpx.get(server.admin_url + "/admin/cache/stats").json()
+    return httpx.get(server.admin_url + "/admin/cache/stats", params={"scope": "instance"}).json()
 
 
 def content(reply):
@@ -58,7 +58,7 @@ def test_what_one_has_answered_the_other_knows(pair, redis):
     assert "".join(c.choices[0].delta.content or "" for c in streamed) == content(first)
     assert b.metric("engine_requests_submitted_total") == 0
     assert stats(b)["hits"]["exact"] == 2 and stats(b)["shared"]["hits"] == 1  # the second time it knew it itself
-    assert redis.command("EVAL", "return #redis.call('KEYS', '{nextgate}:e:*')", 0) == b":1"
+    assert redis.command("KEYS", "{nextgate}:e:*") == b"*1"
 
 
 def test_instances_with_another_secret_share_nothing(start, redis, tmp_path):

@@ -242,7 +242,6 @@ class RoutesTest : public ChatPipelineTest {
                         .metrics = metrics_,
                         .cache_stats = stats_,
                         .exact = exact_,
-                        .cache_writer = writer_,
                         .auth = auth_,
                         .limits = {.vocab_size = 8192},
                         .model_names = {"m"},

@@ -115,7 +115,9 @@ TEST(Flags, ASharedCacheNeedsAUrlASecretAndNothingSecretOnTheLine) {
   EXPECT_THAT(ErrorOf({"m", "--cache-url", url}), HasSubstr("openssl rand -hex 32"));
   EXPECT_THAT(ErrorOf({"m", "--cache-url", "localhost:6379"}),
               HasSubstr("--cache-url: expected redis://"));
-  EXPECT_THAT(ErrorOf({"m", "--cache-secret-file", secret}), HasSubstr("need --cache-url"));
+  EXPECT_EQ(Options({"m", "--cache-secret-file", secret}).cache_secret, "0123456789abcdef")
+      << "for exports and imports without a Redis";
+  EXPECT_THAT(ErrorOf({"m", "--cache-password-file", secret}), HasSubstr("needs --cache-url"));
   EXPECT_THAT(ErrorOf({"m", "--cache-url", url, "--cache-secret-file", "/no/such"}),
               HasSubstr("--cache-secret-file /no/such: No such file"));
   EXPECT_THAT(ErrorOf({"m", "--cache-url", url, "--cache-secret-file", ::testing::TempDir()}),
@@ -128,6 +130,16 @@ TEST(Flags, ASharedCacheNeedsAUrlASecretAndNothingSecretOnTheLine) {
   ::setenv("NEXTGATE_CACHE_SECRET", "from the environment", 1);
   EXPECT_EQ(Options({"m", "--cache-url", url}).cache_secret, "from the environment");
   ::unsetenv("NEXTGATE_CACHE_SECRET");
+}
+
+TEST(Flags, AdminKeysAreReadAtOnceAndNeverRepeated) {
+  const std::string good = WriteFile("keys", "read:hunter2-hunter2-hunter2 ops\n");
+  EXPECT_EQ(Options({"m", "--admin-api-key-file", good}).admin_api_keys,
+            "read:hunter2-hunter2-hunter2 ops");
+  EXPECT_THAT(ErrorOf({"m", "--admin-api-key-file", WriteFile("bad", "hunter2-hunter2-hunter2")}),
+              AllOf(HasSubstr("--admin-api-key-file"), HasSubstr("line 1: expected read:KEY"),
+                    Not(HasSubstr("hunter"))));
+  EXPECT_THAT(ErrorOf({"m", "--admin-api-key-file", "/no/such"}), HasSubstr("No such file"));
 }
 
 TEST(Flags, TakesUnambiguousPrefixesAndRefusesOthers) {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "gateway/http_server.h"
 #include "tests/gateway/fake_hub.h"
 
 namespace nextgate::gateway {
@@ -71,6 +72,30 @@ TEST(SendHttp, HandsOverStatusHeadersAndBodyInOrder) {
   EXPECT_EQ(response->status, 206);
   EXPECT_EQ(heads, 1);
   EXPECT_TRUE(got == body);
+}
+
+TEST(SendHttp, SendsABodyWithAnyMethod) {
+  HttpServer server({});
+  const auto echo = [](const ServerRequest& http, ServerReply& reply) {
+    reply.body = http.method + " " + http.header("Content-Type") + " " + http.body;
+  };
+  for (const char* method : {"POST", "PUT", "DELETE"}) server.Route(method, "/echo", echo);
+  ASSERT_TRUE(server.Start());
+  for (const std::string method : {"POST", "PUT", "DELETE"}) {
+    std::string answer;
+    const auto response =
+        SendHttp({.method = method,
+                  .url = *ParseUrl("http://127.0.0.1:" + std::to_string(server.port()) + "/echo"),
+                  .headers = {{"Content-Type", "text/plain"}},
+                  .body = "the body",
+                  .on_body = [&](std::string_view piece) {
+                    answer += piece;
+                    return true;
+                  }});
+    ASSERT_TRUE(response) << response.error().message;
+    EXPECT_EQ(response->status, 200);
+    EXPECT_EQ(answer, method + " text/plain the body");
+  }
 }
 
 TEST(SendHttp, ABrokenBodyIsAnErrorAfterItsPieces) {

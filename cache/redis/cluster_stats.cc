@@ -1,0 +1,245 @@
+#include "cache/redis/cluster_stats.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "cache/hmac.h"
+#include "cache/redis/catalogue.h"
+
+namespace nextgate::cache {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr size_t kEntryHitsMax = 65'536;
+constexpr int64_t kForgetInstanceMs = 3'600'000;
+constexpr size_t kFieldsAtOnce = 2000;
+
+// KEYS: this instance's sequence key, then what is added to. ARGV: the batch's number, then for each
+// key its end (unix ms, 0: never), the number of its fields, and field and increment for each; the
+// field "" means that the key is a counter itself.
+constexpr const char* kAddScript = R"(
+local last = tonumber(redis.call('GET', KEYS[1]) or '0')
+if last >= tonumber(ARGV[1]) then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'EX', 90000)
+local at = 2
+for k = 2, #KEYS do
+  local expires, fields = ARGV[at], tonumber(ARGV[at + 1])
+  at = at + 2
+  for _ = 1, fields do
+    if ARGV[at] == '' then
+      redis.call('INCRBY', KEYS[k], ARGV[at + 1])
+    else
+      redis.call('HINCRBY', KEYS[k], ARGV[at], ARGV[at + 1])
+    end
+    at = at + 2
+  end
+  if expires ~= '0' then redis.call('PEXPIREAT', KEYS[k], expires) end
+end
+return 1
+)";
+
+std::string FieldOf(const StatsDelta& delta) {
+  const Json field = {delta.labels.model, delta.labels.route, delta.labels.name_space,
+                      CounterName(delta.counter)};
+  return field.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+std::optional<int64_t> Number(std::string_view text) {
+  int64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+std::optional<InstanceFigures> ParseInstance(const std::string& id, const std::string& text) {
+  const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object()) return std::nullopt;
+  const auto number = [&](const char* name) {
+    const auto found = json.find(name);
+    return found != json.end() && found->is_number_integer() ? found->get<int64_t>() : 0;
+  };
+  const auto name = json.find("name");
+  return InstanceFigures{
+      .id = id,
+      .name = name != json.end() && name->is_string() ? name->get<std::string>() : "",
+      .entries = number("entries"),
+      .bytes = number("bytes"),
+      .evictions = number("evictions"),
+      .seen_unix_ms = number("seen_unix_ms")};
+}
+
+}  // namespace
+
+ClusterStats::ClusterStats(std::string name_space, RedisClient& client, const Clock& clock)
+    : name_space_(std::move(name_space)),
+      instance_id_(Hex(RandomBytes(8))),
+      client_(client),
+      clock_(clock) {}
+
+std::string ClusterStats::BucketKey(size_t size_idx, int64_t number) const {
+  return fmt::format("{{{}}}:stats:{}:{}", name_space_, kBucketSizes[size_idx].seconds, number);
+}
+
+void ClusterStats::Add(std::span<const StatsDelta> deltas, int64_t unix_ms) {
+  if (deltas.empty()) return;
+  std::vector<Increments*> targets = {&waiting_[fmt::format("{{{}}}:stats:total", name_space_)]};
+  for (size_t i = 0; i < kBucketSizes.size(); ++i) {
+    const auto [seconds, kept] = kBucketSizes[i];
+    const int64_t number = unix_ms / 1000 / seconds;
+    Increments& bucket = waiting_[BucketKey(i, number)];
+    bucket.expires_unix_ms = (number + kept + 2) * seconds * 1000;
+    targets.push_back(&bucket);
+  }
+  for (const StatsDelta& delta : deltas) {
+    const std::string field = FieldOf(delta);
+    for (Increments* target : targets) target->added[field] += delta.value;
+  }
+}
+
+void ClusterStats::CountEntryHit(const Hash128& id, int64_t created_unix_ms,
+                                 int64_t expires_unix_ms) {
+  const std::lock_guard lock(hits_mutex_);
+  const std::pair key{id, created_unix_ms};
+  if (entry_hits_.size() >= kEntryHitsMax && !entry_hits_.contains(key)) return;
+  EntryHits& hits = entry_hits_[key];
+  ++hits.hits;
+  hits.expires_unix_ms = expires_unix_ms;
+}
+
+void ClusterStats::TakeEntryHits() {
+  if (waiting_.size() >= kEntryHitsMax)
+    return;  // Redis is away for long: they wait, and are bounded
+  decltype(entry_hits_) taken;
+  {
+    const std::lock_guard lock(hits_mutex_);
+    taken.swap(entry_hits_);
+  }
+  for (const auto& [key, hits] : taken) {
+    Increments& counter = waiting_[HitsKey(name_space_, key.first, key.second)];
+    counter.expires_unix_ms = hits.expires_unix_ms;
+    counter.added[""] += hits.hits;
+  }
+}
+
+// What would end at once need not be added: it bounds what waits while Redis is away.
+void ClusterStats::DropExpired() {
+  std::erase_if(waiting_, [now = clock_.UnixMs()](const auto& item) {
+    return item.second.expires_unix_ms != 0 && item.second.expires_unix_ms <= now;
+  });
+}
+
+RedisCommand ClusterStats::AddCommand() const {
+  RedisCommand command = {"EVAL", kAddScript, std::to_string(1 + sent_.size()),
+                          fmt::format("{{{}}}:stats:seq:{}", name_space_, instance_id_)};
+  for (const auto& [key, increments] : sent_) command.push_back(key);
+  command.push_back(std::to_string(sequence_));
+  for (const auto& [key, increments] : sent_) {
+    command.push_back(std::to_string(increments.expires_unix_ms));
+    command.push_back(std::to_string(increments.added.size()));
+    for (const auto& [field, value] : increments.added) {
+      command.push_back(field);
+      command.push_back(std::to_string(value));
+    }
+  }
+  return command;
+}
+
+Status ClusterStats::Flush(const InstanceFigures& own, Deadline deadline) {
+  TakeEntryHits();
+  DropExpired();
+  const Json instance = {{"name", own.name},
+                         {"entries", own.entries},
+                         {"bytes", own.bytes},
+                         {"evictions", own.evictions},
+                         {"seen_unix_ms", clock_.UnixMs()}};
+  std::vector<RedisCommand> commands = {
+      {"HSET", fmt::format("{{{}}}:stats:instances", name_space_), instance_id_,
+       instance.dump(-1, ' ', false, Json::error_handler_t::replace)}};
+  do {
+    if (sent_.empty() && !waiting_.empty()) {
+      ++sequence_;
+      for (size_t fields = 0; !waiting_.empty() && fields < kFieldsAtOnce;) {
+        auto node = waiting_.extract(waiting_.begin());
+        fields += node.mapped().added.size();
+        sent_.insert(std::move(node));
+      }
+    }
+    if (!sent_.empty()) commands.push_back(AddCommand());
+    ASSIGN_OR_RETURN(const auto replies, client_.Run(commands, deadline));
+    for (size_t i = 0; i < replies.size(); ++i)
+      RETURN_IF_ERROR(replies[i].ToStatus(commands[i].front()));
+    sent_.clear();
+    commands.clear();
+  } while (!waiting_.empty());
+  return {};
+}
+
+void ClusterStats::Leave(Deadline deadline) {
+  const RedisCommand leave[] = {
+      {"HDEL", fmt::format("{{{}}}:stats:instances", name_space_), instance_id_}};
+  (void)client_.Run(leave, deadline);  // else it is forgotten after kInstanceGoneMs
+}
+
+// Fields that this version does not know are left out.
+void ClusterStats::AddTo(StatsBySeries& sum, const std::string& field, int64_t value) const {
+  const Json parts = Json::parse(field, nullptr, /*allow_exceptions=*/false);
+  if (!parts.is_array() || parts.size() != 4) return;
+  for (const Json& part : parts)
+    if (!part.is_string()) return;
+  const auto counter = FindCounter(parts[3].get_ref<const std::string&>());
+  if (!counter) return;
+  sum[{.model = parts[0], .route = parts[1], .name_space = parts[2]}].Add(*counter, value);
+}
+
+Result<StatsBySeries> ClusterStats::Read(StatsWindow window, Deadline deadline) const {
+  std::vector<RedisCommand> commands;
+  if (window == StatsWindow::kTotal) {
+    commands.push_back({"HGETALL", fmt::format("{{{}}}:stats:total", name_space_)});
+  } else {
+    const BucketRange range = BucketsOf(window, clock_.UnixMs());
+    for (int64_t number = range.first; number <= range.last; ++number)
+      commands.push_back({"HGETALL", BucketKey(range.size_idx, number)});
+  }
+  ASSIGN_OR_RETURN(const auto replies, client_.Run(commands, deadline));
+  std::unordered_map<std::string, int64_t> fields;
+  for (size_t i = 0; i < replies.size(); ++i) {
+    RETURN_IF_ERROR(replies[i].ToStatus("HGETALL"));
+    const auto& elements = replies[i].elements;
+    for (size_t at = 0; at + 1 < elements.size(); at += 2)
+      if (const auto value = Number(elements[at + 1].text)) fields[elements[at].text] += *value;
+    for (const Batch* batch : {&waiting_, &sent_})
+      if (const auto found = batch->find(commands[i][1]); found != batch->end())
+        for (const auto& [field, value] : found->second.added) fields[field] += value;
+  }
+  StatsBySeries sum;
+  for (const auto& [field, value] : fields) AddTo(sum, field, value);
+  return sum;
+}
+
+Result<std::vector<InstanceFigures>> ClusterStats::Instances(Deadline deadline) const {
+  const std::string key = fmt::format("{{{}}}:stats:instances", name_space_);
+  const RedisCommand get[] = {{"HGETALL", key}};
+  ASSIGN_OR_RETURN(const auto replies, client_.Run(get, deadline));
+  RETURN_IF_ERROR(replies[0].ToStatus("HGETALL"));
+  std::vector<InstanceFigures> instances;
+  RedisCommand forget = {"HDEL", key};
+  const int64_t now = clock_.UnixMs();
+  for (size_t at = 0; at + 1 < replies[0].elements.size(); at += 2) {
+    const std::string& id = replies[0].elements[at].text;
+    auto instance = ParseInstance(id, replies[0].elements[at + 1].text);
+    const int64_t silent_ms = instance ? now - instance->seen_unix_ms : kForgetInstanceMs;
+    if (silent_ms >= kForgetInstanceMs) forget.push_back(id);
+    if (silent_ms < kInstanceGoneMs) instances.push_back(std::move(*instance));
+  }
+  if (forget.size() > 2) {
+    const RedisCommand commands[] = {std::move(forget)};
+    RETURN_IF_ERROR(client_.Run(commands, deadline));
+  }
+  return instances;
+}
+
+}  // namespace nextgate::cache

@@ -1,0 +1,290 @@
+#include "gateway/admin/cli.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "gateway/admin/keys.h"
+#include "gateway/secrets.h"
+
+namespace nextgate::gateway::admin {
+namespace {
+
+constexpr int kFailed = 1;
+constexpr int kUsageError = 2;
+constexpr const char* kKeyVariable = "NEXTGATE_ADMIN_KEY";
+
+struct CommandSpec {
+  std::string_view name;
+  std::string_view usage;  // what follows the name
+  std::string_view help;
+  size_t positional_min, positional_max;
+  std::vector<std::string_view> options;  // each takes a value
+};
+
+const std::vector<CommandSpec>& Specs() {
+  static const std::vector<CommandSpec> specs = {
+      {"stats",
+       "[--window 1m|5m|1h|24h|total] [--group-by model|route|tier|scope] [--scope S]",
+       "what became of the requests",
+       0,
+       0,
+       {"window", "group-by", "scope"}},
+      {"entries",
+       "[--order created|hits|bytes] [--limit N] [--cursor C] [--model M] [--route R]\n"
+       "          [--namespace N] [--min-hits N] [--older-than SECONDS] [--id-prefix HEX] [--scope "
+       "S]",
+       "stored answers, without questions and answers",
+       0,
+       0,
+       {"order", "limit", "cursor", "model", "route", "namespace", "min-hits", "older-than",
+        "id-prefix", "scope"}},
+      {"entry", "ID", "one of them, with its request and its answer", 1, 1, {}},
+      {"delete", "ID…", "deletes entries, in that instance and in Redis", 1, 1000, {}},
+      {"explain",
+       "FILE [--endpoint /v1/chat/completions|/v1/completions] [--cache-control TEXT]",
+       "what would become of the request in FILE (JSON; - is stdin)",
+       1,
+       1,
+       {"endpoint", "cache-control"}},
+      {"export",
+       "[FILE] [--scope S]",
+       "all entries as JSON lines (default: to stdout)",
+       0,
+       1,
+       {"scope"}},
+      {"import", "FILE", "takes in what export wrote (- is stdin)", 1, 1, {}},
+      {"config", "", "the flags the server runs with, secrets masked", 0, 0, {}},
+      {"keys",
+       "[new ROLE [LABEL]]",
+       "the admin keys it knows; `new read` or `new write` makes one, without a server",
+       0,
+       3,
+       {}},
+  };
+  return specs;
+}
+
+const CommandSpec* FindSpec(std::string_view name) {
+  const auto found = std::ranges::find(Specs(), name, &CommandSpec::name);
+  return found == Specs().end() ? nullptr : &*found;
+}
+
+std::string CommandNames() {
+  std::vector<std::string_view> names;
+  for (const CommandSpec& spec : Specs()) names.push_back(spec.name);
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
+Status ReadOption(const CommandSpec& spec, std::string name, const std::string& value,
+                  AdminCommandLine& line) {
+  std::ranges::replace(name, '_', '-');
+  if (name == "url") {
+    line.url = value;
+  } else if (name == "key-file") {
+    line.key_file = value;
+  } else if (std::ranges::find(spec.options, name) != spec.options.end()) {
+    line.options[name] = value;
+  } else {
+    return InvalidArgument(fmt::format(
+        "{}: unknown option --{}; there are: --{}{}--url, --key-file, "
+        "--json, --help",
+        spec.name, name, fmt::join(spec.options, ", --"), spec.options.empty() ? "" : ", "));
+  }
+  return {};
+}
+
+int Fail(const Error& error, int code) {
+  fmt::print(stderr, "nextgate admin: {}\n", error.message);
+  return code;
+}
+
+// A reply whose members are of other types than ours may have come from some other server.
+Result<bool> RunCommand(const AdminCommandLine& line, const AdminClient& client) {
+  try {
+    return FindAdminCommand(line.command)(line, client, std::cout);
+  } catch (const nlohmann::json::exception&) {
+    return MakeError(ErrorCode::kDataLoss, "the server's reply is not one of the admin API");
+  }
+}
+
+int MakeKeyCommand(const AdminCommandLine& line) {
+  const std::vector<std::string>& words = line.positional;
+  const auto role = ParseRole(words.size() > 1 ? words[1] : "");
+  if (words[0] != "new" || !role)
+    return Fail({ErrorCode::kInvalidArgument,
+                 "keys: expected nothing, or: new read [LABEL], new write [LABEL]"},
+                kUsageError);
+  const NewKey made = MakeKey(*role, words.size() > 2 ? words[2] : "");
+  if (const auto parsed = AdminKeys::Parse(made.line); !parsed)
+    return Fail({ErrorCode::kInvalidArgument,
+                 "keys: a label has at most 64 visible ASCII characters, no space, '=' or '\"'"},
+                kUsageError);
+  if (line.json) {
+    const nlohmann::ordered_json json = {{"key", made.key}, {"line", made.line}};
+    fmt::print("{}\n", json.dump());
+  } else {
+    fmt::print("key, for {} (shown this once):\n{}\n\nline, for --admin-api-key-file:\n{}\n",
+               kKeyVariable, made.key, made.line);
+  }
+  return 0;
+}
+
+}  // namespace
+
+std::string AdminHelp() {
+  std::string text =
+      "usage: nextgate admin COMMAND [options]   talk to the admin API of a running server\n\n";
+  for (const CommandSpec& spec : Specs())
+    text += fmt::format("  {} {}\n      {}\n", spec.name, spec.usage, spec.help);
+  text += fmt::format(
+      "\noptions of all commands\n"
+      "  --url URL        the server's admin port (default: http://127.0.0.1:8001)\n"
+      "  --key-file FILE  file with the admin key; also {}\n"
+      "  --json           the server's JSON instead of a table\n"
+      "  --help\n\n"
+      "--scope is instance (the server asked) or cluster (all that share its Redis; the default "
+      "where there is one).\n"
+      "exit codes: 0 done, 1 not reached, refused or left undone, 2 wrong command line\n",
+      kKeyVariable);
+  return text;
+}
+
+Result<AdminCommandLine> ParseAdminCommandLine(std::span<const std::string> args) {
+  AdminCommandLine line;
+  if (args.empty())
+    return InvalidArgument(fmt::format("no command given; there are: {}", CommandNames()));
+  if (args[0] == "--help" || args[0] == "-h") {
+    line.help = true;
+    return line;
+  }
+  line.command = args[0];
+  const CommandSpec* spec = FindSpec(line.command);
+  if (spec == nullptr)
+    return InvalidArgument(
+        fmt::format("unknown command '{}'; there are: {}", line.command, CommandNames()));
+  for (size_t at = 1; at < args.size(); ++at) {
+    const std::string& arg = args[at];
+    if (arg == "--json") {
+      line.json = true;
+    } else if (arg == "--help" || arg == "-h") {
+      line.help = true;
+    } else if (arg.starts_with("--")) {
+      const size_t equals = arg.find('=');
+      const std::string name = arg.substr(2, equals == std::string::npos ? equals : equals - 2);
+      if (equals == std::string::npos && at + 1 >= args.size())
+        return InvalidArgument(fmt::format("--{}: expected a value", name));
+      RETURN_IF_ERROR(ReadOption(
+          *spec, name, equals == std::string::npos ? args[++at] : arg.substr(equals + 1), line));
+    } else {
+      line.positional.push_back(arg);
+    }
+  }
+  if (line.help) return line;
+  if (line.positional.size() < spec->positional_min ||
+      line.positional.size() > spec->positional_max)
+    return InvalidArgument(
+        fmt::format("{}: expected: nextgate admin {} {}", spec->name, spec->name, spec->usage));
+  return line;
+}
+
+int RunAdmin(std::span<const std::string> args) {
+  const auto line = ParseAdminCommandLine(args);
+  if (!line) return Fail(line.error(), kUsageError);
+  if (line->help) {
+    fmt::print("{}", AdminHelp());
+    return 0;
+  }
+  if (line->command == "keys" && !line->positional.empty()) return MakeKeyCommand(*line);
+
+  std::string key = SecretFromEnvironment(kKeyVariable);
+  if (!line->key_file.empty()) {
+    auto secret = ReadSecretFile(line->key_file);
+    if (!secret) return Fail(secret.error(), kUsageError);
+    if (!secret->warning.empty()) fmt::print(stderr, "nextgate admin: {}\n", secret->warning);
+    key = std::move(secret->value);
+  }
+  const auto client = AdminClient::Open(line->url, std::move(key));
+  if (!client) return Fail(client.error(), kUsageError);
+  const auto done = RunCommand(*line, *client);
+  std::cout.flush();
+  if (!done)
+    return Fail(done.error(), done.error().param == "command line" ? kUsageError : kFailed);
+  if (!std::cout) return Fail({ErrorCode::kUnavailable, "stdout cannot be written"}, kFailed);
+  return *done ? 0 : kFailed;
+}
+
+Result<AdminClient> AdminClient::Open(const std::string& url, std::string key) {
+  auto base = ParseUrl(url);
+  if (!base) return InvalidArgument(fmt::format("--url: {}", base.error().message));
+  if (base->target != "/")
+    return InvalidArgument(fmt::format(
+        "--url: expected http://HOST:PORT without a path, got one with '{}'", base->target));
+  const bool sendable = std::ranges::all_of(key, [](char c) { return c > ' ' && c < 0x7f; });
+  if (!sendable) return InvalidArgument("the admin key has characters that no key has");
+  return AdminClient(std::move(*base), std::move(key));
+}
+
+HttpRequest AdminClient::RequestFor(const std::string& method, const std::string& target) const {
+  HttpRequest request{.method = method, .url = base_, .read_timeout_ms = 120'000};
+  request.url.target = target;
+  if (!key_.empty()) request.headers.emplace_back("Authorization", "Bearer " + key_);
+  return request;
+}
+
+namespace {
+
+Error ServerError(const std::string& origin, int status, const std::string& body) {
+  const auto json = nlohmann::json::parse(body, nullptr, /*allow_exceptions=*/false);
+  std::string message = "no message; is this the admin port?";
+  if (json.is_object() && json.contains("error") && json["error"].is_object()) {
+    const auto& text = json["error"]["message"];
+    if (text.is_string()) message = text;
+  }
+  return {status == 401 || status == 403 ? ErrorCode::kPermissionDenied : ErrorCode::kUnavailable,
+          fmt::format("{} says {}: {}", origin, status, message), ""};
+}
+
+}  // namespace
+
+Result<std::string> AdminClient::Call(const std::string& method, const std::string& target,
+                                      const std::string& body, const char* content_type) const {
+  HttpRequest request = RequestFor(method, target);
+  request.body = body;
+  if (*content_type != '\0') request.headers.emplace_back("Content-Type", content_type);
+  std::string answer;
+  request.on_body = [&](std::string_view piece) {
+    answer += piece;
+    return true;
+  };
+  ASSIGN_OR_RETURN(const HttpResponse response, SendHttp(request));
+  if (response.status / 100 != 2)
+    return std::unexpected(ServerError(base_.Origin(), response.status, answer));
+  return answer;
+}
+
+Status AdminClient::Stream(const std::string& target,
+                           const std::function<bool(std::string_view)>& on_body) const {
+  HttpRequest request = RequestFor("GET", target);
+  std::string refusal;
+  int status = 0;
+  request.on_head = [&](const HttpResponse& head) {
+    status = head.status;
+    return true;
+  };
+  request.on_body = [&](std::string_view piece) {
+    if (status == 200) return on_body(piece);
+    refusal += piece;
+    return refusal.size() < 65'536;
+  };
+  ASSIGN_OR_RETURN(const HttpResponse response, SendHttp(request));
+  if (response.status != 200)
+    return std::unexpected(ServerError(base_.Origin(), response.status, refusal));
+  return {};
+}
+
+}  // namespace nextgate::gateway::admin

@@ -1,0 +1,229 @@
+// The commands of `nextgate admin` that talk to a server.
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+
+#include "gateway/admin/cli.h"
+#include "gateway/admin/cli_print.h"
+
+namespace nextgate::gateway::admin {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr size_t kImportBytes = 8 << 20;  // per request; an entry that is larger goes alone
+
+// "/path?a=b…" of the command's options.
+std::string Target(std::string path, const AdminCommandLine& line) {
+  char separator = '?';
+  for (const auto& [name, value] : line.options) {
+    std::string parameter = name;
+    std::ranges::replace(parameter, '-', '_');
+    path += fmt::format("{}{}={}", separator, parameter, PercentEncode(value));
+    separator = '&';
+  }
+  return path;
+}
+
+Result<Json> Parsed(const std::string& body) {
+  Json json = Json::parse(body, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object())
+    return MakeError(ErrorCode::kDataLoss, "the server's reply is not a JSON object");
+  return json;
+}
+
+// The body as it came with --json, else `table` of it.
+Status Print(const AdminCommandLine& line, const std::string& body,
+             std::string (*table)(const Json&), std::ostream& out) {
+  if (line.json) {
+    out << body << '\n';
+    return {};
+  }
+  ASSIGN_OR_RETURN(const Json json, Parsed(body));
+  out << table(json);
+  return {};
+}
+
+Result<bool> Show(const AdminCommandLine& line, const AdminClient& client, std::ostream& out,
+                  const std::string& target, std::string (*table)(const Json&)) {
+  ASSIGN_OR_RETURN(const std::string body, client.Call("GET", target));
+  RETURN_IF_ERROR(Print(line, body, table, out));
+  return true;
+}
+
+Result<bool> StatsCommand(const AdminCommandLine& line, const AdminClient& client,
+                          std::ostream& out) {
+  return Show(line, client, out, Target("/admin/cache/stats", line), StatsTable);
+}
+Result<bool> EntriesCommand(const AdminCommandLine& line, const AdminClient& client,
+                            std::ostream& out) {
+  return Show(line, client, out, Target("/admin/cache/entries", line), EntriesTable);
+}
+Result<bool> EntryCommand(const AdminCommandLine& line, const AdminClient& client,
+                          std::ostream& out) {
+  return Show(line, client, out, "/admin/cache/entries/" + PercentEncode(line.positional[0]),
+              EntryText);
+}
+Result<bool> ConfigCommand(const AdminCommandLine& line, const AdminClient& client,
+                           std::ostream& out) {
+  return Show(line, client, out, "/admin/config", ConfigText);
+}
+Result<bool> KeysCommand(const AdminCommandLine& line, const AdminClient& client,
+                         std::ostream& out) {
+  return Show(line, client, out, "/admin/keys", KeysTable);
+}
+
+Result<bool> DeleteCommand(const AdminCommandLine& line, const AdminClient& client,
+                           std::ostream& out) {
+  for (const std::string& id : line.positional) {
+    ASSIGN_OR_RETURN(const std::string body,
+                     client.Call("DELETE", "/admin/cache/entries/" + PercentEncode(id)));
+    if (line.json)
+      out << body << '\n';
+    else
+      out << "deleted " << Printable(id) << '\n';
+  }
+  return true;
+}
+
+// An error's param marks what the command line is to blame for (exit code 2).
+std::unexpected<Error> FileError(const std::string& file) {
+  return InvalidArgument(fmt::format("{}: {}", file, std::strerror(errno)), "command line");
+}
+
+Result<std::string> ReadAll(const std::string& file) {
+  if (file == "-") return std::string(std::istreambuf_iterator<char>(std::cin), {});
+  std::ifstream in(file, std::ios::binary);
+  if (!in) return FileError(file);
+  return std::string(std::istreambuf_iterator<char>(in), {});
+}
+
+Result<bool> ExplainCommand(const AdminCommandLine& line, const AdminClient& client,
+                            std::ostream& out) {
+  ASSIGN_OR_RETURN(const std::string text, ReadAll(line.positional[0]));
+  Json request = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!request.is_object())
+    return InvalidArgument(
+        fmt::format("{}: expected the JSON object that would be posted", line.positional[0]),
+        "command line");
+  const auto option = [&](const char* name) {
+    const auto found = line.options.find(name);
+    return found == line.options.end() ? std::string() : found->second;
+  };
+  std::string endpoint = option("endpoint");
+  if (endpoint.empty())
+    endpoint = request.contains("messages") ? "/v1/chat/completions" : "/v1/completions";
+  Json question = {{"endpoint", endpoint}, {"request", std::move(request)}};
+  if (const std::string control = option("cache-control"); !control.empty())
+    question["headers"] = {{"Cache-Control", control}};
+  ASSIGN_OR_RETURN(const std::string body,
+                   client.Call("POST", "/admin/cache/explain",
+                               question.dump(-1, ' ', false, Json::error_handler_t::replace),
+                               "application/json"));
+  RETURN_IF_ERROR(Print(line, body, ExplainText, out));
+  return true;
+}
+
+Result<bool> ExportCommand(const AdminCommandLine& line, const AdminClient& client,
+                           std::ostream& out) {
+  const std::string file = line.positional.empty() ? "-" : line.positional[0];
+  std::ofstream opened;
+  if (file != "-") {
+    opened.open(file, std::ios::binary | std::ios::trunc);
+    if (!opened) return FileError(file);
+  }
+  std::ostream& sink = file == "-" ? out : opened;
+  std::string tail;  // the last line says whether all came
+  RETURN_IF_ERROR(client.Stream(Target("/admin/cache/export", line), [&](std::string_view piece) {
+    sink << piece;
+    tail += piece;
+    if (tail.size() > 4096) tail.erase(0, tail.size() - 4096);
+    return static_cast<bool>(sink);
+  }));
+  sink.flush();
+  if (!sink) return FileError(file);
+  while (tail.ends_with('\n')) tail.pop_back();
+  const Json end = Json::parse(tail.substr(tail.rfind('\n') + 1), nullptr, false);
+  const bool has_end = end.is_object() && end.contains("nextgate_export_end");
+  if (!has_end || end["nextgate_export_end"].value("complete", false) != true)
+    return MakeError(ErrorCode::kDataLoss,
+                     has_end ? "the export is not complete: " + Printable(end.dump())
+                             : "the export was cut off");
+  fmt::print(stderr, "exported {} entries\n",
+             end["nextgate_export_end"].value("entries", int64_t{0}));
+  return true;
+}
+
+// Adds one request's report to the sum.
+void AddReport(const Json& report, Json& sum) {
+  for (const char* name : {"imported", "kept_newer", "expired", "rejected"})
+    sum[name] = sum.value(name, int64_t{0}) + report.value(name, int64_t{0});
+  for (const Json& error : report.value("errors", Json::array()))
+    if (sum["errors"].size() < 10) sum["errors"].push_back(error);
+  sum["end_of_export"] = report.value("end_of_export", "missing");
+}
+
+Result<bool> ImportCommand(const AdminCommandLine& line, const AdminClient& client,
+                           std::ostream& out) {
+  const std::string& file = line.positional[0];
+  std::ifstream opened;
+  if (file != "-") {
+    opened.open(file, std::ios::binary);
+    if (!opened) return FileError(file);
+  }
+  std::istream& in = file == "-" ? std::cin : opened;
+  Json sum = {{"imported", 0}, {"kept_newer", 0},         {"expired", 0},
+              {"rejected", 0}, {"errors", Json::array()}, {"end_of_export", "missing"}};
+  int64_t lines_before = 0, lines = 0;
+  std::string chunk, next;
+  const auto send = [&]() -> Status {
+    if (chunk.empty()) return {};
+    ASSIGN_OR_RETURN(const std::string body,
+                     client.Call("POST", "/admin/cache/import", chunk, "application/x-ndjson"));
+    ASSIGN_OR_RETURN(Json report, Parsed(body));
+    for (Json& error : report["errors"])  // of the file, not of the part
+      error["line"] = error.value("line", int64_t{0}) + lines_before;
+    AddReport(report, sum);
+    lines_before = lines;
+    chunk.clear();
+    return {};
+  };
+  while (std::getline(in, next)) {
+    if (chunk.size() + next.size() > kImportBytes) RETURN_IF_ERROR(send());
+    chunk += next;
+    chunk += '\n';
+    ++lines;
+  }
+  RETURN_IF_ERROR(send());
+  const bool whole = sum["end_of_export"] == "complete" && sum["rejected"] == 0;
+  if (line.json) {
+    out << sum.dump() << '\n';
+    return whole;
+  }
+  out << fmt::format("imported {}, kept {} that were newer, left out {} expired, rejected {}\n",
+                     sum["imported"].dump(), sum["kept_newer"].dump(), sum["expired"].dump(),
+                     sum["rejected"].dump());
+  for (const Json& error : sum["errors"])
+    out << fmt::format("line {}: {}\n", error.value("line", int64_t{0}),
+                       Printable(error.value("message", "")));
+  if (sum["end_of_export"] != "complete") out << "the file is not a whole export\n";
+  return whole;
+}
+
+}  // namespace
+
+AdminCommandFunction FindAdminCommand(std::string_view command) {
+  static const std::map<std::string_view, AdminCommandFunction> commands = {
+      {"stats", StatsCommand},   {"entries", EntriesCommand}, {"entry", EntryCommand},
+      {"delete", DeleteCommand}, {"explain", ExplainCommand}, {"export", ExportCommand},
+      {"import", ImportCommand}, {"config", ConfigCommand},   {"keys", KeysCommand}};
+  const auto found = commands.find(command);
+  return found == commands.end() ? nullptr : found->second;
+}
+
+}  // namespace nextgate::gateway::admin

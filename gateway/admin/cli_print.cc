@@ -1,0 +1,227 @@
+#include "gateway/admin/cli_print.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace nextgate::gateway::admin {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// A member as text: strings without quotes, null as "-".
+std::string Text(const Json& object, const char* name) {
+  const auto found = object.is_object() ? object.find(name) : object.end();
+  if (!object.is_object() || found == object.end() || found->is_null()) return "-";
+  if (found->is_string()) return found->get<std::string>();
+  if (found->is_number_float()) return fmt::format("{:.3f}", found->get<double>());
+  return found->dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+const Json& Member(const Json& object, const char* name) {
+  static const Json nothing = Json::object();
+  if (!object.is_object()) return nothing;
+  const auto found = object.find(name);
+  return found == object.end() ? nothing : *found;
+}
+
+std::string Percent(const Json& object, const char* name) {
+  const Json& value = Member(object, name);
+  return value.is_number() ? fmt::format("{:.1f} %", 100 * value.get<double>()) : "-";
+}
+
+std::string Bytes(const Json& object, const char* name) {
+  const Json& value = Member(object, name);
+  if (!value.is_number()) return "-";
+  double bytes = value.get<double>();
+  for (const char* unit : {"B", "KiB", "MiB", "GiB"}) {
+    if (bytes < 1024 || std::string_view(unit) == "GiB")
+      return fmt::format("{:.{}f} {}", bytes, *unit == 'B' ? 0 : 1, unit);
+    bytes /= 1024;
+  }
+  return "-";
+}
+
+std::string Seconds(const Json& object, const char* name) {
+  const Json& value = Member(object, name);
+  if (!value.is_number_integer()) return "-";
+  const auto s = value.get<int64_t>();
+  if (s < 120) return fmt::format("{} s", s);
+  if (s < 2 * 3600) return fmt::format("{} min", s / 60);
+  if (s < 48 * 3600) return fmt::format("{} h", s / 3600);
+  return fmt::format("{} d", s / 86'400);
+}
+
+std::string Latency(const Json& counts, const char* served) {
+  const Json& one = Member(Member(counts, "latency_ms"), served);
+  return fmt::format("{} / {}", Text(one, "p50"), Text(one, "p95"));
+}
+
+// Characters, not bytes: what a terminal shows as columns, but for wide ones.
+size_t Width(std::string_view text) {
+  return static_cast<size_t>(std::ranges::count_if(
+      text, [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
+}
+
+std::string Indented(const Json& json) {
+  return Printable(json.dump(2, ' ', false, Json::error_handler_t::replace));
+}
+
+}  // namespace
+
+std::string Printable(std::string_view text) {
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    const bool c1 = byte == 0xc2 && i + 1 < text.size() &&
+                    static_cast<unsigned char>(text[i + 1]) >= 0x80 &&
+                    static_cast<unsigned char>(text[i + 1]) < 0xa0;
+    if (c1) ++i;
+    out += c1 || (byte < 0x20 && byte != '\n') || byte == 0x7f ? '?' : text[i];
+  }
+  return out;
+}
+
+std::string Table(const std::vector<std::vector<std::string>>& rows) {
+  std::vector<size_t> widths;
+  std::vector<std::vector<std::string>> cells;
+  for (const auto& row : rows) {
+    auto& line = cells.emplace_back();
+    for (size_t i = 0; i < row.size(); ++i) {
+      std::string cell = Printable(row[i]);
+      std::ranges::replace(cell, '\n', '?');
+      if (widths.size() <= i) widths.push_back(0);
+      widths[i] = std::max(widths[i], Width(cell));
+      line.push_back(std::move(cell));
+    }
+  }
+  std::string out;
+  for (const auto& row : cells) {
+    std::string line;
+    for (size_t i = 0; i < row.size(); ++i)
+      line += row[i] + (i + 1 < row.size() ? std::string(widths[i] - Width(row[i]) + 2, ' ') : "");
+    out += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
+  }
+  return out;
+}
+
+std::string StatsTable(const Json& stats) {
+  std::vector<std::vector<std::string>> rows = {{"scope", Text(stats, "scope")},
+                                                {"window", Text(stats, "window")},
+                                                {"requests", Text(stats, "requests")},
+                                                {"eligible", Text(stats, "eligible")},
+                                                {"hits", Text(stats, "hits_total")}};
+  for (const auto& [tier, hits] : Member(stats, "hits").items())
+    if (hits != 0) rows.push_back({"  " + tier, hits.dump()});
+  rows.push_back({"misses", Text(stats, "misses")});
+  rows.push_back({"bypasses", Text(stats, "bypasses_total")});
+  for (const auto& [reason, count] : Member(stats, "bypass").items())
+    rows.push_back({"  " + reason, count.dump()});
+  rows.push_back({"hit rate of eligible", Percent(stats, "hit_rate")});
+  rows.push_back({"hit rate of requests", Percent(stats, "hit_rate_of_requests")});
+  rows.push_back({"tokens saved",
+                  fmt::format("{} prompt, {} answer", Text(Member(stats, "tokens_saved"), "prompt"),
+                              Text(Member(stats, "tokens_saved"), "completion"))});
+  rows.push_back({"ms p50 / p95, stored", Latency(stats, "stored")});
+  rows.push_back({"ms p50 / p95, coalesced", Latency(stats, "coalesced")});
+  rows.push_back({"ms p50 / p95, generated", Latency(stats, "generated")});
+  rows.push_back({"entries in memory", Text(stats, "entries")});
+  rows.push_back({"bytes", Bytes(stats, "bytes")});
+  rows.push_back({"evictions", Text(stats, "evictions")});
+  std::string out = Table(rows);
+  if (stats.contains("groups")) {
+    rows = {{"GROUP", "REQUESTS", "HITS", "MISSES", "BYPASSES", "HIT RATE", "SHARE"}};
+    for (const Json& group : stats["groups"])
+      rows.push_back({Text(group, "group"), Text(group, "requests"), Text(group, "hits_total"),
+                      Text(group, "misses"), Text(group, "bypasses_total"),
+                      Percent(group, "hit_rate"), Percent(group, "share")});
+    out += "\n" + Table(rows);
+  }
+  if (stats.contains("instances")) {
+    rows = {{"INSTANCE", "NAME", "ENTRIES", "BYTES", "EVICTIONS"}};
+    for (const Json& instance : stats["instances"])
+      rows.push_back({Text(instance, "id"), Text(instance, "name"), Text(instance, "entries"),
+                      Bytes(instance, "bytes"), Text(instance, "evictions")});
+    out += "\n" + Table(rows);
+  }
+  return out;
+}
+
+std::string EntriesTable(const Json& listing) {
+  std::vector<std::vector<std::string>> rows = {
+      {"ID", "AGE", "HITS", "BYTES", "TOKENS", "MODEL", "ROUTE", "NAMESPACE"}};
+  for (const Json& entry : Member(listing, "entries"))
+    rows.push_back(
+        {Text(entry, "id"), Seconds(entry, "age_s"), Text(entry, "hits"), Bytes(entry, "bytes"),
+         fmt::format("{}+{}", Text(entry, "prompt_tokens"), Text(entry, "completion_tokens")),
+         Text(entry, "model"), Text(entry, "route"), Text(Member(entry, "scope"), "namespace")});
+  std::string out = Table(rows);
+  const std::string cursor = Text(listing, "next_cursor");
+  if (cursor != "-") out += fmt::format("\nmore: --cursor {}\n", Printable(cursor));
+  return out;
+}
+
+std::string EntryText(const Json& entry) {
+  const Json& scope = Member(entry, "scope");
+  const Json& where = Member(entry, "where");
+  std::string out = Table({{"id", Text(entry, "id")},
+                           {"model", Text(entry, "model")},
+                           {"route", Text(entry, "route")},
+                           {"namespace", Text(scope, "namespace")},
+                           {"scope", Text(scope, "id")},
+                           {"age", Seconds(entry, "age_s")},
+                           {"hits", Text(entry, "hits")},
+                           {"bytes", Bytes(entry, "bytes")},
+                           {"in memory", Text(where, "memory")},
+                           {"in Redis", Text(where, "redis")}});
+  out += fmt::format("\nrequest\n{}\n", Indented(Member(entry, "request")));
+  for (const Json& choice : Member(entry, "choices"))
+    out += fmt::format("\nchoice {} ({})\n{}\n", Text(choice, "index"),
+                       Printable(Text(choice, "finish_reason")), Printable(Text(choice, "text")));
+  return out;
+}
+
+std::string ExplainText(const Json& explained) {
+  const Json& plan = Member(explained, "plan");
+  const Json& key = Member(explained, "key");
+  std::string out = Table({{"outcome", Text(explained, "outcome")},
+                           {"generated", Text(explained, "would_generate")},
+                           {"may be read", Text(plan, "read")},
+                           {"may be stored", Text(plan, "write")},
+                           {"time to live", Seconds(plan, "ttl_s")},
+                           {"id", Text(key, "id")},
+                           {"scope", Text(key, "scope_id")}});
+  std::vector<std::vector<std::string>> rows = {{"TIER", "WHERE", "VERDICT", "AGE", "DETAIL"}};
+  for (const Json& tier : Member(explained, "tiers"))
+    rows.push_back({Text(tier, "tier"), Text(tier, "where"), Text(tier, "verdict"),
+                    Seconds(tier, "age_s"), Text(tier, "detail")});
+  out += "\n" + Table(rows);
+  rows = {{"RULE", "VERDICT", "DETAIL"}};
+  for (const Json& rule : Member(explained, "rules"))
+    rows.push_back({Text(rule, "rule"), Text(rule, "verdict"), Text(rule, "detail")});
+  out += "\n" + Table(rows);
+  return out +
+         fmt::format("\ncanonical request\n{}\n", Indented(Member(explained, "canonical_request")));
+}
+
+std::string ConfigText(const Json& config) {
+  std::vector<std::vector<std::string>> rows = {{"FLAG", "VALUE"}};
+  const Json& flags = Member(config, "flags");
+  for (const auto& [name, value] : flags.items())
+    rows.push_back({"--" + name, Text(flags, name.c_str())});
+  const Json& secrets = Member(config, "secrets");
+  for (const auto& [name, value] : secrets.items())
+    rows.push_back({name, Text(secrets, name.c_str())});
+  return Table(rows);
+}
+
+std::string KeysTable(const Json& keys) {
+  std::vector<std::vector<std::string>> rows = {{"LABEL", "ROLE"}};
+  for (const Json& key : Member(keys, "keys"))
+    rows.push_back({Text(key, "label"), Text(key, "role")});
+  const Json& caller = Member(keys, "caller");
+  return Table(rows) + fmt::format("\nyou are {} with role {}\n", Printable(Text(caller, "label")),
+                                   Printable(Text(caller, "role")));
+}
+
+}  // namespace nextgate::gateway::admin

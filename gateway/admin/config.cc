@@ -1,0 +1,83 @@
+#include "gateway/admin/config.h"
+
+#include <fmt/format.h>
+
+#include "gateway/admin/query.h"
+
+namespace nextgate::gateway::admin {
+namespace {
+
+Json TextOrNull(const std::string& text) { return text.empty() ? Json() : Json(text); }
+Json Masked(const std::string& secret) { return secret.empty() ? Json() : Json("set"); }
+
+}  // namespace
+
+Json EffectiveFlags(const ServeOptions& o) {
+  const int32_t default_admin_port = o.port == 0 ? 0 : o.port + 1;
+  return {{"model", o.model},
+          {"served-model-name", o.served_model_names},
+          {"revision", o.revision},
+          {"load-format", o.load_format},
+          {"hf-overrides", TextOrNull(o.hf_overrides)},
+          {"generation-config", o.generation_config},
+          {"chat-template", TextOrNull(o.chat_template)},
+          {"dtype", o.dtype},
+          {"device", o.device},
+          {"tensor-parallel-size", o.tensor_parallel_size},
+          {"max-model-len", o.max_model_len},
+          {"max-num-seqs", o.max_num_seqs},
+          {"max-num-batched-tokens", o.max_num_batched_tokens},
+          {"gpu-memory-utilization", o.gpu_memory_utilization},
+          {"enable-chunked-prefill", o.enable_chunked_prefill},
+          {"seed", o.seed},
+          {"num-threads", o.num_threads},
+          {"host", o.host},
+          {"port", o.port},
+          {"admin-host", o.admin_host},
+          {"admin-port", o.admin_port.value_or(default_admin_port)},
+          {"admin-api-key-file", TextOrNull(o.admin_api_key_file)},
+          {"api-key", o.api_keys.empty() ? Json() : Json(fmt::format("{} set", o.api_keys.size()))},
+          {"allowed-origins", o.allowed_origins},
+          {"disable-access-log", o.disable_access_log},
+          {"log-level", o.log_level},
+          {"max-logprobs", o.max_logprobs},
+          {"max-body-bytes", o.max_body_bytes},
+          {"max-messages", o.max_messages},
+          {"max-waiting-requests", o.max_waiting_requests},
+          {"shutdown-timeout-s", o.shutdown_timeout_s},
+          {"enable-answer-cache", o.enable_answer_cache},
+          {"cache-memory-bytes", o.cache_memory_bytes},
+          {"cache-ttl-s", o.cache_ttl_s},
+          {"cache-sampled", o.cache_sampled},
+          {"cache-url", TextOrNull(o.cache_url)},
+          {"cache-secret-file", TextOrNull(o.cache_secret_file)},
+          {"cache-namespace", o.cache_namespace},
+          {"cache-password-file", TextOrNull(o.cache_password_file)},
+          {"cache-tls-ca-file", TextOrNull(o.cache_tls_ca_file)}};
+}
+
+Status ShowConfig(const AdminContext& c, const AdminRequest& request, ServerReply& reply) {
+  QueryReader query(request.http, {});
+  RETURN_IF_ERROR(query.status());
+  AnswerJson(reply, {{"version", NEXTGATE_VERSION},
+                     {"model_names", c.model_names},
+                     {"flags", EffectiveFlags(c.options)},
+                     {"secrets",
+                      {{"cache-secret", Masked(c.options.cache_secret)},
+                       {"cache-password", Masked(c.options.cache_password)}}}});
+  return {};
+}
+
+Status ListKeys(const AdminContext& c, const AdminRequest& request, ServerReply& reply) {
+  QueryReader query(request.http, {});
+  RETURN_IF_ERROR(query.status());
+  Json keys = Json::array();
+  for (const AdminKeys::Key& key : c.keys.keys())
+    keys.push_back({{"label", key.caller.label}, {"role", RoleName(key.caller.role)}});
+  AnswerJson(reply, {{"keys", std::move(keys)},
+                     {"caller",
+                      {{"label", request.caller.label}, {"role", RoleName(request.caller.role)}}}});
+  return {};
+}
+
+}  // namespace nextgate::gateway::admin

@@ -1,0 +1,64 @@
+// What the handlers of the admin API share. A handler fills the reply or returns an error, which
+// becomes OpenAI's error object like everywhere.
+//
+// Threads: handlers run on the admin server's connection threads; everything here is safe from any.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/status.h"
+#include "cache/exact_cache.h"
+#include "cache/redis/catalogue.h"
+#include "cache/single_flight.h"
+#include "cache/stats_keeper.h"
+#include "cache/writer.h"
+#include "gateway/admin/keys.h"
+#include "gateway/chat_pipeline.h"
+#include "gateway/flight.h"
+#include "gateway/http_server.h"
+#include "gateway/recorder.h"
+#include "gateway/serve_options.h"
+
+namespace nextgate::gateway::admin {
+
+using Json = nlohmann::ordered_json;
+
+struct AdminContext {
+  const AdminKeys& keys;
+  const ChatPipeline& pipeline;
+  const Flights& flights;
+  cache::ExactCache& exact;
+  const cache::SingleFlight* single_flight;  // null without --cache-url
+  const cache::Writer& writer;
+  cache::StatsKeeper& keeper;
+  cache::RedisCatalogue* catalogue;  // null without --cache-url
+  const cache::Partitioner& partitioner;
+  const openai::ParseLimits& limits;
+  std::vector<std::string> model_names;
+  const ServeOptions& options;
+  const Recorder& recorder;
+  const Clock& clock = Clock::System();
+};
+
+struct AdminRequest {
+  const ServerRequest& http;
+  AdminCaller caller;
+};
+
+using AdminFunction = Status (*)(const AdminContext& c, const AdminRequest& request,
+                                 ServerReply& reply);
+
+void AnswerJson(ServerReply& reply, const Json& json);
+
+// `json` as one line; text that is not UTF-8 is shown with replacement characters.
+std::string Dump(const Json& json);
+
+// The Redis' figures, if there is one.
+std::optional<cache::SharedStats> SharedStatsOf(cache::ExactCache& exact,
+                                                const cache::SingleFlight* single_flight);
+
+}  // namespace nextgate::gateway::admin

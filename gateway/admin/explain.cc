@@ -1,0 +1,206 @@
+#include "gateway/admin/explain.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "gateway/admin/entries.h"
+#include "gateway/openai/field_reader.h"
+
+namespace nextgate::gateway::admin {
+namespace {
+
+using cache::CachePlan;
+using cache::Reason;
+
+struct Question {
+  openai::ApiRequest request;
+  std::string cache_control;
+};
+
+Error Within(Error error) {
+  error.param = error.param.empty() ? "request" : "request." + error.param;
+  return error;
+}
+
+// {"endpoint", "request", "headers"?}
+Result<Question> ReadQuestion(const AdminContext& c, std::string_view body) {
+  ASSIGN_OR_RETURN(const auto object, openai::ParseBody(body));
+  openai::FieldReader read(*object);
+  const auto endpoint = read.Text("endpoint");
+  const Json* request = read.Find("request");
+  const Json* headers = read.Find("headers");
+  RETURN_IF_ERROR(read.status());
+  const bool chat = endpoint == "/v1/chat/completions";
+  if (!chat && endpoint != "/v1/completions")
+    return InvalidArgument("endpoint: expected /v1/chat/completions or /v1/completions",
+                           "endpoint");
+  if (request == nullptr || !request->is_object())
+    return InvalidArgument("request: expected the body that would be posted, an object", "request");
+  if (const auto unknown = read.Unread(); !unknown.empty())
+    return InvalidArgument("unknown field; there are: endpoint, request, headers",
+                           unknown.front().substr(0, 64));
+  Question question;
+  if (headers != nullptr) {
+    if (!headers->is_object())
+      return InvalidArgument("headers: expected an object of strings", "headers");
+    for (const auto& [name, value] : headers->items()) {
+      if (!value.is_string())
+        return InvalidArgument("headers: expected an object of strings", "headers");
+      std::string lower = name;
+      std::ranges::transform(lower, lower.begin(), [](char x) {
+        return x >= 'A' && x <= 'Z' ? static_cast<char>(x + 32) : x;
+      });
+      if (lower != "cache-control") continue;  // the only one that the answer cache looks at
+      if (!question.cache_control.empty()) question.cache_control += ", ";
+      question.cache_control += value.get<std::string>();
+    }
+  }
+  auto parsed =
+      (chat ? openai::ParseChatRequest : openai::ParseCompletionRequest)(request->dump(), c.limits);
+  if (!parsed) return std::unexpected(Within(parsed.error()));
+  question.request = std::move(*parsed);
+  std::string& model = question.request.model;
+  if (model.empty()) model = c.model_names.front();
+  if (std::ranges::find(c.model_names, model) == c.model_names.end())
+    return MakeError(ErrorCode::kNotFound,
+                     fmt::format("the model '{}' is not served here; there is: {}",
+                                 model.substr(0, 200), fmt::join(c.model_names, ", ")),
+                     "request.model");
+  return question;
+}
+
+// Every reason for which a request is not looked up, and whether it holds here.
+Json RulesJson(const CachePlan& plan) {
+  Json rules = Json::array();
+  for (size_t i = 1; i <= static_cast<size_t>(Reason::kUnsupportedRoute); ++i) {
+    const auto reason = static_cast<Reason>(i);
+    const bool holds = std::ranges::find(plan.reasons, reason) != plan.reasons.end();
+    Json rule = {{"rule", cache::ReasonCode(reason)}, {"verdict", holds ? "bypass" : "pass"}};
+    if (holds && !plan.detail.empty() &&
+        (reason == Reason::kUnknownField || reason == Reason::kTooDeep))
+      rule["detail"] = plan.detail;
+    rules.push_back(std::move(rule));
+  }
+  return rules;
+}
+
+// The tiers one after the other, as ChatPipeline::Run asks them.
+class TierWalk {
+ public:
+  TierWalk(const AdminContext& c, const ChatPipeline::Planned& planned)
+      : c_(c), p_(planned), now_(c.clock.UnixMs()) {}
+
+  Json Walk() {
+    AskStore("memory", [&] { return Result<EntryPtr>(c_.exact.store().Peek(p_.key.hash)); });
+    tiers_.push_back({{"tier", "normalised"}, {"verdict", "disabled"}});
+    AskFlights();
+    if (c_.catalogue != nullptr) {
+      AskStore("redis", [&] { return c_.catalogue->Peek(p_.key.hash); });
+    } else {
+      tiers_.push_back({{"tier", "exact"}, {"where", "redis"}, {"verdict", "disabled"}});
+    }
+    tiers_.push_back({{"tier", "semantic"}, {"verdict", "disabled"}});
+    return std::move(tiers_);
+  }
+  const std::string& found() const { return found_; }  // "HIT", "COALESCED" or ""
+
+ private:
+  using EntryPtr = std::shared_ptr<const cache::StoredAnswer>;
+
+  bool asking() const { return p_.plan.read && found_.empty(); }
+
+  template <class Peek>
+  void AskStore(const char* where, Peek peek) {
+    Json tier = {{"tier", "exact"}, {"where", where}, {"verdict", "not_asked"}};
+    if (asking()) {
+      const Result<EntryPtr> entry = peek();
+      if (!entry) {
+        tier["verdict"] = "miss";
+        tier["detail"] = entry.error().message;
+      } else {
+        Judge(*entry, tier);
+      }
+    }
+    tiers_.push_back(std::move(tier));
+  }
+
+  void Judge(const EntryPtr& entry, Json& tier) {
+    tier["verdict"] = "miss";
+    if (entry == nullptr) return;
+    if (entry->material != p_.key.material) {
+      tier["detail"] = "another request with the same hash";
+      return;
+    }
+    const int64_t age_ms = std::max<int64_t>(0, now_ - entry->created_unix_ms);
+    tier["entry"] = SummaryJson(cache::Summarise(p_.key.hash, *entry), now_);
+    tier["age_s"] = age_ms / 1000;
+    if (p_.plan.max_age_ms && age_ms > *p_.plan.max_age_ms) {
+      tier["detail"] = "older than max-age";
+    } else if (now_ >= entry->expires_unix_ms) {
+      tier["detail"] = "expired";
+    } else {
+      tier["verdict"] = "hit";
+      found_ = "HIT";
+    }
+  }
+
+  void AskFlights() {
+    Json tier = {{"tier", "coalesced"}, {"verdict", "not_asked"}};
+    if (asking() && p_.plan.write && !p_.plan.max_age_ms && !p_.plan.only_if_cached) {
+      const bool flying = c_.flights.Flying(p_.key);
+      tier["verdict"] = flying ? "hit" : "miss";
+      if (flying) found_ = "COALESCED";
+    }
+    tiers_.push_back(std::move(tier));
+  }
+
+  const AdminContext& c_;
+  const ChatPipeline::Planned& p_;
+  const int64_t now_;
+  Json tiers_ = Json::array();
+  std::string found_;
+};
+
+}  // namespace
+
+Status Explain(const AdminContext& c, const AdminRequest& request, ServerReply& reply) {
+  QueryReader query(request.http, {});
+  RETURN_IF_ERROR(query.status());
+  ASSIGN_OR_RETURN(const Question question, ReadQuestion(c, request.http.body));
+  auto planned = c.pipeline.Plan(question.request, question.cache_control);
+  if (!planned) return std::unexpected(Within(planned.error()));
+  const CachePlan& plan = planned->plan;
+  const cache::MaterialParts parts = cache::SplitMaterial(planned->key.material);
+  TierWalk walk(c, *planned);
+  Json tiers = walk.Walk();
+  const std::string outcome = !walk.found().empty() ? walk.found() : plan.read ? "MISS" : "BYPASS";
+  const bool answered = !walk.found().empty();
+  Json reasons = Json::array();
+  for (const Reason reason : plan.reasons) reasons.push_back(cache::ReasonCode(reason));
+  Json key;
+  if (!planned->key.material.empty())
+    key = {{"id", planned->key.hash.Hex()},
+           {"scope_id", parts.scope_id},
+           {"fingerprint", parts.fingerprint},
+           {"namespace", plan.name_space}};
+  AnswerJson(reply, {{"outcome", outcome},
+                     {"would_generate", !answered && !plan.only_if_cached},
+                     {"status", !answered && plan.only_if_cached ? 504 : 200},
+                     {"reasons", std::move(reasons)},
+                     {"plan",
+                      {{"read", plan.read},
+                       {"write", plan.write},
+                       {"ttl_s", plan.ttl_ms / 1000},
+                       {"max_age_s", plan.max_age_ms ? Json(*plan.max_age_ms / 1000) : Json()},
+                       {"only_if_cached", plan.only_if_cached}}},
+                     {"rules", RulesJson(plan)},
+                     {"tiers", std::move(tiers)},
+                     {"key", std::move(key)},
+                     {"canonical_request", CanonicalJson(planned->key.material)}});
+  return {};
+}
+
+}  // namespace nextgate::gateway::admin

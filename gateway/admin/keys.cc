@@ -1,0 +1,184 @@
+#include "gateway/admin/keys.h"
+
+#include <fmt/format.h>
+#include <openssl/sha.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "cache/hmac.h"
+
+namespace nextgate::gateway::admin {
+namespace {
+
+constexpr size_t kDigestBytes = 32;
+constexpr std::string_view kSpace = " \t\r";
+
+std::string Sha256(std::string_view text) {
+  std::string digest(kDigestBytes, '\0');
+  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(),
+         reinterpret_cast<unsigned char*>(digest.data()));
+  return digest;
+}
+
+std::optional<std::string> FromHex(std::string_view hex) {
+  if (hex.size() != 2 * kDigestBytes) return std::nullopt;
+  std::string bytes;
+  for (size_t i = 0; i < hex.size(); i += 2) {
+    int value = 0;
+    for (const char c : hex.substr(i, 2)) {
+      const bool digit = c >= '0' && c <= '9';
+      if (!digit && (c < 'a' || c > 'f')) return std::nullopt;
+      value = 16 * value + (digit ? c - '0' : c - 'a' + 10);
+    }
+    bytes += static_cast<char>(value);
+  }
+  return bytes;
+}
+
+std::string_view Trim(std::string_view text) {
+  const size_t from = text.find_first_not_of(kSpace);
+  if (from == std::string_view::npos) return {};
+  return text.substr(from, text.find_last_not_of(kSpace) - from + 1);
+}
+
+Result<AdminKeys::Key> ParseLine(std::string_view line, size_t number) {
+  const auto wrong = [&](std::string_view what) {
+    return InvalidArgument(fmt::format("line {}: {}", number, what));
+  };
+  const size_t space = line.find_first_of(kSpace);
+  const std::string_view secret = line.substr(0, space);
+  std::string_view label = space == std::string_view::npos ? "" : Trim(line.substr(space));
+  const size_t colon = secret.find(':');
+  const auto role = ParseRole(secret.substr(0, colon));
+  if (!role || colon == std::string_view::npos)
+    return wrong("expected read:KEY or write:KEY, with a label behind it if you like");
+  const bool label_is_plain = std::ranges::all_of(
+      label, [](char c) { return c > ' ' && c < 0x7f && c != '"' && c != '='; });
+  if (!label_is_plain || label.size() > 64)
+    return wrong("a label has at most 64 visible ASCII characters, no space, '=' or '\"'");
+  AdminKeys::Key key;
+  std::string_view rest = secret.substr(colon + 1);
+  constexpr std::string_view kHashed = "sha256:";
+  if (rest.starts_with(kHashed)) {
+    auto digest = FromHex(rest.substr(kHashed.size()));
+    if (!digest) return wrong("sha256: needs 64 lower-case hex digits");
+    key.digest = std::move(*digest);
+  } else {
+    if (rest.size() < AdminKeys::kKeyBytesMin)
+      return wrong(
+          fmt::format("a key has at least {} characters; make one with: nextgate admin keys new",
+                      AdminKeys::kKeyBytesMin));
+    key.digest = Sha256(rest);
+  }
+  key.caller = {.label = label.empty() ? fmt::format("line-{}", number) : std::string(label),
+                .role = *role};
+  return key;
+}
+
+bool IsLoopback(std::string_view address) {
+  return address.starts_with("127.") || address == "::1" || address.starts_with("::ffff:127.");
+}
+
+// The host of a Host header, without its port.
+std::string_view HostOf(std::string_view header) {
+  if (header.starts_with('[')) return header.substr(0, header.find(']') + 1);
+  return header.substr(0, header.find(':'));
+}
+
+// A name that can only mean this machine. An address is never a name somebody else's DNS answers for.
+bool IsOurs(std::string_view host) {
+  const bool address =
+      host.starts_with('[') || (!host.empty() && std::ranges::all_of(host, [](char c) {
+        return (c >= '0' && c <= '9') || c == '.';
+      }));
+  return address || host == "localhost";
+}
+
+Status CheckKeyless(const ServerRequest& http) {
+  const auto denied = [](std::string message) {
+    return MakeError(ErrorCode::kPermissionDenied, std::move(message));
+  };
+  if (!IsLoopback(http.remote_address))
+    return denied(
+        "the admin API is open on the loopback only: start with --admin-api-key-file to use it "
+        "from elsewhere");
+  const std::string host = http.header("Host");
+  if (!host.empty() && !IsOurs(HostOf(host)))
+    return denied(
+        "without --admin-api-key-file the admin API answers to localhost and addresses only, not "
+        "to other host names");
+  const std::string origin = http.header("Origin");
+  if (!origin.empty() && origin != "http://" + host)
+    return denied(
+        "without --admin-api-key-file the admin API does not answer web pages of other origins");
+  return {};
+}
+
+}  // namespace
+
+std::string_view RoleName(Role role) { return role == Role::kRead ? "read" : "write"; }
+
+Result<Role> ParseRole(std::string_view text) {
+  if (text == "read") return Role::kRead;
+  if (text == "write") return Role::kWrite;
+  return InvalidArgument(fmt::format("expected the role read or write, got '{}'", text));
+}
+
+Result<AdminKeys> AdminKeys::Parse(std::string_view text) {
+  std::vector<Key> keys;
+  size_t number = 0;
+  while (!text.empty()) {
+    const size_t end = std::min(text.find('\n'), text.size());
+    const std::string_view line = Trim(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+    ++number;
+    if (line.empty() || line.starts_with('#')) continue;
+    ASSIGN_OR_RETURN(Key key, ParseLine(line, number));
+    if (std::ranges::find(keys, key.digest, &Key::digest) != keys.end())
+      return InvalidArgument(fmt::format("line {}: this key was given before", number));
+    keys.push_back(std::move(key));
+  }
+  if (keys.empty()) return InvalidArgument("no key in it; make one with: nextgate admin keys new");
+  return AdminKeys(std::move(keys));
+}
+
+Result<AdminCaller> AdminKeys::Identify(const ServerRequest& http) const {
+  if (keys_.empty()) {
+    RETURN_IF_ERROR(CheckKeyless(http));
+    return AdminCaller{.label = "loopback", .role = Role::kWrite};
+  }
+  constexpr std::string_view kScheme = "Bearer ";
+  const std::string header = http.header("Authorization");
+  const std::string_view given =
+      header.starts_with(kScheme) ? std::string_view(header).substr(kScheme.size()) : "";
+  if (given.empty())
+    return MakeError(ErrorCode::kUnauthenticated,
+                     "no admin key: send it as \"Authorization: Bearer KEY\"");
+  // Digests are compared, all of them: the time says nothing about any key.
+  const std::string digest = Sha256(given);
+  const Key* known = nullptr;
+  for (const Key& key : keys_)
+    if (cache::EqualDigests(key.digest, digest)) known = &key;
+  if (known == nullptr) return MakeError(ErrorCode::kUnauthenticated, "unknown admin key");
+  return known->caller;
+}
+
+Status AdminKeys::Require(const AdminCaller& caller, Role role) {
+  if (role == Role::kRead || caller.role == Role::kWrite) return {};
+  return MakeError(ErrorCode::kPermissionDenied,
+                   fmt::format("this needs a key of role write; '{}' has role read", caller.label));
+}
+
+NewKey MakeKey(Role role, std::string_view label) {
+  constexpr std::string_view kLetters =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+  NewKey made{.key = "nga_"};
+  for (const char c : cache::RandomBytes(43))
+    made.key += kLetters[static_cast<unsigned char>(c) % kLetters.size()];
+  made.line = fmt::format("{}:sha256:{}{}{}", RoleName(role), cache::Hex(Sha256(made.key)),
+                          label.empty() ? "" : " ", label);
+  return made;
+}
+
+}  // namespace nextgate::gateway::admin

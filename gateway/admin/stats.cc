@@ -1,0 +1,111 @@
+#include "gateway/admin/stats.h"
+
+#include <algorithm>
+#include <functional>
+#include <map>
+
+#include "gateway/admin/entries.h"
+
+namespace nextgate::gateway::admin {
+namespace {
+
+using cache::SeriesLabels;
+using cache::StatsBySeries;
+using cache::StatsSnapshot;
+
+Json Counts(const StatsSnapshot& counts) { return Json::parse(cache::CountsJson(counts)); }
+
+// Requests per class: each tier, misses, bypasses.
+Json ByTier(const StatsSnapshot& total) {
+  Json groups = Json::array();
+  const auto add = [&](std::string_view name, int64_t requests) {
+    const int64_t all = total.Requests();
+    groups.push_back(
+        {{"group", name},
+         {"requests", requests},
+         {"share",
+          all == 0 ? Json() : Json(static_cast<double>(requests) / static_cast<double>(all))}});
+  };
+  for (size_t i = 0; i < cache::kNumTiers; ++i)
+    add(cache::TierName(static_cast<cache::Tier>(i)), total.hits[i]);
+  add("miss", total.misses);
+  add("bypass", total.BypassesTotal());
+  return groups;
+}
+
+Json Grouped(const StatsBySeries& series, std::string SeriesLabels::*label) {
+  std::map<std::string, StatsSnapshot> groups;
+  for (const auto& [labels, counts] : series) groups[labels.*label].Add(counts);
+  std::vector<std::pair<std::string, StatsSnapshot>> sorted(groups.begin(), groups.end());
+  std::ranges::stable_sort(sorted, std::greater<>(),
+                           [](const auto& group) { return group.second.Requests(); });
+  Json out = Json::array();
+  for (const auto& [name, counts] : sorted) {
+    if (counts.Requests() == 0) continue;
+    Json group = {{"group", name}};
+    group.update(Counts(counts));
+    out.push_back(std::move(group));
+  }
+  return out;
+}
+
+Json Groups(const std::string& group_by, const StatsBySeries& series, const StatsSnapshot& total) {
+  if (group_by == "tier") return ByTier(total);
+  if (group_by == "model") return Grouped(series, &SeriesLabels::model);
+  if (group_by == "route") return Grouped(series, &SeriesLabels::route);
+  return Grouped(series, &SeriesLabels::name_space);
+}
+
+// The instances, and what they hold together in the place of what this one does.
+void AddInstances(const AdminContext& c, const std::vector<cache::InstanceFigures>& instances,
+                  Json& out) {
+  Json list = Json::array();
+  int64_t entries = 0, bytes = 0, evictions = 0;
+  for (const cache::InstanceFigures& instance : instances) {
+    entries += instance.entries;
+    bytes += instance.bytes;
+    evictions += instance.evictions;
+    list.push_back({{"id", instance.id},
+                    {"name", instance.name},
+                    {"this", instance.id == c.keeper.instance_id()},
+                    {"entries", instance.entries},
+                    {"bytes", instance.bytes},
+                    {"evictions", instance.evictions},
+                    {"seen_unix_ms", instance.seen_unix_ms}});
+  }
+  out["entries"] = entries;
+  out["bytes"] = bytes;
+  out["evictions"] = evictions;
+  out["instances"] = std::move(list);
+}
+
+}  // namespace
+
+Status ShowStats(const AdminContext& c, const AdminRequest& request, ServerReply& reply) {
+  QueryReader query(request.http, {"window", "group_by", "scope"});
+  const std::string window_name =
+      query.Choice("window", {"1m", "5m", "1h", "24h", "total"}, "total");
+  const std::string group_by = query.Choice("group_by", {"model", "route", "tier", "scope"}, "");
+  ASSIGN_OR_RETURN(const bool cluster, WantsCluster(c, query));
+  const cache::StatsWindow window = *cache::FindStatsWindow(window_name);
+
+  cache::ClusterFigures figures;
+  if (cluster) {
+    ASSIGN_OR_RETURN(figures, c.keeper.Cluster(window));
+  } else {
+    figures.counts = c.keeper.Instance(window);
+  }
+  StatsSnapshot total;
+  for (const auto& [labels, counts] : figures.counts) total.Add(counts);
+  Json out = {{"scope", cluster ? "cluster" : "instance"}, {"window", window_name}};
+  out.update(Counts(total));
+  out.update(Json::parse(cache::ProcessStatsJson(c.exact.store().stats(), c.writer.stats(),
+                                                 c.exact.collisions(),
+                                                 SharedStatsOf(c.exact, c.single_flight))));
+  if (cluster) AddInstances(c, figures.instances, out);
+  if (!group_by.empty()) out["groups"] = Groups(group_by, figures.counts, total);
+  AnswerJson(reply, out);
+  return {};
+}
+
+}  // namespace nextgate::gateway::admin

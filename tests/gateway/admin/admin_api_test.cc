@@ -1,0 +1,327 @@
+// The admin API over a real socket, in front of a ChatPipeline whose engine the test decides.
+#include <gmock/gmock.h>
+
+#include <map>
+#include <random>
+#include <set>
+#include <sstream>
+
+#include "gateway/admin/cli.h"
+#include "gateway/admin/config.h"
+#include "gateway/admin/routes.h"
+#include "gateway/flags.h"
+#include "tests/gateway/chat_pipeline_fixture.h"
+#include "tests/gateway/raw_client.h"
+
+namespace nextgate::gateway::admin {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+class AdminApiTest : public ChatPipelineTest {
+ protected:
+  AdminApiTest() {
+    RegisterAdminApi(server_, context_);
+    EXPECT_TRUE(server_.Start());
+  }
+
+  std::string Send(const std::string& method, const std::string& target,
+                   const std::string& body = "", const std::string& headers = "") {
+    RawClient client(server_.port());
+    client.Send(method + " " + target + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n" +
+                headers + "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body);
+    return client.ReadToEnd();
+  }
+  static json BodyOf(const std::string& reply) {
+    return json::parse(reply.substr(reply.find("\r\n\r\n") + 4), nullptr, false);
+  }
+  json Get(const std::string& target) {
+    const std::string reply = Send("GET", target);
+    EXPECT_THAT(reply, StartsWith("HTTP/1.1 200")) << reply;
+    return BodyOf(reply);
+  }
+  void AskAndStore(const std::string& question, json more = json::object()) {
+    more["messages"] = json::array({{{"role", "user"}, {"content", question}}});
+    more["model"] = "m";
+    ServerReply reply = Ask(more);
+    Sent(reply);
+  }
+  json ExplainThat(json question) {
+    return BodyOf(Send("POST", "/admin/cache/explain", question.dump()));
+  }
+
+  AdminKeys no_keys_;
+  cache::StatsKeeper keeper_{stats_, store_, nullptr, "test"};
+  openai::ParseLimits limits_{.vocab_size = 8192};
+  ServeOptions options_;
+  AdminContext context_{.keys = no_keys_,
+                        .pipeline = pipeline_,
+                        .flights = flights_,
+                        .exact = exact_,
+                        .writer = writer_,
+                        .keeper = keeper_,
+                        .catalogue = nullptr,
+                        .partitioner = partitioner_,
+                        .limits = limits_,
+                        .model_names = {"m"},
+                        .options = options_};
+  HttpServer server_{{}};
+};
+
+TEST_F(AdminApiTest, StatsCountEveryRequestInOneClassInEveryGrouping) {
+  AskAndStore("harbour?");
+  AskAndStore("harbour?");
+  AskAndStore("rope?", {{"cache", {{"namespace", "n"}}}});
+  AskAndStore("rope?", {{"cache", {{"no-store", true}}}});
+  for (const char* window : {"1m", "5m", "1h", "24h", "total"}) {
+    const json stats = Get(std::string("/admin/cache/stats?window=") + window);
+    EXPECT_EQ(stats["requests"], 4) << window;
+    EXPECT_EQ(stats["hits"]["exact"], 1);
+    EXPECT_EQ(stats["misses"], 2);
+    EXPECT_EQ(stats["bypass"], (json{{"no_store", 1}}));
+    EXPECT_DOUBLE_EQ(stats["hit_rate"], 1.0 / 3);
+    EXPECT_DOUBLE_EQ(stats["hit_rate_of_requests"], 0.25);
+    EXPECT_EQ(stats["latency_ms"]["stored"]["count"], 1);
+    EXPECT_EQ(stats["latency_ms"]["generated"]["count"], 3);
+    EXPECT_GE(stats["latency_ms"]["generated"]["p95"], stats["latency_ms"]["generated"]["p50"]);
+  }
+  for (const char* group_by : {"model", "route", "tier", "scope"}) {
+    const json stats = Get(std::string("/admin/cache/stats?group_by=") + group_by);
+    int64_t sum = 0;
+    for (const json& group : stats["groups"]) sum += group["requests"].get<int64_t>();
+    EXPECT_EQ(sum, 4) << group_by;
+  }
+  const json scopes = Get("/admin/cache/stats?group_by=scope")["groups"];
+  ASSERT_EQ(scopes.size(), 2u);
+  EXPECT_EQ(scopes[1]["group"], "n");
+  EXPECT_EQ(scopes[1]["misses"], 1);
+}
+
+TEST_F(AdminApiTest, EntriesAreListedWithoutAndShownWithWhatWasSaid) {
+  AskAndStore("a secret question");
+  AskAndStore("a secret question");
+  AskAndStore("rope?", {{"cache", {{"namespace", "n"}}}});
+  const std::string raw = Send("GET", "/admin/cache/entries?order=hits");
+  EXPECT_THAT(raw, Not(HasSubstr("secret")));
+  EXPECT_THAT(raw, Not(HasSubstr("ships")));
+  const json entries = BodyOf(raw)["entries"];
+  ASSERT_EQ(entries.size(), 2u);
+  EXPECT_EQ(entries[0]["hits"], 1);
+  EXPECT_EQ(entries[0]["route"], "/v1/chat/completions");
+  EXPECT_EQ(entries[1]["scope"]["namespace"], "n");
+  EXPECT_NE(entries[0]["scope"]["id"], entries[1]["scope"]["id"]);
+  EXPECT_EQ(Get("/admin/cache/entries?namespace=n")["entries"].size(), 1u);
+  EXPECT_EQ(Get("/admin/cache/entries?min_hits=1")["entries"].size(), 1u);
+  EXPECT_EQ(Get("/admin/cache/entries?older_than=3600")["entries"].size(), 0u);
+
+  const std::string id = entries[0]["id"];
+  const json entry = Get("/admin/cache/entries/" + id);
+  EXPECT_EQ(entry["request"]["messages"][0]["content"], "a secret question");
+  EXPECT_EQ(entry["choices"][0]["text"], "A place for ships.");
+  EXPECT_EQ(entry["where"], (json{{"memory", true}, {"redis", nullptr}}));
+
+  EXPECT_THAT(Send("DELETE", "/admin/cache/entries/" + id), StartsWith("HTTP/1.1 200"));
+  EXPECT_THAT(Send("DELETE", "/admin/cache/entries/" + id), StartsWith("HTTP/1.1 404"));
+  EXPECT_THAT(Send("GET", "/admin/cache/entries/" + id), StartsWith("HTTP/1.1 404"));
+  EXPECT_EQ(Get("/admin/cache/entries")["entries"].size(), 1u);
+}
+
+TEST_F(AdminApiTest, LookingDoesNotMakeAnEntryTheMostRecentlyUsed) {
+  AskAndStore("harbour?");
+  const cache::StoreStats before = store_.stats();
+  const std::string id = Get("/admin/cache/entries")["entries"][0]["id"];
+  Get("/admin/cache/entries/" + id);
+  EXPECT_EQ(Get("/admin/cache/entries/" + id)["hits"], 0);
+  EXPECT_EQ(store_.stats().insertions, before.insertions);
+}
+
+TEST_F(AdminApiTest, ExplainSaysWhatRunWouldDoAndChangesNothing) {
+  const json request = {{"model", "m"},
+                        {"temperature", 0},
+                        {"messages", json::array({{{"role", "user"}, {"content", "harbour?"}}})}};
+  const json question = {{"endpoint", "/v1/chat/completions"}, {"request", request}};
+  json explained = ExplainThat(question);
+  EXPECT_EQ(explained["outcome"], "MISS");
+  EXPECT_EQ(explained["would_generate"], true);
+  EXPECT_EQ(explained["reasons"], json::array());
+  EXPECT_EQ(stats_.Snapshot().Requests(), 0) << "asking is not counted";
+  EXPECT_TRUE(engine_.Requests().empty());
+
+  AskAndStore("harbour?");
+  explained = ExplainThat(question);
+  EXPECT_EQ(explained["outcome"], "HIT");
+  EXPECT_EQ(explained["tiers"][0]["verdict"], "hit");
+  EXPECT_EQ(explained["tiers"][0]["where"], "memory");
+  EXPECT_EQ(explained["canonical_request"]["messages"], request["messages"]);
+  EXPECT_EQ(explained["key"]["id"], explained["tiers"][0]["entry"]["id"]);
+
+  json refreshing = question;
+  refreshing["headers"] = {{"cache-control", "no-cache"}};
+  refreshing["request"]["temperature"] = 0.7;
+  explained = ExplainThat(refreshing);
+  EXPECT_EQ(explained["outcome"], "BYPASS");
+  EXPECT_EQ(explained["reasons"], (json{"sampled", "no_cache"}));
+  std::set<std::string> failing;
+  for (const json& rule : explained["rules"])
+    if (rule["verdict"] == "bypass") failing.insert(rule["rule"]);
+  EXPECT_EQ(failing, (std::set<std::string>{"sampled", "no_cache"}));
+  for (const json& tier : explained["tiers"])
+    EXPECT_TRUE(tier["verdict"] == "not_asked" || tier["verdict"] == "disabled");
+
+  json other_scope = question;
+  other_scope["request"]["cache"] = {{"namespace", "n"}};
+  EXPECT_EQ(ExplainThat(other_scope)["outcome"], "MISS") << "another scope's answer is not seen";
+}
+
+// Random requests of three scopes against a model of who may see what.
+TEST_F(AdminApiTest, NoScopeSeesAnothersAnswersThroughExplainOrListings) {
+  std::mt19937 random(std::random_device{}());
+  const std::string scopes[] = {"", "a", "{}\n\"a"};
+  std::map<std::string, std::set<std::string>> asked;
+  for (int i = 0; i < 300; ++i) {
+    const std::string& scope = scopes[random() % 3];
+    const std::string word = "word " + std::to_string(random() % 20);
+    json request = {{"model", "m"},
+                    {"temperature", 0},
+                    {"messages", json::array({{{"role", "user"}, {"content", word}}})}};
+    if (!scope.empty()) request["cache"] = {{"namespace", scope}};
+    const json explained =
+        ExplainThat({{"endpoint", "/v1/chat/completions"}, {"request", request}});
+    EXPECT_EQ(explained["outcome"], asked[scope].contains(word) ? "HIT" : "MISS");
+    if (random() % 4 != 0) continue;
+    ServerReply reply = Ask(request);
+    EXPECT_EQ(Header(reply, "X-Cache"), explained["outcome"].get<std::string>());
+    Sent(reply);
+    asked[scope].insert(word);
+  }
+  EXPECT_EQ(Get("/admin/cache/entries?namespace=a&limit=1000")["entries"].size(),
+            asked["a"].size());
+  std::set<std::string> ids;
+  const json listing = Get("/admin/cache/entries?limit=1000");
+  for (const json& entry : listing["entries"])
+    ids.insert(entry["scope"]["id"].get<std::string>() + entry["scope"]["namespace"].dump());
+  EXPECT_EQ(ids.size(), 3u) << "a scope has one id";
+}
+
+TEST_F(AdminApiTest, AnExportIsImportedExactlyAndDamageIsNamedByLine) {
+  AskAndStore("harbour?");
+  AskAndStore("rope?", {{"n", 2}, {"logprobs", true}, {"top_logprobs", 1}});
+  const auto lines_of = [&] {
+    const std::string reply = Send("GET", "/admin/cache/export");
+    const AdminClient client =
+        *AdminClient::Open("http://127.0.0.1:" + std::to_string(server_.port()), "");
+    std::string text;
+    EXPECT_TRUE(client.Stream("/admin/cache/export", [&](std::string_view piece) {
+      text += piece;
+      return true;
+    }));
+    return text;
+  };
+  const auto sorted = [](const std::string& text) {
+    std::multiset<std::string> lines;
+    std::istringstream in(text);
+    for (std::string line; std::getline(in, line);) lines.insert(line);
+    return lines;
+  };
+  const std::string exported = lines_of();
+  EXPECT_THAT(exported, StartsWith("{\"nextgate_export\":1}\n"));
+  EXPECT_THAT(exported, HasSubstr("{\"nextgate_export_end\":{\"entries\":2,\"complete\":true}}\n"));
+
+  json report = BodyOf(Send("POST", "/admin/cache/import", exported));
+  EXPECT_EQ(report["kept_newer"], 2);
+  store_.Clear();
+  report = BodyOf(Send("POST", "/admin/cache/import", exported));
+  EXPECT_EQ(report["imported"], 2);
+  EXPECT_EQ(report["end_of_export"], "complete");
+  EXPECT_EQ(sorted(lines_of()), sorted(exported));
+  ServerReply reply = Ask({{"model", "m"}});
+  EXPECT_EQ(Header(reply, "X-Cache"), "HIT");
+  Sent(reply);
+
+  // Another scope's label on the same material, or a scope's material of another secret.
+  std::string forged = exported;
+  forged.replace(forged.find("\"namespace\":\"\""), 14, "\"namespace\":\"x\"");
+  store_.Clear();
+  report = BodyOf(Send("POST", "/admin/cache/import", "nonsense\n" + forged));
+  EXPECT_EQ(report["imported"], 1);
+  EXPECT_EQ(report["rejected"], 2);
+  EXPECT_EQ(report["errors"][0]["line"], 1);
+  EXPECT_THAT(report["errors"][1]["message"].get<std::string>(), HasSubstr("secret"));
+}
+
+TEST_F(AdminApiTest, WrongParametersAreNamed) {
+  const std::pair<const char*, const char*> wrong[] = {
+      {"/admin/cache/stats?window=2m", "window: expected one of 1m, 5m, 1h, 24h, total"},
+      {"/admin/cache/stats?windw=1m", "unknown query parameter"},
+      {"/admin/cache/stats?scope=cluster", "there is no cluster without --cache-url"},
+      {"/admin/cache/stats?window=1m&window=5m", "given twice"},
+      {"/admin/cache/entries?limit=0", "limit: expected a whole number from 1 to 1000"},
+      {"/admin/cache/entries?model=", "model: expected 1 to 256 characters"},
+      {"/admin/cache/entries?model=%FF", "characters of UTF-8"},
+      {"/admin/cache/entries?cursor=x", "cursor: expected"},
+      {"/admin/cache/entries?id_prefix=XY", "id_prefix: expected"},
+      {"/admin/cache/entries/12", "id: expected 32"},
+      {"/admin/config?x=1", "no query parameters"}};
+  for (const auto& [target, message] : wrong) {
+    const std::string reply = Send("GET", target);
+    EXPECT_THAT(reply, StartsWith("HTTP/1.1 400")) << target;
+    EXPECT_THAT(BodyOf(reply)["error"]["message"].get<std::string>(), HasSubstr(message));
+    EXPECT_FALSE(BodyOf(reply)["error"]["param"].is_null()) << target;
+  }
+  const std::pair<const char*, const char*> bodies[] = {
+      {"[]", "JSON object"},
+      {R"({"request": {}})", "endpoint: expected"},
+      {R"({"endpoint": "/v1/completions"})", "request: expected"},
+      {R"({"endpoint": "/v1/completions", "request": {"prompt": "x"}, "more": 1})",
+       "unknown field"},
+      {R"({"endpoint": "/v1/completions", "request": {}})", "prompt: missing"},
+      {R"({"endpoint": "/v1/completions", "request": {"prompt": "x"}, "headers": {"a": 1}})",
+       "object of strings"}};
+  for (const auto& [body, message] : bodies) {
+    const std::string reply = Send("POST", "/admin/cache/explain", body);
+    EXPECT_THAT(reply, StartsWith("HTTP/1.1 400")) << body;
+    EXPECT_THAT(BodyOf(reply)["error"]["message"].get<std::string>(), HasSubstr(message)) << body;
+  }
+}
+
+TEST_F(AdminApiTest, AWebPageOfAnotherOriginChangesNothing) {
+  AskAndStore("harbour?");
+  const std::string id = Get("/admin/cache/entries")["entries"][0]["id"];
+  EXPECT_THAT(Send("DELETE", "/admin/cache/entries/" + id, "", "Origin: https://evil.example\r\n"),
+              StartsWith("HTTP/1.1 403"));
+  EXPECT_EQ(Get("/admin/cache/entries")["entries"].size(), 1u);
+}
+
+TEST_F(AdminApiTest, ConfigHasEveryFlagThatHasAnEffectAndNoSecret) {
+  options_.api_keys = {"hunter2-hunter2"};
+  options_.cache_secret = options_.cache_password = "hunter2-hunter2";
+  options_.admin_api_keys = "read:hunter2-hunter2";
+  const std::string reply = Send("GET", "/admin/config");
+  EXPECT_THAT(reply, Not(HasSubstr("hunter2")));
+  const json flags = BodyOf(reply)["flags"];
+  EXPECT_EQ(flags["api-key"], "1 set");
+  for (const Flag& flag : ServeFlags()) {
+    if (flag.support == FlagSupport::kImplemented) {
+      EXPECT_TRUE(flags.contains(std::string(flag.name))) << flag.name;
+    }
+  }
+}
+
+TEST_F(AdminApiTest, TheDescriptionNamesEveryRoute) {
+  const json paths = Get("/admin/openapi.json")["paths"];
+  EXPECT_EQ(paths.size(), 9u);
+  for (const auto& [path, operations] : paths.items())
+    for (const auto& [method, operation] : operations.items()) {
+      std::string target = path;
+      if (const size_t at = target.find("{id}"); at != std::string::npos)
+        target.replace(at, 4, std::string(32, '0'));
+      std::string upper = method;
+      for (char& c : upper) c = static_cast<char>(std::toupper(c));
+      EXPECT_THAT(Send(upper, target), Not(HasSubstr("HTTP/1.1 405"))) << method << path;
+      EXPECT_THAT(Send(upper, target), Not(HasSubstr("there is no /"))) << method << path;
+    }
+}
+
+}  // namespace
+}  // namespace nextgate::gateway::admin

@@ -1,0 +1,65 @@
+#include "gateway/admin/cli.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "gateway/admin/cli_print.h"
+
+namespace nextgate::gateway::admin {
+namespace {
+
+using ::testing::HasSubstr;
+using Args = std::vector<std::string>;
+
+TEST(AdminCommandLine, IsTakenApart) {
+  const Args args = {"entries", "--order", "hits",  "--min-hits=3",      "--older_than",
+                     "60",      "--json",  "--url", "http://127.0.0.1:9"};
+  const auto line = ParseAdminCommandLine(args);
+  ASSERT_TRUE(line) << line.error().message;
+  EXPECT_EQ(line->command, "entries");
+  EXPECT_EQ(line->options, (std::map<std::string, std::string>{
+                               {"order", "hits"}, {"min-hits", "3"}, {"older-than", "60"}}));
+  EXPECT_TRUE(line->json);
+  EXPECT_EQ(line->url, "http://127.0.0.1:9");
+}
+
+TEST(AdminCommandLine, ErrorsNameWhatThereIs) {
+  const std::pair<Args, const char*> wrong[] = {
+      {{}, "there are: stats, entries"},
+      {{"stat"}, "unknown command 'stat'; there are: stats"},
+      {{"stats", "--windows", "1m"}, "unknown option --windows; there are: --window"},
+      {{"stats", "--window"}, "--window: expected a value"},
+      {{"stats", "extra"}, "expected: nextgate admin stats"},
+      {{"entry"}, "expected: nextgate admin entry ID"}};
+  for (const auto& [args, message] : wrong) {
+    const auto line = ParseAdminCommandLine(args);
+    ASSERT_FALSE(line);
+    EXPECT_THAT(line.error().message, HasSubstr(message));
+  }
+  EXPECT_TRUE(ParseAdminCommandLine(Args{"entry", "--help"})->help);
+  for (const char* command :
+       {"stats", "entries", "entry", "delete", "explain", "export", "import", "config", "keys"}) {
+    EXPECT_NE(FindAdminCommand(command), nullptr) << command;
+    EXPECT_THAT(AdminHelp(), HasSubstr(command));
+  }
+}
+
+TEST(AdminPrint, NothingThatClientsChoseSteersTheTerminal) {
+  EXPECT_EQ(Printable("a\x1b[31m\x07\x7f\xc2\x9b é 今天\n"), "a?[31m??? é 今天\n");
+  const std::string table = Table({{"NAME", "N"}, {"\x1b]0;x\x07", "1"}, {"é", "2\n3"}});
+  EXPECT_EQ(table, "NAME    N\n?]0;x?  1\né       2?3\n");
+}
+
+TEST(AdminPrint, TablesTakeAnyJson) {
+  for (const char* text :
+       {"{}", R"({"hits": 3, "groups": [], "instances": [null]})",
+        R"({"entries": [{"scope": null, "id": 7}], "keys": [1], "tiers": {}})"}) {
+    const auto json = nlohmann::ordered_json::parse(text);
+    for (const auto print :
+         {StatsTable, EntriesTable, EntryText, ExplainText, ConfigText, KeysTable})
+      EXPECT_FALSE(print(json).empty());
+  }
+}
+
+}  // namespace
+}  // namespace nextgate::gateway::admin
