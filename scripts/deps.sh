@@ -155,7 +155,7 @@ END
 }
 
 build_llama_parts() {
-  local stamp="$deps_prefix/.llama-$(printf '%s' "$llama_sha256 ${httplib_flags[*]} layout5" | sha256sum | cut -c1-16)"
+  local stamp="$deps_prefix/.llama-$(printf '%s' "$llama_sha256 ${httplib_flags[*]} layout6" | sha256sum | cut -c1-16)"
   [ ! -f "$stamp" ] || return 0
   local work began=$SECONDS
   work=$(mktemp -d)
