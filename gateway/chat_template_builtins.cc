@@ -6,6 +6,7 @@
 #include <mutex>
 #include <span>
 
+#include "gateway/chat_template_limits.h"
 #include "gateway/chat_template_text.h"
 
 namespace nextgate::gateway {
@@ -223,6 +224,14 @@ value JoinText(const func_args& args) {  // ', '.join(list), or text | join(d): 
                    is_val<value_string>(other) ? other->val_str : jinja::string());
 }
 
+value AppendItem(const func_args& args) {  // list.append(x)
+  const value self = args.get_pos(0);
+  if (args.count() != 2) Fail(args, "expected one argument");
+  static_cast<jinja::value_array_t&>(*self).push_back(args.get_pos(1));
+  RenderBudget::Changed(self);
+  return self;
+}
+
 value IndentText(const func_args& args) {  // Jinja's indent(width=4, first=False, blank=False)
   const jinja::string& self = Self(args);
   const value width = Argument(args, "width", 1);
@@ -320,6 +329,7 @@ void Install() {
   text["indent"] = IndentText;
 
   Table(*mk_val<value_array>())["join"] = JoinArray;
+  Table(*mk_val<value_array>())["append"] = AppendItem;
   const auto print = [](const func_args& args) { return Text(Printed(args.get_pos(0))); };
   for (const char* name : {"string", "safe"}) {
     Table(*mk_val<value_int>(0))[name] = print;

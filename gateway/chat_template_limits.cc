@@ -169,12 +169,23 @@ RenderBudget::RenderBudget(size_t output_bytes_max)
 RenderBudget::~RenderBudget() {
   jinja::on_step = nullptr;
   current = nullptr;
+  for (const auto& changed : changed_)
+    if (const jinja::value container = changed.lock()) {
+      container->val_arr.clear();
+      if (auto* object = dynamic_cast<jinja::value_object_t*>(container.get()))
+        object->unordered.clear();
+      container->val_obj.clear();
+    }
 }
 
 void RenderBudget::ChargeText(size_t bytes) {
   if (current == nullptr) return;
   current->Step();
   current->Charge(bytes);
+}
+
+void RenderBudget::Changed(const jinja::value& container) {
+  if (current != nullptr) current->changed_.push_back(container);
 }
 
 void RenderBudget::OnStep(const jinja::statement* done, const jinja::value* result) {
@@ -194,7 +205,9 @@ void RenderBudget::Step() {
 void RenderBudget::Made(const jinja::statement& by, const jinja::value& result) {
   if (typeid(by) == typeid(jinja::identifier) || typeid(by) == typeid(jinja::member_expression))
     return;
-  if (jinja::is_val<jinja::value_string>(result)) {
+  if (typeid(by) == typeid(jinja::set_statement)) {
+    if (!result->is_undefined()) Changed(result);
+  } else if (jinja::is_val<jinja::value_string>(result)) {
     const auto& parts = result->val_str.parts;
     const size_t bytes = result->val_str.length();
     if (bytes > output_bytes_max_) Refuse("makes too long a text");

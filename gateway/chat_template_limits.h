@@ -10,6 +10,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <vector>
 
 #include "base/status.h"
 #include "jinja/lexer.h"
@@ -38,7 +40,9 @@ struct TemplateTooCostly : jinja::rethrown_exception {
 };
 
 // While one lives, what the Jinja engine does on this thread counts, and TemplateTooCostly is thrown
-// where a limit is passed or the thread's stack comes to its end. Not nested.
+// where a limit is passed or the thread's stack comes to its end. When it ends it empties the lists and
+// objects that were changed, so that those that hold themselves are freed: take the text out before. Not
+// nested.
 class RenderBudget {
  public:
   // `output_bytes_max`: of one text.
@@ -53,6 +57,8 @@ class RenderBudget {
 
   // For our own filters, a step: text of `bytes` is about to be made. Nothing without a budget.
   static void ChargeText(size_t bytes);
+  // A list or object was given another element: it may hold itself now.
+  static void Changed(const jinja::value& container);
 
  private:
   static void OnStep(const jinja::statement* done, const jinja::value* result);
@@ -67,6 +73,7 @@ class RenderBudget {
   int64_t steps_ = 0;
   int64_t work_ = 0;
   const char* refused_ = nullptr;
+  std::vector<std::weak_ptr<jinja::value_t>> changed_;
 };
 
 }  // namespace nextgate::gateway

@@ -142,6 +142,8 @@ END
     's/^static void gather_string_parts_recursive(const value & val, value_string & parts) {/&\n    take_step();/'
   change "$dir/runtime.cpp" 1 'return execute_impl(ctx);' \
     's/return execute_impl(ctx);/take_step(); value done = execute_impl(ctx); if (on_step) on_step(this, \&done); return done;/'
+  # An object that is set a member of is told as the result of the set statement.
+  change "$dir/runtime.cpp" 1 'obj_ptr->insert(prop_name, rhs);' 's/obj_ptr->insert(prop_name, rhs);/& if (on_step) on_step(this, \&object);/'
   change "$dir/runtime.cpp" 1 'context loop_scope(scope);' 's/context loop_scope(scope);/take_step(); &/'
   change "$dir/runtime.cpp" 1 'context iteration(scope);' 's/context iteration(scope);/take_step(); &/'
   change "$dir/runtime.cpp" 1 'for (int64_t i = 0; i < repeat; ++i) {' \
@@ -153,7 +155,7 @@ END
 }
 
 build_llama_parts() {
-  local stamp="$deps_prefix/.llama-$(printf '%s' "$llama_sha256 ${httplib_flags[*]} layout5" | sha256sum | cut -c1-16)"
+  local stamp="$deps_prefix/.llama-$(printf '%s' "$llama_sha256 ${httplib_flags[*]} layout6" | sha256sum | cut -c1-16)"
   [ ! -f "$stamp" ] || return 0
   local work began=$SECONDS
   work=$(mktemp -d)
