@@ -44,6 +44,7 @@ Json EffectiveFlags(const ServeOptions& o) {
           {"max-body-bytes", o.max_body_bytes},
           {"max-messages", o.max_messages},
           {"max-waiting-requests", o.max_waiting_requests},
+          {"shutdown-timeout", o.shutdown_timeout_s},
           {"shutdown-timeout-s", o.shutdown_timeout_s},
           {"enable-answer-cache", o.enable_answer_cache},
           {"cache-memory-bytes", o.cache_memory_bytes},
@@ -53,7 +54,18 @@ Json EffectiveFlags(const ServeOptions& o) {
           {"cache-secret-file", TextOrNull(o.cache_secret_file)},
           {"cache-namespace", o.cache_namespace},
           {"cache-password-file", TextOrNull(o.cache_password_file)},
-          {"cache-tls-ca-file", TextOrNull(o.cache_tls_ca_file)}};
+          {"cache-tls-ca-file", TextOrNull(o.cache_tls_ca_file)},
+          {"cache-tools", o.cache_tools},
+          {"upstream", o.upstreams},
+          {"upstream-api-key-file", TextOrNull(o.upstream_api_key_file)},
+          {"upstream-model", TextOrNull(o.upstream_model)},
+          {"upstream-revision", TextOrNull(o.upstream_revision)},
+          {"upstream-tls-ca-file", TextOrNull(o.upstream_tls_ca_file)},
+          {"upstream-retries", o.upstream_retries},
+          {"upstream-connect-timeout-s", o.upstream_connect_timeout_s},
+          {"upstream-first-byte-timeout-s", o.upstream_first_byte_timeout_s},
+          {"upstream-idle-timeout-s", o.upstream_idle_timeout_s},
+          {"upstream-timeout-s", o.upstream_timeout_s}};
 }
 
 Status ShowConfig(const AdminContext& c, const AdminRequest& request, ServerReply& reply) {
@@ -64,7 +76,8 @@ Status ShowConfig(const AdminContext& c, const AdminRequest& request, ServerRepl
                      {"flags", EffectiveFlags(c.options)},
                      {"secrets",
                       {{"cache-secret", Masked(c.options.cache_secret)},
-                       {"cache-password", Masked(c.options.cache_password)}}}});
+                       {"cache-password", Masked(c.options.cache_password)},
+                       {"upstream-api-key", Masked(c.options.upstream_api_key)}}}});
   return {};
 }
 

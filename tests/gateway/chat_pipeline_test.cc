@@ -235,11 +235,13 @@ class RoutesTest : public ChatPipelineTest {
 
   Auth auth_{{}};
   std::atomic<bool> ready_ = true;
+  Recorder recorder_{.metrics = metrics_, .access_log = false};
   RouteContext context_{.pipeline = pipeline_,
                         .generator = &generator_,
                         .engine = &engine_,
                         .tokenizer = tokenizer_.get(),
                         .metrics = metrics_,
+                        .recorder = recorder_,
                         .cache_stats = stats_,
                         .exact = exact_,
                         .auth = auth_,

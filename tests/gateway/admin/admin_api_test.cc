@@ -55,17 +55,20 @@ class AdminApiTest : public ChatPipelineTest {
   cache::StatsKeeper keeper_{stats_, store_, nullptr, "test"};
   openai::ParseLimits limits_{.vocab_size = 8192};
   ServeOptions options_;
+  Recorder recorder_{.metrics = metrics_};
   AdminContext context_{.keys = no_keys_,
                         .pipeline = pipeline_,
                         .flights = flights_,
                         .exact = exact_,
+                        .single_flight = nullptr,
                         .writer = writer_,
                         .keeper = keeper_,
                         .catalogue = nullptr,
                         .partitioner = partitioner_,
                         .limits = limits_,
                         .model_names = {"m"},
-                        .options = options_};
+                        .options = options_,
+                        .recorder = recorder_};
   HttpServer server_{{}};
 };
 
@@ -295,7 +298,7 @@ TEST_F(AdminApiTest, AWebPageOfAnotherOriginChangesNothing) {
 
 TEST_F(AdminApiTest, ConfigHasEveryFlagThatHasAnEffectAndNoSecret) {
   options_.api_keys = {"hunter2-hunter2"};
-  options_.cache_secret = options_.cache_password = "hunter2-hunter2";
+  options_.cache_secret = options_.cache_password = options_.upstream_api_key = "hunter2-hunter2";
   options_.admin_api_keys = "read:hunter2-hunter2";
   const std::string reply = Send("GET", "/admin/config");
   EXPECT_THAT(reply, Not(HasSubstr("hunter2")));
