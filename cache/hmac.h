@@ -1,4 +1,4 @@
-// HMAC-SHA256 (RFC 2104), through OpenSSL.
+// HMAC-SHA256 (RFC 2104) and what goes with it, through OpenSSL.
 //
 // Threads: pure.
 #pragma once
@@ -10,6 +10,9 @@ namespace nextgate::cache {
 
 // 32 bytes. REQUIRES: !key.empty().
 std::string HmacSha256(std::string_view key, std::string_view message);
+
+// 32 bytes.
+std::string Sha256(std::string_view message);
 
 // The operating system's randomness.
 std::string RandomBytes(size_t count);

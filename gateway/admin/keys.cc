@@ -1,7 +1,6 @@
 #include "gateway/admin/keys.h"
 
 #include <fmt/format.h>
-#include <openssl/sha.h>
 
 #include <algorithm>
 #include <optional>
@@ -13,13 +12,6 @@ namespace {
 
 constexpr size_t kDigestBytes = 32;
 constexpr std::string_view kSpace = " \t\r";
-
-std::string Sha256(std::string_view text) {
-  std::string digest(kDigestBytes, '\0');
-  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(),
-         reinterpret_cast<unsigned char*>(digest.data()));
-  return digest;
-}
 
 std::optional<std::string> FromHex(std::string_view hex) {
   if (hex.size() != 2 * kDigestBytes) return std::nullopt;
@@ -69,7 +61,7 @@ Result<AdminKeys::Key> ParseLine(std::string_view line, size_t number) {
       return wrong(
           fmt::format("a key has at least {} characters; make one with: nextgate admin keys new",
                       AdminKeys::kKeyBytesMin));
-    key.digest = Sha256(rest);
+    key.digest = cache::Sha256(rest);
   }
   key.caller = {.label = label.empty() ? fmt::format("line-{}", number) : std::string(label),
                 .role = *role};
@@ -156,7 +148,7 @@ Result<AdminCaller> AdminKeys::Identify(const ServerRequest& http) const {
     return MakeError(ErrorCode::kUnauthenticated,
                      "no admin key: send it as \"Authorization: Bearer KEY\"");
   // Digests are compared, all of them: the time says nothing about any key.
-  const std::string digest = Sha256(given);
+  const std::string digest = cache::Sha256(given);
   const Key* known = nullptr;
   for (const Key& key : keys_)
     if (cache::EqualDigests(key.digest, digest)) known = &key;
@@ -176,7 +168,7 @@ NewKey MakeKey(Role role, std::string_view label) {
   NewKey made{.key = "nga_"};
   for (const char c : cache::RandomBytes(43))
     made.key += kLetters[static_cast<unsigned char>(c) % kLetters.size()];
-  made.line = fmt::format("{}:sha256:{}{}{}", RoleName(role), cache::Hex(Sha256(made.key)),
+  made.line = fmt::format("{}:sha256:{}{}{}", RoleName(role), cache::Hex(cache::Sha256(made.key)),
                           label.empty() ? "" : " ", label);
   return made;
 }

@@ -3,6 +3,7 @@ middle, every client of the others gets the whole answer."""
 
 import asyncio
 import os
+import re
 import secrets
 import signal
 import threading
@@ -11,6 +12,7 @@ import time
 import httpx
 import pytest
 
+from conftest import ROOT
 from redis_server import RedisServer
 
 REQUESTS = int(os.environ.get("NEXTGATE_E2E_EQUAL_REQUESTS", "200"))
@@ -34,11 +36,11 @@ def pair(start, redis, tmp_path):
 
 
 def shared(server):
-    return httpx.get(server.admin_url + "/admin/cache/stats", timeout=20).json()["shared"]
+    return stats(server)["shared"]
 
 
 def stats(server):
-    return httpx.get(server.admin_url + "/admin/cache/stats", timeout=20).json()
+    return httpx.get(server.admin_url + "/admin/cache/stats?scope=instance", timeout=20).json()
 
 
 def until(condition, timeout_s=30):
@@ -248,7 +250,8 @@ def test_a_prompt_that_is_too_long_is_refused_alike_on_every_instance(pair):
 
 
 def test_an_acl_user_with_the_rights_the_docs_name_is_enough(start, redis, tmp_path):
-    rights = "+ping +get +set +del +incr +pexpire +xadd +xread +xrange +eval".split()
+    documented = re.search(r"needs\s+`(PING[A-Z ]+)`", (ROOT / "docs/api.md").read_text()).group(1)
+    rights = [f"+{name.lower()}" for name in documented.split()]
     assert redis.command("ACL", "SETUSER", "gate", "on", ">pass-pass-pass", "~{nextgate}:*", *rights) == b"+OK"
     secret = tmp_path / "secret"
     secret.touch(0o600)
@@ -260,3 +263,5 @@ def test_an_acl_user_with_the_rights_the_docs_name_is_enough(start, redis, tmp_p
     assert follower.headers["x-cache"] == "COALESCED" and follower.tokens == leader.tokens
     until(lambda: shared(a)["stored"] >= 1)
     assert shared(a)["single_flight"]["publish_errors"] == 0
+    until(lambda: httpx.get(a.admin_url + "/admin/cache/stats?scope=cluster").json().get("requests") == 2)
+    assert len(httpx.get(b.admin_url + "/admin/cache/entries").json()["entries"]) == 1
