@@ -90,6 +90,7 @@ class AnswerBuilder {
 
   // What was recorded so far; the views are valid until the next Append or Finish.
   size_t num_deltas() const { return answer_ == nullptr ? 0 : answer_->num_deltas(); }
+  int32_t num_choices() const { return choice_max_ + 1; }  // up to the last that a delta spoke of
   AnswerDelta delta(size_t i) const { return answer_->delta(i); }  // REQUIRES: i < num_deltas()
 
   struct Ending {

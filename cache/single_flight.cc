@@ -21,9 +21,9 @@ if entry then return {'entry', entry} end
 local holder = redis.call('GET', KEYS[2])
 if holder then return {'held', holder} end
 local term = redis.pcall('INCR', KEYS[3])
-if type(term) ~= 'number' then return {'refused'} end
+if type(term) ~= 'number' then return {'refused', ''} end
 local set = redis.pcall('SET', KEYS[2], term .. ' ' .. ARGV[1], 'PX', ARGV[2])
-if set.err then return {'refused'} end
+if set.err then return {'refused', ''} end
 return {'led', term})";
 
 }  // namespace
@@ -52,16 +52,16 @@ SingleFlight::Turn SingleFlight::Take(const CacheKey& key, bool goes_on) {
                                 fmt::format("{{{}}}:term", options_.name_space), token,
                                 std::to_string(options_.lease.count())}};
   auto replies = s_.client.Run(take, steady_clock::now() + options_.turn_budget);
-  const bool answered = replies && replies->front().elements.size() >= 1;
+  const bool answered = replies && replies->front().elements.size() == 2;
   const std::string what = answered ? replies->front().elements[0].text : "";
   if (what == "entry") {
-    if (auto entry = s_.store.Read(key.hash, replies->front().elements.at(1)))
+    if (auto entry = s_.store.Read(key.hash, replies->front().elements[1]))
       return {.entry = std::move(entry)};
   } else {
     s_.store.CountLookup(answered);
   }
-  if (what == "led") return Led(key, token, replies->front().elements.at(1).integer, goes_on);
-  if (what == "held") return Followed(key, std::move(replies->front().elements.at(1).text));
+  if (what == "led") return Led(key, token, replies->front().elements[1].integer, goes_on);
+  if (what == "held") return Followed(key, std::move(replies->front().elements[1].text));
   const std::lock_guard lock(mutex_);
   ++stats_.alone;
   return {};

@@ -72,7 +72,8 @@ void SingleFlight::Keep() {
       for (size_t i = 0; i < all.size(); ++i) Apply(all[i], (*replies)[i], now);
     } else {
       Unanswered(all);
-      changed_.wait_for(lock, kPause, [&] { return stopping_; });
+      const bool was_stopping = stopping_;
+      changed_.wait_for(lock, kPause, [&] { return stopping_ != was_stopping; });
     }
   }
 }

@@ -67,6 +67,9 @@ class App {
   std::unique_ptr<Auth> auth_;
   std::unique_ptr<Metrics> metrics_;
   std::unique_ptr<Recorder> recorder_;
+  std::vector<std::string>
+      names_;  // what requests may call the model; the first is its id in answers
+  std::unique_ptr<RequestReader> reader_;
   std::unique_ptr<SharedFlights> shared_flights_;  // null, too
   std::unique_ptr<ChatPipeline> pipeline_;
   std::unique_ptr<RouteContext> context_;
@@ -88,6 +91,10 @@ Result<std::string> FindModel(const ServeOptions& options) {
 int32_t QueueCapacity(const ServeOptions& options) {
   constexpr int32_t kChoicesMax = 128;
   return options.max_waiting_requests + std::max(options.max_waiting_requests, kChoicesMax);
+}
+
+int AdminPort(const ServeOptions& options) {
+  return options.admin_port.value_or(options.port == 0 ? 0 : options.port + 1);
 }
 
 Status App::OpenModel() {
@@ -206,15 +213,17 @@ Status App::OpenCache() {
 }
 
 Status App::OpenServers() {
-  std::vector<std::string> names = options_.served_model_names;
+  names_ = options_.served_model_names;
   if (upstream_ != nullptr) {
-    names = {options_.upstream_model.empty() ? "upstream" : options_.upstream_model};
-  } else if (names.empty()) {
-    names = {options_.model};
+    names_ = {options_.upstream_model.empty() ? "upstream" : options_.upstream_model};
+  } else if (names_.empty()) {
+    names_ = {options_.model};
   }
   RETURN_IF_ERROR(OpenCache());
   auth_ = std::make_unique<Auth>(options_.api_keys);
-  metrics_ = std::make_unique<Metrics>(names.front());
+  metrics_ = std::make_unique<Metrics>(names_.front());
+  reader_ = std::make_unique<RequestReader>(
+      RequestReader{.limits = limits_, .model_names = names_, .upstream = upstream_.get()});
   recorder_ = std::make_unique<Recorder>(
       Recorder{.metrics = *metrics_, .access_log = !options_.disable_access_log});
   const cache::PolicySettings policy{.enabled = options_.enable_answer_cache,
@@ -249,8 +258,7 @@ Status App::OpenServers() {
                                                   .exact = *exact_,
                                                   .single_flight = single_flight_.get(),
                                                   .auth = *auth_,
-                                                  .limits = limits_,
-                                                  .model_names = names,
+                                                  .reader = *reader_,
                                                   .model_root = options_.model,
                                                   .ready = ready_,
                                                   .created_s = Clock::System().UnixMs() / 1000});
@@ -261,9 +269,8 @@ Status App::OpenServers() {
                           .allowed_origins = options_.allowed_origins});
   RegisterApiRoutes(*api_, *context_);
   RETURN_IF_ERROR(api_->Start());
-  const int admin_port = options_.admin_port.value_or(options_.port == 0 ? 0 : options_.port + 1);
-  admin_ = std::make_unique<HttpServer>(
-      HttpServer::Options{.host = options_.admin_host, .port = admin_port, .connections_max = 64});
+  admin_ = std::make_unique<HttpServer>(HttpServer::Options{
+      .host = options_.admin_host, .port = AdminPort(options_), .connections_max = 64});
   if (!options_.admin_api_keys.empty()) {
     ASSIGN_OR_RETURN(admin_keys_, admin::AdminKeys::Parse(options_.admin_api_keys));
   }
@@ -277,8 +284,7 @@ Status App::OpenServers() {
                           .keeper = *stats_keeper_,
                           .catalogue = catalogue_.get(),
                           .partitioner = *partitioner_,
-                          .limits = limits_,
-                          .model_names = names,
+                          .reader = *reader_,
                           .options = options_,
                           .recorder = *recorder_});
   RegisterAdminRoutes(*admin_, *context_);
@@ -289,7 +295,17 @@ Status App::OpenServers() {
   return {};
 }
 
+// Before the weights are loaded: what would fail after them.
+Status CheckAddresses(const ServeOptions& options) {
+  RETURN_IF_ERROR(HttpServer::CheckAddress(options.host, options.port));
+  const auto admin = HttpServer::CheckAddress(options.admin_host, AdminPort(options));
+  if (admin) return {};
+  return MakeError(admin.error().code,
+                   admin.error().message + " (the admin API: --admin-host, --admin-port)");
+}
+
 Result<std::unique_ptr<App>> App::Open(const ServeOptions& options) {
+  RETURN_IF_ERROR(CheckAddresses(options));
   std::unique_ptr<App> app(new App(options));
   RETURN_IF_ERROR(options.upstreams.empty() ? app->OpenModel() : app->OpenUpstream());
   RETURN_IF_ERROR(app->OpenServers());

@@ -73,22 +73,22 @@ void ChatPipeline::Run(std::shared_ptr<const ApiRequest> request, const ServerRe
   std::shared_ptr<cache::Lead> lead;  // the other instances wait for our answer
   if (x->plan.read) {
     if (auto hit = s_.exact.LookupHere(x->key, x->plan)) return Replay(x, std::move(*hit), reply);
-    if (MayShareAFlight(x->plan)) {
+    while (x->flight == nullptr && MayShareAFlight(x->plan)) {
       const auto [flight, first] = s_.flights.Join(x->key);
-      if (!first) {
-        switch (flight->WaitBegun(http.client_left)) {
-          case Flight::Begun::kStored:
-            return Replay(x, flight->stored(), reply);
-          case Flight::Begun::kGenerating:
-            return Follow(x, flight, http, reply);
-          case Flight::Begun::kClientLeft:
-            CountUnanswered(*x, reply);
-            return Fail(*x, ClientLeftError(), reply);
-          case Flight::Begun::kGaveUp:
-            break;  // what stood in its way may not stand in ours
-        }
-      } else {
+      if (first) {
         x->flight = flight;
+        break;
+      }
+      switch (flight->WaitBegun(http.client_left)) {
+        case Flight::Begun::kStored:
+          return Replay(x, flight->stored(), reply);
+        case Flight::Begun::kGenerating:
+          return Follow(x, flight, http, reply);
+        case Flight::Begun::kClientLeft:
+          CountUnanswered(*x, reply);
+          return Fail(*x, ClientLeftError(), reply);
+        case Flight::Begun::kGaveUp:
+          break;  // what stood in its way may not stand in ours: one of those who waited is first now
       }
     }
     SharedFlights::Turn turn;
@@ -283,6 +283,7 @@ void ChatPipeline::Stream(const std::shared_ptr<Exchange>& x, ServerReply& reply
             }};
     while (!x->heard_out) {
       x->heard_out = !x->flight->Pump(x->cursor, kPumpTimeout, listener);
+      if (x->heard_out) x->answer = x->flight->answer();
       if (!events.empty() ? !out.Write(events) : out.ClientLeft()) {
         x->record.status = 499;
         x->record.finish_reason = "abort";
@@ -291,7 +292,6 @@ void ChatPipeline::Stream(const std::shared_ptr<Exchange>& x, ServerReply& reply
       }
       events.clear();
     }
-    x->answer = x->flight->answer();
     const AnswerSource::Outcome& outcome = x->flight->outcome();
     if (outcome.error_said) {
       x->record.status = 502;
@@ -338,7 +338,11 @@ Status ChatPipeline::Heard(const Exchange& x) {
 void ChatPipeline::Store(Exchange& x) {
   if (!x.plan.write || !x.heard_out || !x.flight->TakeStoring()) return;
   const AnswerSource::Outcome& outcome = x.flight->outcome();
-  const cache::AnswerFacts facts{.complete = outcome.complete && x.answer != nullptr,
+  const bool whole = x.answer != nullptr &&
+                     std::ranges::none_of(x.answer->choices(), [](const cache::AnswerChoice& end) {
+                       return end.finish_reason.empty();
+                     });
+  const cache::AnswerFacts facts{.complete = outcome.complete && whole,
                                  .limit_set_by_request = x.request->max_tokens.has_value(),
                                  .finish_reasons = outcome.finish_reasons};
   cache::Reason reason = cache::StoreDecision(x.plan, facts);

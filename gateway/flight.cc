@@ -1,5 +1,6 @@
 #include "gateway/flight.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/check.h"
@@ -48,6 +49,7 @@ void Flight::GiveUp() {
     if (state_ != State::kOpening) return;
     state_ = State::kGaveUp;
   }
+  if (home_ != nullptr) home_->Remove(key_.hash, this);  // who comes next begins anew
   changed_.notify_all();
 }
 
@@ -140,10 +142,10 @@ void Flight::Fetch(milliseconds timeout) {
   }
   if (more) return;
   AnswerSource::Outcome outcome = source_->Finish();
-  // A source that failed may not say how its choices ended.
-  if (outcome.ending.choices.empty())
-    outcome.ending.choices.resize(static_cast<size_t>(num_choices_));
   const std::lock_guard lock(mutex_);
+  // A source that failed may not say how its choices ended, nor speak of all of them.
+  const auto choices = static_cast<size_t>(std::max(num_choices_, record_.num_choices()));
+  if (outcome.ending.choices.size() < choices) outcome.ending.choices.resize(choices);
   answer_ = record_.Finish(std::move(outcome.ending));
   outcome_ = std::move(outcome);
   source_.reset();

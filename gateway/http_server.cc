@@ -120,7 +120,7 @@ void HttpServer::Impl::SetUp() {
   });
   server.set_exception_handler(
       [](const httplib::Request& request, httplib::Response& response, const std::exception_ptr&) {
-        LogError("path={} error=\"a handler threw\"", request.path);
+        LogError("method={} error=\"a handler threw\"", request.method);
         response.status = 500;
         response.set_content(openai::ErrorBody({ErrorCode::kInternal, "internal error", ""}),
                              "application/json");
@@ -267,15 +267,23 @@ void HttpServer::Otherwise(Handler handler) { impl_->otherwise = std::move(handl
 Status HttpServer::Start() {
   impl_->SetUp();
   const auto& [host, port] = std::tie(impl_->options.host, impl_->options.port);
+  errno = 0;
   const bool bound = port == 0 ? (impl_->port = impl_->server.bind_to_any_port(host)) > 0
                                : impl_->server.bind_to_port(host, port);
   if (!bound)
-    return MakeError(ErrorCode::kUnavailable,
-                     fmt::format("cannot listen on {}:{}: {}", host, port, std::strerror(errno)));
+    return MakeError(
+        ErrorCode::kUnavailable,
+        fmt::format("cannot listen on {}:{}: {}", host, port,
+                    errno != 0 ? std::strerror(errno) : "this machine has no such address"));
   if (port != 0) impl_->port = port;
   impl_->listener = std::thread([impl = impl_.get()] { impl->server.listen_after_bind(); });
   impl_->server.wait_until_ready();
   return {};
+}
+
+Status HttpServer::CheckAddress(const std::string& host, int port) {
+  HttpServer probe({.host = host, .port = port});
+  return probe.Start();
 }
 
 int HttpServer::port() const { return impl_->port; }

@@ -77,6 +77,10 @@ class HttpServer {
   Status Start();
   int port() const;
 
+  // Whether a server could listen there now, so that a wrong address is told before anything that takes
+  // long.
+  static Status CheckAddress(const std::string& host, int port);
+
   void StopAccepting();
   // Requests that are being answered.
   int in_flight() const;

@@ -1,7 +1,6 @@
 #include "gateway/routes.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <mutex>
@@ -12,7 +11,6 @@
 #include "gateway/admin/context.h"
 #include "gateway/openai/error.h"
 #include "gateway/openai/field_reader.h"
-#include "gateway/upstream/request.h"
 
 namespace nextgate::gateway {
 namespace {
@@ -29,15 +27,6 @@ void Answer(ServerReply& reply, const Error& error, std::string_view code = "") 
   reply.body = openai::ErrorBody(error, code);
 }
 
-// The model's name must be one that is served; an absent name means the only one.
-Status CheckModel(const RouteContext& c, const std::string& model) {
-  if (model.empty() || std::ranges::find(c.model_names, model) != c.model_names.end()) return {};
-  return MakeError(ErrorCode::kNotFound,
-                   fmt::format("the model '{}' is not served here; there is: {}",
-                               model.substr(0, 200), fmt::join(c.model_names, ", ")),
-                   "model");
-}
-
 // Names of fields that nobody knows, each said once a process.
 void LogIgnored(const std::vector<std::string>& names) {
   static std::mutex mutex;
@@ -46,19 +35,7 @@ void LogIgnored(const std::vector<std::string>& names) {
   const std::lock_guard lock(mutex);
   for (const std::string& name : names)
     if (name.size() <= 64 && said.size() < kSaidMax && said.insert(name).second)
-      LogInfo("ignored_field={}", Json(name).dump());
-}
-
-// Checked as the engine needs it; for an upstream only read, since it does its own checking.
-Result<ApiRequest> Parse(const RouteContext& c, openai::Endpoint endpoint,
-                         const ServerRequest& http) {
-  if (c.upstream == nullptr)
-    return endpoint == openai::Endpoint::kChat
-               ? openai::ParseChatRequest(http.body, c.limits)
-               : openai::ParseCompletionRequest(http.body, c.limits);
-  ASSIGN_OR_RETURN(ApiRequest request, ReadForUpstream(endpoint, http.body, c.upstream->model()));
-  request.forwarded_cache_control = http.header("Cache-Control");
-  return request;
+      LogDebug("ignored_field={}", Json(name).dump());
 }
 
 // A generating endpoint: key → parse → model → pipeline.
@@ -73,12 +50,11 @@ void Generate(const RouteContext& c, openai::Endpoint endpoint, const ServerRequ
   if (!c.ready.load())
     return c.pipeline.Refuse({ErrorCode::kUnavailable, "the server is shutting down", ""},
                              std::move(record), reply);
-  auto request = Parse(c, endpoint, http);
-  if (!request) return c.pipeline.Refuse(request.error(), std::move(record), reply);
-  if (c.upstream == nullptr) {
-    if (Status status = CheckModel(c, request->model); !status)
-      return c.pipeline.Refuse(status.error(), std::move(record), reply, "model_not_found");
-    if (request->model.empty()) request->model = c.model_names.front();
+  auto request = c.reader.Read(endpoint, http.body, http.header);
+  if (!request) {
+    const bool unknown = request.error().code == ErrorCode::kNotFound;
+    return c.pipeline.Refuse(request.error(), std::move(record), reply,
+                             unknown ? "model_not_found" : "");
   }
   LogIgnored(request->ignored_fields);
   c.pipeline.Run(std::make_shared<const ApiRequest>(std::move(*request)), http, std::move(record),
@@ -100,12 +76,12 @@ void ListModels(const RouteContext& c, const ServerRequest&, ServerReply& reply)
   Json json;
   json["object"] = "list";
   json["data"] = Json::array();
-  for (const std::string& name : c.model_names) json["data"].push_back(ModelJson(c, name));
+  for (const std::string& name : c.reader.model_names) json["data"].push_back(ModelJson(c, name));
   Answer(reply, json);
 }
 
 void OneModel(const RouteContext& c, const ServerRequest& http, ServerReply& reply) {
-  if (Status status = CheckModel(c, http.parameter); !status)
+  if (Status status = c.reader.CheckModel(http.parameter); !status)
     return Answer(reply, status.error(), "model_not_found");
   Answer(reply, ModelJson(c, http.parameter));
 }
@@ -121,11 +97,11 @@ void Tokenize(const RouteContext& c, const ServerRequest& http, ServerReply& rep
   const auto prompt = read.Text("prompt");
   if (!chat && !prompt) read.Fail("expected prompt, a string, or messages, a list", "prompt");
   if (!read.status()) return Answer(reply, read.status().error());
-  if (Status status = CheckModel(c, model.value_or("")); !status)
+  if (Status status = c.reader.CheckModel(model.value_or("")); !status)
     return Answer(reply, status.error(), "model_not_found");
   std::vector<int32_t> tokens;
   if (chat) {
-    auto request = openai::ParseChatRequest(http.body, c.limits);
+    auto request = openai::ParseChatRequest(http.body, c.reader.limits);
     if (!request) return Answer(reply, request.error());
     auto prompts = c.generator->BuildPrompts(*request);
     if (!prompts) return Answer(reply, prompts.error());
@@ -152,9 +128,9 @@ void Detokenize(const RouteContext& c, const ServerRequest& http, ServerReply& r
   if (read.Find("tokens") == nullptr) read.Fail("tokens: missing", "tokens");
   const auto model = read.Text("model");
   const std::vector<int32_t> tokens =
-      read.status() ? read.TokenIds("tokens", c.limits.vocab_size) : std::vector<int32_t>();
+      read.status() ? read.TokenIds("tokens", c.reader.limits.vocab_size) : std::vector<int32_t>();
   if (!read.status()) return Answer(reply, read.status().error());
-  if (Status status = CheckModel(c, model.value_or("")); !status)
+  if (Status status = c.reader.CheckModel(model.value_or("")); !status)
     return Answer(reply, status.error(), "model_not_found");
   Json json;
   json["prompt"] = c.tokenizer->Decode(tokens, /*skip_special=*/false);

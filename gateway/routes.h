@@ -14,6 +14,7 @@
 #include "gateway/engine_generator.h"
 #include "gateway/http_server.h"
 #include "gateway/recorder.h"
+#include "gateway/request_reader.h"
 #include "gateway/upstream/upstream.h"
 
 namespace nextgate::gateway {
@@ -31,9 +32,7 @@ struct RouteContext {
   cache::ExactCache& exact;
   const cache::SingleFlight* single_flight = nullptr;  // null as exact.shared() is
   const Auth& auth;
-  openai::ParseLimits limits;
-  std::vector<std::string>
-      model_names;         // what requests may call the model; the first is its id in answers
+  const RequestReader& reader;
   std::string model_root;  // directory or hub id, shown by /v1/models
   const std::atomic<bool>& ready;
   int64_t created_s = 0;

@@ -86,7 +86,16 @@ bool Retelling::Covered() const {
   return std::ranges::all_of(choices_, [&](const Choice& choice) { return Covered(choice); });
 }
 
-bool Retelling::Delta(const AnswerDelta& delta, const AnswerSource::Listener& listener) {
+bool Retelling::Delta(const AnswerDelta& given, const AnswerSource::Listener& listener) {
+  // What an upstream said may be written against an earlier chunk, which our listener was told in other
+  // words: it goes on whole.
+  AnswerDelta delta = given;
+  std::optional<ChunkReader::Part> part;
+  if (!given.extras.empty()) {
+    part = reader_.Next(given.extras);
+    if (!part) return false;
+    if (part->kind == ChunkReader::Kind::kChunk) delta.extras = part->text;
+  }
   Choice& choice = At(delta.choice);
   const Said::Choice& said = said_.choice(delta.choice);
   if (Covered(choice)) {

@@ -15,6 +15,7 @@
 
 #include "cache/answer.h"
 #include "gateway/generator.h"
+#include "gateway/upstream/recorded.h"
 
 namespace nextgate::gateway {
 
@@ -75,6 +76,7 @@ class Retelling {
   bool Covered(const Choice& choice) const;
   Choice& At(int32_t index);
   const Said& said_;
+  ChunkReader reader_;
   std::vector<Choice> choices_;
 };
 

@@ -80,22 +80,23 @@ std::string CommandNames() {
   return fmt::format("{}", fmt::join(names, ", "));
 }
 
-Status ReadOption(const CommandSpec& spec, std::string name, const std::string& value,
-                  AdminCommandLine& line) {
-  std::ranges::replace(name, '_', '-');
+Status CheckOption(const CommandSpec& spec, std::string_view name) {
+  if (name == "url" || name == "key-file" ||
+      std::ranges::find(spec.options, name) != spec.options.end())
+    return {};
+  return InvalidArgument(fmt::format(
+      "{}: unknown option --{}; there are: --{}{}--url, --key-file, --json, --help", spec.name,
+      name, fmt::join(spec.options, ", --"), spec.options.empty() ? "" : ", "));
+}
+
+void ReadOption(std::string_view name, std::string value, AdminCommandLine& line) {
   if (name == "url") {
-    line.url = value;
+    line.url = std::move(value);
   } else if (name == "key-file") {
-    line.key_file = value;
-  } else if (std::ranges::find(spec.options, name) != spec.options.end()) {
-    line.options[name] = value;
+    line.key_file = std::move(value);
   } else {
-    return InvalidArgument(fmt::format(
-        "{}: unknown option --{}; there are: --{}{}--url, --key-file, "
-        "--json, --help",
-        spec.name, name, fmt::join(spec.options, ", --"), spec.options.empty() ? "" : ", "));
+    line.options[std::string(name)] = std::move(value);
   }
-  return {};
 }
 
 int Fail(const Error& error, int code) {
@@ -175,11 +176,12 @@ Result<AdminCommandLine> ParseAdminCommandLine(std::span<const std::string> args
       line.help = true;
     } else if (arg.starts_with("--")) {
       const size_t equals = arg.find('=');
-      const std::string name = arg.substr(2, equals == std::string::npos ? equals : equals - 2);
-      if (equals == std::string::npos && at + 1 >= args.size())
+      std::string name = arg.substr(2, equals == std::string::npos ? equals : equals - 2);
+      std::ranges::replace(name, '_', '-');
+      RETURN_IF_ERROR(CheckOption(*spec, name));
+      if (equals == std::string::npos && (at + 1 >= args.size() || args[at + 1].starts_with("--")))
         return InvalidArgument(fmt::format("--{}: expected a value", name));
-      RETURN_IF_ERROR(ReadOption(
-          *spec, name, equals == std::string::npos ? args[++at] : arg.substr(equals + 1), line));
+      ReadOption(name, equals == std::string::npos ? args[++at] : arg.substr(equals + 1), line);
     } else {
       line.positional.push_back(arg);
     }

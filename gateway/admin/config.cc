@@ -72,7 +72,7 @@ Status ShowConfig(const AdminContext& c, const AdminRequest& request, ServerRepl
   QueryReader query(request.http, {});
   RETURN_IF_ERROR(query.status());
   AnswerJson(reply, {{"version", NEXTGATE_VERSION},
-                     {"model_names", c.model_names},
+                     {"model_names", c.reader.model_names},
                      {"flags", EffectiveFlags(c.options)},
                      {"secrets",
                       {{"cache-secret", Masked(c.options.cache_secret)},

@@ -21,6 +21,7 @@
 #include "gateway/flight.h"
 #include "gateway/http_server.h"
 #include "gateway/recorder.h"
+#include "gateway/request_reader.h"
 #include "gateway/serve_options.h"
 
 namespace nextgate::gateway::admin {
@@ -37,8 +38,7 @@ struct AdminContext {
   cache::StatsKeeper& keeper;
   cache::RedisCatalogue* catalogue;  // null without --cache-url
   const cache::Partitioner& partitioner;
-  const openai::ParseLimits& limits;
-  std::vector<std::string> model_names;
+  const RequestReader& reader;
   const ServeOptions& options;
   const Recorder& recorder;
   const Clock& clock = Clock::System();

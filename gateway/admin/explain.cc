@@ -1,7 +1,6 @@
 #include "gateway/admin/explain.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <utility>
@@ -59,16 +58,12 @@ Result<Question> ReadQuestion(const AdminContext& c, std::string_view body) {
     }
   }
   auto parsed =
-      (chat ? openai::ParseChatRequest : openai::ParseCompletionRequest)(request->dump(), c.limits);
+      c.reader.Read(chat ? openai::Endpoint::kChat : openai::Endpoint::kCompletion, request->dump(),
+                    [&](const std::string& name) {
+                      return name == "Cache-Control" ? question.cache_control : std::string();
+                    });
   if (!parsed) return std::unexpected(Within(parsed.error()));
   question.request = std::move(*parsed);
-  std::string& model = question.request.model;
-  if (model.empty()) model = c.model_names.front();
-  if (std::ranges::find(c.model_names, model) == c.model_names.end())
-    return MakeError(ErrorCode::kNotFound,
-                     fmt::format("the model '{}' is not served here; there is: {}",
-                                 model.substr(0, 200), fmt::join(c.model_names, ", ")),
-                     "request.model");
   return question;
 }
 

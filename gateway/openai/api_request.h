@@ -73,6 +73,7 @@ struct ApiRequest {
   // For an upstream: what it is sent
   std::shared_ptr<const std::string> forwarded_body;
   std::string forwarded_cache_control;
+  std::string forwarded_via;
 
   std::vector<std::string> ignored_fields;  // names of fields nobody knows, for one log line
 };

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/hash.h"
+#include "gateway/access_log.h"
 #include "gateway/openai/error.h"
 #include "gateway/upstream/run.h"
 #include "gateway/upstream/writer.h"
@@ -22,14 +23,18 @@ constexpr milliseconds kStep(20);  // how soon a client that left is noticed
 constexpr size_t kForwardedBytesMax = size_t{64} << 20;
 constexpr std::chrono::seconds kProbeAgain(1);
 
-HttpHeaders JsonHeaders(const std::string& id, const std::string& cache_control) {
-  return {
-      {"Content-Type", "application/json"}, {"X-Request-Id", id}, {"Cache-Control", cache_control}};
+std::string Joined(const std::string& via, const std::string& hop) {
+  return (via.empty() ? "" : via + ", ") + "1.1 " + hop;
 }
 
 }  // namespace
 
-Upstream::Upstream(const Options& options) : options_(options) {}
+Upstream::Upstream(const Options& options) : options_(options), hop_("nextgate-" + RandomId()) {}
+
+Status Upstream::CheckNoLoop(std::string_view via) const {
+  if (via.find(hop_) == std::string_view::npos) return {};
+  return InvalidArgument("this request has been here before: an --upstream leads to this server");
+}
 
 Result<std::unique_ptr<Upstream>> Upstream::Open(const Options& options) {
   std::unique_ptr<Upstream> upstream(new Upstream(options));
@@ -66,7 +71,10 @@ Result<std::unique_ptr<AnswerSource>> Upstream::Start(
     std::shared_ptr<const openai::ApiRequest> request, const std::string& id) {
   UpstreamRequest upstream_request{
       .path = request->endpoint == Endpoint::kChat ? "/v1/chat/completions" : "/v1/completions",
-      .headers = JsonHeaders(id, request->forwarded_cache_control),
+      .headers = {{"Content-Type", "application/json"},
+                  {"X-Request-Id", id},
+                  {"Cache-Control", request->forwarded_cache_control},
+                  {"Via", Joined(request->forwarded_via, hop_)}},
       .body = *request->forwarded_body,
       .id = id};
   return std::make_unique<UpstreamRun>(settings_, std::move(upstream_request), request->n,
@@ -80,9 +88,12 @@ std::unique_ptr<openai::AnswerWriter> Upstream::NewWriter(const openai::ApiReque
 }
 
 ForeignReply Upstream::Forward(std::string path, const ServerRequest& http, const std::string& id) {
+  if (const Status status = CheckNoLoop(http.header("Via")); !status)
+    return {.status = 400, .body = openai::ErrorBody(status.error())};
   UpstreamRequest request{
       .method = http.method, .path = std::move(path), .body = http.body, .id = id};
-  if (http.method == "POST") request.headers = JsonHeaders(id, "");
+  request.headers = {{"X-Request-Id", id}, {"Via", Joined(http.header("Via"), hop_)}};
+  if (http.method == "POST") request.headers.emplace_back("Content-Type", "application/json");
   return Ask(settings_, std::move(request), http.client_left);
 }
 

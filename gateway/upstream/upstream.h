@@ -42,6 +42,10 @@ class Upstream final : public Generator {
   const std::string& fingerprint() const override { return fingerprint_; }
   const std::string& model() const { return options_.model; }
 
+  // Every request of ours says so in its Via (RFC 9110, 7.6.3). kInvalidArgument if `via`, a request's, shows that
+  // it has been here: an --upstream leads back to this server.
+  Status CheckNoLoop(std::string_view via) const;
+
   // Any other request, passed on with its answer; waits for it. `path` as UpstreamRequest has it.
   ForeignReply Forward(std::string path, const ServerRequest& http, const std::string& id);
 
@@ -59,6 +63,7 @@ class Upstream final : public Generator {
   CallSettings settings_;
   CallSettings probe_settings_;  // the same upstreams, with little patience
   std::string fingerprint_;
+  const std::string hop_;   // of our Via: nobody else's
   std::mutex probe_mutex_;  // guards the next two
   std::chrono::steady_clock::time_point probed_{};
   bool answers_ = false;

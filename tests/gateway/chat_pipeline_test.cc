@@ -236,6 +236,9 @@ class RoutesTest : public ChatPipelineTest {
   Auth auth_{{}};
   std::atomic<bool> ready_ = true;
   Recorder recorder_{.metrics = metrics_, .access_log = false};
+  openai::ParseLimits limits_{.vocab_size = 8192};
+  std::vector<std::string> names_ = {"m"};
+  RequestReader reader_{.limits = limits_, .model_names = names_};
   RouteContext context_{.pipeline = pipeline_,
                         .generator = &generator_,
                         .engine = &engine_,
@@ -245,8 +248,7 @@ class RoutesTest : public ChatPipelineTest {
                         .cache_stats = stats_,
                         .exact = exact_,
                         .auth = auth_,
-                        .limits = {.vocab_size = 8192},
-                        .model_names = {"m"},
+                        .reader = reader_,
                         .model_root = "m",
                         .ready = ready_};
   HttpServer server_{{}};

@@ -56,6 +56,8 @@ class AdminApiTest : public ChatPipelineTest {
   openai::ParseLimits limits_{.vocab_size = 8192};
   ServeOptions options_;
   Recorder recorder_{.metrics = metrics_};
+  std::vector<std::string> names_ = {"m"};
+  RequestReader reader_{.limits = limits_, .model_names = names_};
   AdminContext context_{.keys = no_keys_,
                         .pipeline = pipeline_,
                         .flights = flights_,
@@ -65,8 +67,7 @@ class AdminApiTest : public ChatPipelineTest {
                         .keeper = keeper_,
                         .catalogue = nullptr,
                         .partitioner = partitioner_,
-                        .limits = limits_,
-                        .model_names = {"m"},
+                        .reader = reader_,
                         .options = options_,
                         .recorder = recorder_};
   HttpServer server_{{}};
