@@ -23,6 +23,9 @@ struct EntryOrigin {
   std::string model;  // as the request named it
   std::string route;  // "/v1/chat/completions"
   Scope scope;        // what the material's partition is the digest of
+  // Up to where the invalidations were known when its generation began (cache/invalidation.h); 0: not
+  // known, so every invalidation is taken to be later.
+  int64_t position = 0;
   bool operator==(const EntryOrigin&) const = default;
 };
 
@@ -43,6 +46,19 @@ class HitCounter {
   mutable std::atomic<int64_t> hits_ = 0;
 };
 
+// What a look at the invalidations found last: the entry was alive under so many of them.
+class AliveMark {
+ public:
+  AliveMark() = default;
+  AliveMark(const AliveMark&) {}  // a copy is looked at anew
+  AliveMark& operator=(const AliveMark&) { return *this; }
+  void Set(int64_t revision) const { revision_.store(revision, std::memory_order_relaxed); }
+  int64_t revision() const { return revision_.load(std::memory_order_relaxed); }
+
+ private:
+  mutable std::atomic<int64_t> revision_ = 0;
+};
+
 struct StoredAnswer {
   std::string material;  // CacheKey::material of the request it answers
   std::shared_ptr<const Answer> answer;
@@ -50,6 +66,7 @@ struct StoredAnswer {
   int64_t expires_unix_ms = 0;  // not served at or after this instant
   EntryOrigin origin;
   HitCounter hits;  // requests that this copy of the entry has answered
+  AliveMark alive;  // belongs to the Invalidations of this process
 };
 
 struct StoreStats {

@@ -10,12 +10,13 @@
 #include "base/check.h"
 #include "cache/answer_wire.h"
 #include "cache/hmac.h"
+#include "cache/invalidation.h"
 #include "cache/wire.h"
 
 namespace nextgate::cache {
 namespace {
 
-constexpr std::string_view kMagic = "NGE2";
+constexpr std::string_view kMagic = "NGE3";
 constexpr size_t kDigestBytes = 16;
 constexpr int kZstdLevel = 1;
 
@@ -47,6 +48,7 @@ std::string PackHeader(const Hash128& hash, const StoredAnswer& entry) {
   out.Signed(summary.completion_tokens);
   out.Unsigned(summary.finish_reasons.size());
   for (const std::string& reason : summary.finish_reasons) out.Text(reason);
+  out.Signed(SharedPosition(summary.origin.position));
   return out.bytes();
 }
 
@@ -63,6 +65,7 @@ bool UnpackHeader(std::string_view header, EntrySummary& summary) {
   summary.prompt_tokens = static_cast<int32_t>(in.Signed());
   summary.completion_tokens = static_cast<int32_t>(in.Signed());
   for (size_t left = in.Count(); left > 0; --left) summary.finish_reasons.emplace_back(in.Text());
+  summary.origin.position = in.Signed();
   return in.Done();
 }
 

@@ -1,9 +1,9 @@
 // A stored answer as bytes that another instance can trust: whoever does not know the secret cannot
 // make an entry, change one, or put one under another key.
 //
-//   "NGE2" | header with its length | D1 | zstd(payload) with its length | D2
+//   "NGE3" | header with its length | D1 | zstd(payload) with its length | D2
 //
-//   header  = created, expires, hits, origin, fingerprint, scope id, tokens, finish reasons
+//   header  = created, expires, hits, origin with its shared position, fingerprint, scope id, tokens, finish reasons
 //   payload = material, choices, usage, extras, deltas (cache/wire.h)
 //   D1, D2  = 16 bytes of HMAC-SHA256(secret, hash || everything before)
 //

@@ -7,8 +7,23 @@
 
 namespace nextgate::cache {
 
-ExactCache::ExactCache(AnswerStore& store, RedisStore* shared, const Clock& clock)
-    : store_(store), shared_(shared), clock_(clock) {}
+ExactCache::ExactCache(AnswerStore& store, RedisStore* shared, const Clock& clock,
+                       Invalidations* invalidations)
+    : store_(store), shared_(shared), clock_(clock), invalidations_(invalidations) {}
+
+int64_t ExactCache::Position() const {
+  return invalidations_ == nullptr ? 0 : invalidations_->position();
+}
+
+int64_t ExactCache::Floor(const CacheKey& key, const EntryOrigin& origin) const {
+  if (invalidations_ == nullptr) return 0;
+  return invalidations_->Floor(
+      {.id = key.hash, .origin = origin, .material = key.material, .created_unix_ms = {}});
+}
+
+bool ExactCache::Dead(const Hash128& hash, const StoredAnswer& entry) const {
+  return invalidations_ != nullptr && invalidations_->Kills(hash, entry);
+}
 
 std::optional<CacheHit> ExactCache::Lookup(const CacheKey& key, const CachePlan& plan) {
   if (auto hit = LookupHere(key, plan)) return hit;
@@ -19,6 +34,8 @@ std::optional<CacheHit> ExactCache::Lookup(const CacheKey& key, const CachePlan&
 
 std::optional<CacheHit> ExactCache::Accept(std::shared_ptr<const StoredAnswer> entry,
                                            const CacheKey& key, const CachePlan& plan) {
+  // Until the invalidations have been read once, nobody knows whether it is alive.
+  if (invalidations_ != nullptr && !invalidations_->known()) return std::nullopt;
   auto hit = Prove(entry, key, plan);
   if (hit) store_.Put(key.hash, std::move(entry));
   return hit;
@@ -36,6 +53,10 @@ std::optional<CacheHit> ExactCache::Prove(const std::shared_ptr<const StoredAnsw
     collisions_.fetch_add(1, std::memory_order_relaxed);
     return std::nullopt;
   }
+  if (Dead(key.hash, *entry)) {
+    invalidations_->CountRefused();
+    return std::nullopt;
+  }
   // The wall clock may have been set back since: an age is never negative.
   const int64_t age_ms = std::max<int64_t>(0, clock_.UnixMs() - entry->created_unix_ms);
   if (plan.max_age_ms && age_ms > *plan.max_age_ms) return std::nullopt;
@@ -47,6 +68,7 @@ Reason ExactCache::Insert(CacheKey key, std::shared_ptr<const Answer> answer, co
   CHECK(plan.write && answer != nullptr);
   if (plan.ttl_ms <= 0) return Reason::kZeroTtl;
   const int64_t now_ms = clock_.UnixMs();
+  if (sharing.position) origin.position = std::min(origin.position, *sharing.position);
   key.material.shrink_to_fit();
   auto entry =
       std::make_shared<const StoredAnswer>(StoredAnswer{.material = std::move(key.material),
@@ -54,6 +76,7 @@ Reason ExactCache::Insert(CacheKey key, std::shared_ptr<const Answer> answer, co
                                                         .created_unix_ms = now_ms,
                                                         .expires_unix_ms = now_ms + plan.ttl_ms,
                                                         .origin = std::move(origin)});
+  if (Dead(key.hash, *entry)) return Reason::kInvalidated;
   const bool kept = store_.Put(key.hash, entry);
   bool shared = false;
   if (sharing.lead != nullptr) {

@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "cache/answer_store.h"
+#include "cache/invalidation.h"
 #include "cache/key.h"
 #include "cache/policy.h"
 #include "cache/redis/store.h"
@@ -33,14 +34,17 @@ struct CacheHit {
 // generated it stores it; or under the turn that we have for it, and only if it still is ours.
 struct Sharing {
   bool here_only = false;
+  // Another instance began it: what it knew of the invalidations then (EntryOrigin::position).
+  std::optional<int64_t> position = std::nullopt;
   std::shared_ptr<Lead> lead;
 };
 
 class ExactCache {
  public:
   // All must outlive the cache. `shared` may be null.
+  // `invalidations`: may be null, then nothing is ever invalidated.
   explicit ExactCache(AnswerStore& store, RedisStore* shared = nullptr,
-                      const Clock& clock = Clock::System());
+                      const Clock& clock = Clock::System(), Invalidations* invalidations = nullptr);
 
   // The answer to exactly this request if this process has one; costs no more than memory.
   std::optional<CacheHit> LookupHere(const CacheKey& key, const CachePlan& plan);
@@ -54,10 +58,17 @@ class ExactCache {
                                  const CachePlan& plan);
 
   // Stores `answer` as made now, here and in Redis; what Redis does not take is counted there. kNone,
-  // or why it was not stored (zero_ttl, answer_too_large).
+  // or why it was not stored (zero_ttl, answer_too_large, invalidated).
   // REQUIRES: plan.write and StoreDecision said kNone; answer is not null.
   Reason Insert(CacheKey key, std::shared_ptr<const Answer> answer, const CachePlan& plan,
                 EntryOrigin origin = {}, const Sharing& sharing = {});
+
+  // What a generation that begins now has to carry as its EntryOrigin::position.
+  int64_t Position() const;
+  // The lowest position at which an answer to this request would not be invalidated.
+  int64_t Floor(const CacheKey& key, const EntryOrigin& origin) const;
+  // True if it was invalidated.
+  bool Dead(const Hash128& hash, const StoredAnswer& entry) const;
 
   // Lookups whose hash was found with another request's material behind it.
   int64_t collisions() const { return collisions_.load(std::memory_order_relaxed); }
@@ -72,6 +83,7 @@ class ExactCache {
   AnswerStore& store_;
   RedisStore* const shared_;
   const Clock& clock_;
+  Invalidations* const invalidations_;
   std::atomic<int64_t> collisions_ = 0;
 };
 

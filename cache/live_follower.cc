@@ -84,9 +84,10 @@ bool Follower::Read(const RedisTail::Record& record, const LiveListener& listene
   bool ours = true;
   const LiveListener checked = {
       .hello =
-          [&](std::string_view digest, int32_t num_choices) {
+          [&](std::string_view digest, int32_t num_choices, int64_t position) {
             ours = ours && !begun() && digest == material_digest_ && num_choices > 0;
             num_choices_ = num_choices;
+            position_ = position;
           },
       .delta =
           [&](const AnswerDelta& delta) {

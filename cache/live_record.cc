@@ -6,12 +6,13 @@
 
 #include "cache/answer_wire.h"
 #include "cache/hmac.h"
+#include "cache/invalidation.h"
 
 namespace nextgate::cache {
 namespace {
 
 constexpr size_t kDigestBytes = 16;
-constexpr uint64_t kVersion = 1;
+constexpr uint64_t kVersion = 2;
 constexpr size_t kChoicesMax = 1 << 16;
 
 enum Kind : uint64_t { kHello, kDelta, kFinish, kEnd, kGivenUp };
@@ -27,11 +28,12 @@ AnswerBuilder::Ending UnpackEnding(WireReader& in) {
 
 }  // namespace
 
-void LiveBatch::Hello(std::string_view material_digest, int32_t num_choices) {
+void LiveBatch::Hello(std::string_view material_digest, int32_t num_choices, int64_t position) {
   out_.Unsigned(kHello);
   out_.Unsigned(kVersion);
   out_.Text(material_digest);
   out_.Unsigned(static_cast<uint64_t>(num_choices));
+  out_.Signed(SharedPosition(position));
 }
 
 void LiveBatch::Delta(const AnswerDelta& delta) {
@@ -64,8 +66,9 @@ bool TellEvents(std::string_view events, const LiveListener& listener) {
       const bool known = in.Unsigned() == kVersion;
       const std::string_view digest = in.Text();
       const auto choices = static_cast<int32_t>(in.Unsigned() & 0x7fff'ffff);
+      const int64_t position = in.Signed();
       if (in.failed() || !known) return false;
-      if (listener.hello) listener.hello(digest, choices);
+      if (listener.hello) listener.hello(digest, choices, position);
     } else if (kind == kDelta) {
       const AnswerDelta delta = UnpackDelta(in, &token_ids);
       if (in.failed()) return false;

@@ -25,7 +25,8 @@ namespace nextgate::cache {
 // Events to publish together, in order.
 class LiveBatch {
  public:
-  void Hello(std::string_view material_digest, int32_t num_choices);
+  // `position`: what the instance where the answer began knew of the invalidations.
+  void Hello(std::string_view material_digest, int32_t num_choices, int64_t position = 0);
   void Delta(const AnswerDelta& delta);
   void Finish(int32_t choice, const AnswerChoice& end);
   void End(const AnswerBuilder::Ending& ending);
@@ -40,7 +41,8 @@ class LiveBatch {
 
 // Who hears the events; views are valid during the call. Each may be null.
 struct LiveListener {
-  std::function<void(std::string_view material_digest, int32_t num_choices)> hello;
+  std::function<void(std::string_view material_digest, int32_t num_choices, int64_t position)>
+      hello;
   std::function<void(const AnswerDelta&)> delta;
   std::function<void(int32_t choice, const AnswerChoice&)> finish;
   std::function<void(AnswerBuilder::Ending)> end;

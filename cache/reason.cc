@@ -30,6 +30,8 @@ std::string_view ReasonCode(Reason reason) {
       return "prompt_too_long";
     case Reason::kTimeWords:
       return "time_words";
+    case Reason::kStale:
+      return "stale";
     case Reason::kUnsupportedRoute:
       return "unsupported_route";
     case Reason::kNotComplete:
@@ -42,6 +44,8 @@ std::string_view ReasonCode(Reason reason) {
       return "answer_too_large";
     case Reason::kZeroTtl:
       return "zero_ttl";
+    case Reason::kInvalidated:
+      return "invalidated";
     case Reason::kWriterFull:
       return "writer_full";
   }

@@ -24,6 +24,7 @@ enum class Reason : uint8_t {
   kPromptTooShort,    // prompt_too_short
   kPromptTooLong,     // prompt_too_long
   kTimeWords,         // time_words: "today", "now", 今天 … with a long TTL
+  kStale,             // stale: Redis was not heard for longer than --cache-max-stale-s
   kUnsupportedRoute,  // unsupported_route: this endpoint is not cached
   // The answer is not stored.
   kNotComplete,         // not_complete: an error, a cancelled or broken stream
@@ -31,6 +32,7 @@ enum class Reason : uint8_t {
   kLengthNotRequested,  // length_not_requested: cut by a limit the request did not set
   kAnswerTooLarge,      // answer_too_large
   kZeroTtl,             // zero_ttl
+  kInvalidated,         // invalidated: while it was generated
   kWriterFull,          // writer_full: the queue behind the writer is full
 };
 inline constexpr size_t kNumReasons = static_cast<size_t>(Reason::kWriterFull) + 1;

@@ -149,9 +149,9 @@ Lead::~Lead() {
   home_.Close(term_);
 }
 
-void Lead::Hello(int32_t num_choices) {
+void Lead::Hello(int32_t num_choices, int64_t position) {
   LiveBatch batch;
-  batch.Hello(term_->material_digest, num_choices);
+  batch.Hello(term_->material_digest, num_choices, position);
   home_.Append(*term_, batch.bytes());
 }
 

@@ -63,8 +63,8 @@ class Lead {
   Lead(const Lead&) = delete;
   Lead& operator=(const Lead&) = delete;
 
-  // Says that the answer has begun. First, once.
-  void Hello(int32_t num_choices);
+  // Says that the answer has begun, and what was known of the invalidations when it did. First, once.
+  void Hello(int32_t num_choices, int64_t position = 0);
   // Publishes the events together, soon. Does nothing once the turn is lost.
   void Publish(const LiveBatch& batch);
   // The answer is complete. Last.
@@ -185,6 +185,7 @@ class Follower {
 
   bool begun() const { return num_choices_ > 0; }  // the leader has said hello
   int32_t num_choices() const { return num_choices_; }
+  int64_t position() const { return position_; }  // EntryOrigin::position of what he tells
   const AnswerBuilder::Ending& ending() const { return ending_; }  // REQUIRES: kEnded
 
  private:
@@ -199,6 +200,7 @@ class Follower {
   std::unique_ptr<RedisTail::Following> following_;
   uint64_t number_ = 0;  // of the last record read
   int32_t num_choices_ = 0;
+  int64_t position_ = 0;
   AnswerBuilder::Ending ending_;
   Word last_word_ = Word::kNothing;
 };

@@ -50,8 +50,10 @@ class App {
   openai::ParseLimits limits_;
 
   std::unique_ptr<cache::MemoryStore> store_;
+  cache::Invalidations invalidations_;
   std::unique_ptr<cache::RedisClient> redis_;  // null, as the next five, without --cache-url
   std::unique_ptr<cache::RedisTail> tail_;
+  std::unique_ptr<cache::InvalidationLog> invalidation_log_;  // never null
   std::unique_ptr<cache::EntryCodec> codec_;
   std::unique_ptr<cache::LiveCodec> live_codec_;
   std::unique_ptr<cache::RedisStore> shared_;
@@ -205,7 +207,18 @@ Status App::OpenCache() {
         milliseconds(2000));  // says itself whether it is; serving does not need it
   }
   partitioner_ = std::make_unique<cache::Partitioner>(std::move(secret));
-  exact_ = std::make_unique<cache::ExactCache>(*store_, shared_.get());
+  invalidation_log_ = std::make_unique<cache::InvalidationLog>(
+      cache::InvalidationLog::Options{
+          .name_space = options_.cache_namespace,
+          .max_stale = milliseconds(int64_t{1000} * options_.cache_max_stale_s)},
+      cache::InvalidationLog::Services{.invalidations = invalidations_,
+                                       .store = *store_,
+                                       .client = redis_.get(),
+                                       .tail = tail_.get()});
+  if (redis_ != nullptr && redis_->stats().available)
+    invalidation_log_->WaitKnown(milliseconds(2000));  // until then Redis' answers are not served
+  exact_ =
+      std::make_unique<cache::ExactCache>(*store_, shared_.get(), Clock::System(), &invalidations_);
   writer_ = std::make_unique<cache::Writer>(*exact_);
   stats_keeper_ = std::make_unique<cache::StatsKeeper>(cache_stats_, *store_, redis_.get(),
                                                        options_.cache_namespace);
@@ -245,6 +258,7 @@ Status App::OpenServers() {
                              .partitioner = *partitioner_,
                              .metrics = *metrics_,
                              .access_log = !options_.disable_access_log,
+                             .invalidations = invalidation_log_.get(),
                              .keeper = stats_keeper_.get()});
   context_ =
       std::make_unique<RouteContext>(RouteContext{.pipeline = *pipeline_,
@@ -283,6 +297,7 @@ Status App::OpenServers() {
                           .writer = *writer_,
                           .keeper = *stats_keeper_,
                           .catalogue = catalogue_.get(),
+                          .invalidations = *invalidation_log_,
                           .partitioner = *partitioner_,
                           .reader = *reader_,
                           .options = options_,

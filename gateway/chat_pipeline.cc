@@ -72,9 +72,10 @@ void ChatPipeline::Run(std::shared_ptr<const ApiRequest> request, const ServerRe
                              .name_space = x->origin.scope.name_space});
   std::shared_ptr<cache::Lead> lead;  // the other instances wait for our answer
   if (x->plan.read) {
+    const int64_t floor = s_.exact.Floor(x->key, x->origin);
     if (auto hit = s_.exact.LookupHere(x->key, x->plan)) return Replay(x, std::move(*hit), reply);
     while (x->flight == nullptr && MayShareAFlight(x->plan)) {
-      const auto [flight, first] = s_.flights.Join(x->key);
+      const auto [flight, first] = s_.flights.Join(x->key, x->origin.position, floor);
       if (first) {
         x->flight = flight;
         break;
@@ -95,7 +96,8 @@ void ChatPipeline::Run(std::shared_ptr<const ApiRequest> request, const ServerRe
     if (x->flight != nullptr && s_.shared_flights != nullptr) {
       turn.hit = s_.exact.LookupHere(x->key, x->plan);
       if (!turn.hit)
-        turn = s_.shared_flights->Take(x->request, x->record.id, x->key, x->plan, http.client_left);
+        turn = s_.shared_flights->Take(x->request, x->record.id, x->key, x->plan, http.client_left,
+                                       floor);
     } else {
       turn.hit = s_.exact.Lookup(x->key, x->plan);
     }
@@ -124,8 +126,9 @@ void ChatPipeline::Run(std::shared_ptr<const ApiRequest> request, const ServerRe
   auto source = s_.generator.Start(x->request, x->record.id);
   if (!source) return Fail(*x, source.error(), reply);
   x->record.path = s_.generator.name();
-  if (x->flight == nullptr) x->flight = std::make_shared<Flight>();
-  if (lead != nullptr) *source = s_.shared_flights->Publish(std::move(*source), std::move(lead));
+  if (x->flight == nullptr) x->flight = std::make_shared<Flight>(x->origin.position);
+  if (lead != nullptr)
+    *source = s_.shared_flights->Publish(std::move(*source), std::move(lead), x->origin.position);
   x->flight->Begin(std::move(*source));
   Answer(x, http, reply);
 }
@@ -212,7 +215,13 @@ Result<ChatPipeline::Planned> ChatPipeline::Plan(const ApiRequest& request,
   planned.origin = {
       .model = request.model,
       .route = request.endpoint == Endpoint::kChat ? "/v1/chat/completions" : "/v1/completions",
-      .scope = {.name_space = planned.plan.name_space}};
+      .scope = {.name_space = planned.plan.name_space},
+      .position = s_.exact.Position()};
+  if (planned.plan.read && s_.invalidations != nullptr && s_.invalidations->Stale()) {
+    planned.plan.read = false;
+    planned.plan.reason = cache::Reason::kStale;
+    planned.plan.reasons = {cache::Reason::kStale};
+  }
   if (canonical) {
     const std::string partition =
         s_.partitioner.Partition(planned.origin.scope, s_.generator.fingerprint());
@@ -346,6 +355,7 @@ void ChatPipeline::Store(Exchange& x) {
                                  .limit_set_by_request = x.request->max_tokens.has_value(),
                                  .finish_reasons = outcome.finish_reasons};
   cache::Reason reason = cache::StoreDecision(x.plan, facts);
+  x.origin.position = x.flight->position();  // who stores it may have come later than it began
   if (reason == cache::Reason::kNone)
     reason = s_.writer.Enqueue({.key = x.key,
                                 .plan = x.plan,

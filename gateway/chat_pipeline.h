@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "cache/exact_cache.h"
 #include "cache/policy.h"
+#include "cache/redis/invalidation_log.h"
 #include "cache/stats.h"
 #include "cache/stats_keeper.h"
 #include "cache/writer.h"
@@ -39,6 +40,7 @@ class ChatPipeline {
     Metrics& metrics;
     bool access_log = true;
     const Clock& clock = Clock::System();
+    const cache::InvalidationLog* invalidations = nullptr;  // null: nothing is ever too stale
     cache::StatsKeeper* keeper = nullptr;  // hears of the hits of entries; may be null
   };
   explicit ChatPipeline(const Services& services) : s_(services) {}

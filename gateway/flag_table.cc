@@ -233,6 +233,8 @@ const Flag kImplementedFlags[] = {
     {"cache-secret-file", "", kCache, kValue, kImplemented, "secret of all instances that share or exchange exports, at least 16 bytes; also NEXTGATE_CACHE_SECRET",
      [](Options o, Text v) { return SetText(o.cache_secret_file, v); }},
     {"cache-namespace", "", kCache, kValue, kImplemented, "beginning of all keys in Redis (default: nextgate)", SetCacheNamespace},
+    {"cache-max-stale-s", "", kCache, kValue, kImplemented, "seconds without a word from Redis after which no stored answer is served (default: 60)",
+     [](Options o, Text v) { return SetInteger(o.cache_max_stale_s, v, 1, 86400); }},
     {"cache-password-file", "", kCache, kValue, kImplemented, "password for Redis; also NEXTGATE_CACHE_PASSWORD",
      [](Options o, Text v) { return SetText(o.cache_password_file, v); }},
     {"cache-tls-ca-file", "", kCache, kValue, kImplemented, "authorities (PEM) that sign the Redis' certificate (default: the system's)",

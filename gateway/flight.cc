@@ -165,16 +165,17 @@ void Flight::Say(Cursor& cursor, const AnswerSource::Listener& listener) const {
   }
 }
 
-Flights::Joined Flights::Join(const cache::CacheKey& key) {
+Flights::Joined Flights::Join(const cache::CacheKey& key, int64_t position, int64_t floor) {
   std::shared_ptr<Flight> flight;  // let go of after the lock is: its end comes back to Remove
   const std::lock_guard lock(mutex_);
   Entry& entry = flights_[key.hash];
   flight = entry.flight.lock();
-  if (flight != nullptr && flight->key_.material == key.material) return {.flight = flight};
-  if (flight != nullptr) return {.flight = std::make_shared<Flight>(), .first = true};
-  flight.reset(new Flight(*this, key));
-  entry = {.identity = flight.get(), .flight = flight};
-  return {.flight = std::move(flight), .first = true};
+  if (flight != nullptr && flight->key_.material != key.material)
+    return {.flight = std::make_shared<Flight>(position), .first = true};
+  if (flight != nullptr && flight->position_ >= floor) return {.flight = flight};
+  std::shared_ptr<Flight> joined(new Flight(*this, key, position));
+  entry = {.identity = joined.get(), .flight = joined};
+  return {.flight = std::move(joined), .first = true};
 }
 
 void Flights::Remove(const Hash128& hash, const Flight* identity) {

@@ -38,8 +38,9 @@ class Flights;
 
 class Flight {
  public:
-  // A flight that nobody can join.
-  Flight() = default;
+  // A flight that nobody can join. `position`: what is known of the invalidations
+  // (cache::EntryOrigin::position).
+  explicit Flight(int64_t position = 0) : position_(position) {}
   ~Flight();
   Flight(const Flight&) = delete;
   Flight& operator=(const Flight&) = delete;
@@ -72,6 +73,7 @@ class Flight {
   const ReplyHeaders& reply_headers() const { return reply_headers_; }
 
   int32_t num_choices() const { return num_choices_; }
+  int64_t position() const { return position_; }
 
   // REQUIRES for these: Pump returned false.
   std::shared_ptr<const cache::Answer> answer() const {
@@ -83,7 +85,8 @@ class Flight {
 
  private:
   friend class Flights;
-  Flight(Flights& home, const cache::CacheKey& key) : home_(&home), key_(key) {}
+  Flight(Flights& home, const cache::CacheKey& key, int64_t position)
+      : home_(&home), key_(key), position_(position) {}
 
   bool Behind(const Cursor& cursor) const;
   template <class Settled>
@@ -100,6 +103,7 @@ class Flight {
 
   Flights* const home_ = nullptr;
   const cache::CacheKey key_;
+  const int64_t position_ = 0;
 
   mutable std::mutex mutex_;  // guards everything below but source_, which is the fetching thread's
   std::condition_variable changed_;
@@ -126,8 +130,8 @@ class Flights {
     bool first = false;
   };
   // The flight of this key, or a new one. A hash that collides with another key's gets one nobody
-  // else can join.
-  Joined Join(const cache::CacheKey& key);
+  // else can join. A new one is at `position`; one below `floor` was invalidated, and is joined no more.
+  Joined Join(const cache::CacheKey& key, int64_t position = 0, int64_t floor = 0);
 
   // Somebody could join this key's flight now.
   bool Flying(const cache::CacheKey& key) const;

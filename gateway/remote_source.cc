@@ -111,6 +111,7 @@ std::unique_ptr<AnswerSource> PublishedSource(std::unique_ptr<AnswerSource> sour
 Word RemoteSource::Listen(milliseconds timeout) {
   const Word word = Hear(timeout, {});
   num_choices_ = follower_->num_choices();
+  position_ = follower_->position();
   return word;
 }
 
@@ -157,6 +158,7 @@ bool RemoteSource::Pump(milliseconds timeout, const Listener& listener) {
   if (own_ != nullptr) {
     if (own_->Pump(timeout, listener)) return true;
     outcome_ = own_->Finish();
+    outcome_.sharing.position = position_;
     own_.reset();
     return false;
   }
@@ -185,6 +187,7 @@ void RemoteSource::EndAsHeard(const cache::AnswerBuilder::Ending& ending) {
   for (const AnswerChoice& choice : ending.choices)
     outcome_.finish_reasons.push_back(choice.finish_reason);
   outcome_.sharing.here_only = true;  // who told it stores it
+  outcome_.sharing.position = position_;
 }
 
 // The leader is gone: the answer is stored, or another leads, or we do. False when all was said.
@@ -207,10 +210,10 @@ bool RemoteSource::TakeOver(const Listener& listener) {
   while (word == Word::kNews) word = Hear(milliseconds(0), listener);
   if (word != Word::kEnded) return GoOn(std::move(turn.lead));
   EndAsHeard(follower_->ending());
-  turn.lead->Hello(num_choices_);
+  turn.lead->Hello(num_choices_, position_);
   PublishAgain(said_, *turn.lead);
   turn.lead->End(outcome_.ending);
-  outcome_.sharing = {.here_only = false, .lead = std::move(turn.lead)};
+  outcome_.sharing = {.here_only = false, .position = position_, .lead = std::move(turn.lead)};
   return false;
 }
 
@@ -230,7 +233,7 @@ bool RemoteSource::GoOn(std::shared_ptr<cache::Lead> lead) {
   }
   own_ = std::move(*source);
   if (lead == nullptr) return true;
-  lead->Hello(num_choices_);
+  lead->Hello(num_choices_, position_);
   PublishAgain(said_, *lead);
   own_ = PublishedSource(std::move(own_), std::move(lead));
   return true;

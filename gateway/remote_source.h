@@ -36,6 +36,7 @@ class RemoteSource final : public AnswerSource {
   // Waits for the leader's first word; what he says is kept for Pump.
   cache::Follower::Word Listen(std::chrono::milliseconds timeout);
   bool begun() const { return follower_->begun(); }
+  int64_t position() const { return position_; }  // of the leader's, once it has begun
 
   bool Pump(std::chrono::milliseconds timeout, const Listener& listener) override;
   Outcome Finish() const override { return outcome_; }
@@ -55,6 +56,7 @@ class RemoteSource final : public AnswerSource {
   const Question question_;
   std::unique_ptr<cache::Follower> follower_;
   int32_t num_choices_ = 0;
+  int64_t position_ = 0;    // cache::EntryOrigin::position of the oldest word in said_
   Said said_;               // by whoever told the answer before own_
   bool kept_told_ = false;  // what was said before the first Pump has been told
   std::optional<Retelling>

@@ -74,6 +74,8 @@ struct ServeOptions {
   // What instances share
   std::string cache_url;  // redis://…, rediss://…; empty: this process alone
   std::string cache_namespace = "nextgate";
+  int32_t cache_max_stale_s =
+      60;  // without a word from Redis, after which nothing stored is served
   std::string cache_secret_file, cache_secret;      // the second is the first's text. Never logged
   std::string cache_password_file, cache_password;  // likewise
   std::string cache_tls_ca_file;                    // PEM; empty: the system's

@@ -24,10 +24,15 @@ constexpr int kBrokenMax = 2;
 SharedFlights::Turn SharedFlights::Take(std::shared_ptr<const openai::ApiRequest> request,
                                         const std::string& id, const cache::CacheKey& key,
                                         const cache::CachePlan& plan,
-                                        const std::function<bool()>& client_left) {
+                                        const std::function<bool()>& client_left, int64_t floor) {
   int broken = 0;
   for (int turns = 0; turns < kTurnsMax; ++turns) {
     auto turn = single_flight_.Take(key);
+    if (turn.entry != nullptr && exact_.Dead(key.hash, *turn.entry)) {
+      // It stands in the way of the turn to generate it anew.
+      if (exact_.shared()->Erase(key.hash)) continue;
+      return {};
+    }
     if (turn.entry != nullptr)
       return {.hit = exact_.Accept(std::move(turn.entry), key, plan)};  // or none: another's
     if (turn.follower == nullptr) return {.lead = std::move(turn.lead)};
@@ -44,6 +49,7 @@ SharedFlights::Turn SharedFlights::Take(std::shared_ptr<const openai::ApiRequest
       if (client_left()) return {.client_left = true};
       if (steady_clock::now() > patience) break;
     }
+    if (remote->begun() && remote->position() < floor) return {};
     if (remote->begun() && word != Follower::Word::kForeign) return {.remote = std::move(remote)};
     const bool again =
         word == Follower::Word::kGone || (word == Follower::Word::kBroken && ++broken < kBrokenMax);
@@ -54,9 +60,10 @@ SharedFlights::Turn SharedFlights::Take(std::shared_ptr<const openai::ApiRequest
 }
 
 std::unique_ptr<AnswerSource> SharedFlights::Publish(std::unique_ptr<AnswerSource> source,
-                                                     std::shared_ptr<cache::Lead> lead) {
+                                                     std::shared_ptr<cache::Lead> lead,
+                                                     int64_t position) {
   if (lead == nullptr) return source;
-  lead->Hello(source->num_choices());
+  lead->Hello(source->num_choices(), position);
   return PublishedSource(std::move(source), std::move(lead));
 }
 

@@ -35,14 +35,16 @@ class SharedFlights {
     bool client_left = false;
   };
   // At most one is set; none: generate, and tell nobody. Waits until the other instance's answer has
-  // begun or it has given up, asking `client_left` now and then.
+  // begun or it has given up, asking `client_left` now and then. What began below `floor` was invalidated
+  // (cache::ExactCache::Floor): it is not listened to.
   Turn Take(std::shared_ptr<const openai::ApiRequest> request, const std::string& id,
             const cache::CacheKey& key, const cache::CachePlan& plan,
-            const std::function<bool()>& client_left);
+            const std::function<bool()>& client_left, int64_t floor = 0);
 
-  // `source`, told to the other instances too. `lead` may be null: then it is not.
+  // `source`, told to the other instances too, as begun at `position` (cache::EntryOrigin). `lead` may
+  // be null: then it is not.
   std::unique_ptr<AnswerSource> Publish(std::unique_ptr<AnswerSource> source,
-                                        std::shared_ptr<cache::Lead> lead);
+                                        std::shared_ptr<cache::Lead> lead, int64_t position = 0);
 
  private:
   cache::SingleFlight& single_flight_;

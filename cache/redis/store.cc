@@ -73,6 +73,12 @@ bool RedisStore::Put(const Hash128& hash, const StoredAnswer& entry) {
   return stored;
 }
 
+bool RedisStore::Erase(const Hash128& hash) {
+  const RedisCommand del[] = {{"DEL", Key(hash)}};
+  const auto replies = client_.Run(del, steady_clock::now() + options_.read_budget);
+  return replies && !replies->front().is_error();
+}
+
 void RedisStore::CountLookup(bool answered) { Count(answered ? misses_ : errors_); }
 void RedisStore::CountPut(bool stored) { Count(stored ? stored_ : not_stored_); }
 

@@ -57,6 +57,9 @@ class RedisStore {
   // True once Redis has said that it has it.
   bool Put(const Hash128& hash, const StoredAnswer& entry);
 
+  // True once Redis has said that it is gone. Waits as a look-up does.
+  bool Erase(const Hash128& hash);
+
   // The same in parts, for who sends the commands himself (cache/single_flight.h). Read takes what GET
   // replied; what it returns and every lookup without an entry, `answered` by Redis or not, is counted,
   // as is what became of a sealed entry.

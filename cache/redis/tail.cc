@@ -189,6 +189,11 @@ void RedisTail::HandOut(const Streams& streams, const RedisReply& reply) {
       if (stream->listener.records) stream->listener.records(std::move(records));
     }
   }
+  if (more_) return;
+  for (const auto& stream : streams) {
+    const std::lock_guard lock(stream->mutex);
+    if (!stream->broken && stream->listener.caught_up) stream->listener.caught_up();
+  }
 }
 
 // Redis refused the command: for the sake of one key, or whatever was asked.

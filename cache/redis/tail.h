@@ -48,6 +48,8 @@ class RedisTail {
   struct Listener {
     std::function<void(std::vector<Record>)> records;
     std::function<void(Loss)> lost;  // may be null; may be called again and again
+    // Redis has answered, and nothing more was there. May be null.
+    std::function<void()> caught_up = {};
   };
   struct Options {
     RedisEndpoint endpoint;

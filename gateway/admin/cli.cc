@@ -23,7 +23,8 @@ struct CommandSpec {
   std::string_view usage;  // what follows the name
   std::string_view help;
   size_t positional_min, positional_max;
-  std::vector<std::string_view> options;  // each takes a value
+  std::vector<std::string_view> options;     // each takes a value
+  std::vector<std::string_view> flags = {};  // these do not
 };
 
 const std::vector<CommandSpec>& Specs() {
@@ -58,6 +59,16 @@ const std::vector<CommandSpec>& Specs() {
        1,
        {"scope"}},
       {"import", "FILE", "takes in what export wrote (- is stdin)", 1, 1, {}},
+      {"invalidate",
+       "[--model M] [--route R] [--namespace N] [--tenant T] [--team T] [--user U] [--id HEX]\n"
+       "          [--older-than SECONDS] [--prompt-prefix TEXT] [--all] [--yes]",
+       "all parts given must hold; without --yes only says how many answers it would be",
+       0,
+       0,
+       {"model", "route", "namespace", "tenant", "team", "user", "id", "older-than",
+        "prompt-prefix"},
+       {"all", "yes"}},
+      {"invalidations", "", "those in force", 0, 0, {}},
       {"config", "", "the flags the server runs with, secrets masked", 0, 0, {}},
       {"keys",
        "[new ROLE [LABEL]]",
@@ -174,6 +185,9 @@ Result<AdminCommandLine> ParseAdminCommandLine(std::span<const std::string> args
       line.json = true;
     } else if (arg == "--help" || arg == "-h") {
       line.help = true;
+    } else if (arg.starts_with("--") &&
+               std::ranges::find(spec->flags, arg.substr(2)) != spec->flags.end()) {
+      line.options[arg.substr(2)] = "true";
     } else if (arg.starts_with("--")) {
       const size_t equals = arg.find('=');
       std::string name = arg.substr(2, equals == std::string::npos ? equals : equals - 2);

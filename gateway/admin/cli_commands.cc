@@ -161,7 +161,7 @@ Result<bool> ExportCommand(const AdminCommandLine& line, const AdminClient& clie
 
 // Adds one request's report to the sum.
 void AddReport(const Json& report, Json& sum) {
-  for (const char* name : {"imported", "kept_newer", "expired", "rejected"})
+  for (const char* name : {"imported", "kept_newer", "expired", "invalidated", "rejected"})
     sum[name] = sum.value(name, int64_t{0}) + report.value(name, int64_t{0});
   for (const Json& error : report.value("errors", Json::array()))
     if (sum["errors"].size() < 10) sum["errors"].push_back(error);
@@ -177,8 +177,13 @@ Result<bool> ImportCommand(const AdminCommandLine& line, const AdminClient& clie
     if (!opened) return FileError(file);
   }
   std::istream& in = file == "-" ? std::cin : opened;
-  Json sum = {{"imported", 0}, {"kept_newer", 0},         {"expired", 0},
-              {"rejected", 0}, {"errors", Json::array()}, {"end_of_export", "missing"}};
+  Json sum = {{"imported", 0},
+              {"kept_newer", 0},
+              {"expired", 0},
+              {"invalidated", 0},
+              {"rejected", 0},
+              {"errors", Json::array()},
+              {"end_of_export", "missing"}};
   int64_t lines_before = 0, lines = 0;
   std::string chunk, next;
   const auto send = [&]() -> Status {
@@ -215,13 +220,50 @@ Result<bool> ImportCommand(const AdminCommandLine& line, const AdminClient& clie
   return whole;
 }
 
+Result<bool> InvalidateCommand(const AdminCommandLine& line, const AdminClient& client,
+                               std::ostream& out) {
+  Json question = {{"dry_run", !line.options.contains("yes")}};
+  for (const auto& [name, value] : line.options) {
+    std::string member = name;
+    std::ranges::replace(member, '-', '_');
+    if (name == "older-than") {
+      const Json seconds = Json::parse(value, nullptr, /*allow_exceptions=*/false);
+      if (!seconds.is_number_integer())
+        return InvalidArgument("--older-than: expected seconds, a whole number", "command line");
+      question[member] = seconds;
+    } else if (name == "all") {
+      question[member] = true;
+    } else if (name != "yes") {
+      question[member] = value;
+    }
+  }
+  ASSIGN_OR_RETURN(const std::string body,
+                   client.Call("POST", "/admin/cache/invalidate",
+                               question.dump(-1, ' ', false, Json::error_handler_t::replace),
+                               "application/json"));
+  RETURN_IF_ERROR(Print(line, body, InvalidatedText, out));
+  return true;
+}
+Result<bool> InvalidationsCommand(const AdminCommandLine& line, const AdminClient& client,
+                                  std::ostream& out) {
+  return Show(line, client, out, "/admin/cache/invalidations", InvalidationsTable);
+}
+
 }  // namespace
 
 AdminCommandFunction FindAdminCommand(std::string_view command) {
   static const std::map<std::string_view, AdminCommandFunction> commands = {
-      {"stats", StatsCommand},   {"entries", EntriesCommand}, {"entry", EntryCommand},
-      {"delete", DeleteCommand}, {"explain", ExplainCommand}, {"export", ExportCommand},
-      {"import", ImportCommand}, {"config", ConfigCommand},   {"keys", KeysCommand}};
+      {"stats", StatsCommand},
+      {"entries", EntriesCommand},
+      {"entry", EntryCommand},
+      {"delete", DeleteCommand},
+      {"explain", ExplainCommand},
+      {"export", ExportCommand},
+      {"import", ImportCommand},
+      {"config", ConfigCommand},
+      {"keys", KeysCommand},
+      {"invalidate", InvalidateCommand},
+      {"invalidations", InvalidationsCommand}};
   const auto found = commands.find(command);
   return found == commands.end() ? nullptr : found->second;
 }

@@ -215,6 +215,30 @@ std::string ConfigText(const Json& config) {
   return Table(rows);
 }
 
+std::string InvalidatedText(const Json& invalidated) {
+  const bool dry = invalidated.at("dry_run");
+  const Json& redis = invalidated.at("redis");
+  std::string text =
+      fmt::format("{} {} answers in the instance's memory",
+                  dry ? "it would be" : "invalidated:", invalidated.at("memory").dump());
+  if (!redis.is_null()) text += fmt::format(", {} in Redis", redis.dump());
+  text += '\n';
+  if (dry) return text + "nothing was done; --yes does it\n";
+  text += fmt::format("record {}\n", Printable(invalidated.at("id").get<std::string>()));
+  if (invalidated.at("shared") == false)
+    text += "Redis is away: in force in this instance, in the others when it is back\n";
+  return text;
+}
+
+std::string InvalidationsTable(const Json& invalidations) {
+  std::vector<std::vector<std::string>> rows = {{"RECORD", "UNIX MS", "SHARED", "PARTS"}};
+  for (const Json& record : invalidations.at("invalidations"))
+    rows.push_back({record.at("id").get<std::string>(), record.at("instant_unix_ms").dump(),
+                    record.at("shared").is_null() ? "-" : record.at("shared").dump(),
+                    record.at("parts").dump()});
+  return Table(rows);
+}
+
 std::string KeysTable(const Json& keys) {
   std::vector<std::vector<std::string>> rows = {{"LABEL", "ROLE"}};
   for (const Json& key : Member(keys, "keys"))

@@ -53,6 +53,7 @@ Json EffectiveFlags(const ServeOptions& o) {
           {"cache-url", TextOrNull(o.cache_url)},
           {"cache-secret-file", TextOrNull(o.cache_secret_file)},
           {"cache-namespace", o.cache_namespace},
+          {"cache-max-stale-s", o.cache_max_stale_s},
           {"cache-password-file", TextOrNull(o.cache_password_file)},
           {"cache-tls-ca-file", TextOrNull(o.cache_tls_ca_file)},
           {"cache-tools", o.cache_tools},

@@ -13,6 +13,7 @@
 #include "base/status.h"
 #include "cache/exact_cache.h"
 #include "cache/redis/catalogue.h"
+#include "cache/redis/invalidation_log.h"
 #include "cache/single_flight.h"
 #include "cache/stats_keeper.h"
 #include "cache/writer.h"
@@ -37,6 +38,7 @@ struct AdminContext {
   const cache::Writer& writer;
   cache::StatsKeeper& keeper;
   cache::RedisCatalogue* catalogue;  // null without --cache-url
+  cache::InvalidationLog& invalidations;
   const cache::Partitioner& partitioner;
   const RequestReader& reader;
   const ServeOptions& options;

@@ -6,6 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include "cache/invalidation.h"
+
 namespace nextgate::gateway::admin {
 namespace {
 
@@ -161,7 +163,8 @@ Result<std::string> EntryLine(const cache::StoredAnswer& entry) {
                        {"tenant", scope.tenant},
                        {"team", scope.team},
                        {"user", scope.user},
-                       {"namespace", scope.name_space}}},
+                       {"namespace", scope.name_space},
+                       {"position", cache::SharedPosition(entry.origin.position)}}},
                      {"usage",
                       {{"prompt_tokens", answer.usage().prompt_tokens},
                        {"completion_tokens", answer.usage().completion_tokens},
@@ -190,6 +193,9 @@ Result<cache::StoredAnswer> ParseEntryLine(const Json& line) {
                             .team = origin.Text("team"),
                             .user = origin.Text("user"),
                             .name_space = origin.Text("namespace")}};
+  // Exports from before there were invalidations have none: it is not known what they knew.
+  if (origin.Find("position") != nullptr)
+    entry.origin.position = origin.Whole("position", 0, std::numeric_limits<int64_t>::max() - 1);
   const std::string id = read.Text("id", false);
   RETURN_IF_ERROR(read.status);
   RETURN_IF_ERROR(origin.status);

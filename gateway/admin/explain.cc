@@ -129,6 +129,10 @@ class TierWalk {
       tier["detail"] = "another request with the same hash";
       return;
     }
+    if (c_.exact.Dead(p_.key.hash, *entry)) {
+      tier["detail"] = "invalidated";
+      return;
+    }
     const int64_t age_ms = std::max<int64_t>(0, now_ - entry->created_unix_ms);
     tier["entry"] = SummaryJson(cache::Summarise(p_.key.hash, *entry), now_);
     tier["age_s"] = age_ms / 1000;

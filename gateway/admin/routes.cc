@@ -3,6 +3,7 @@
 #include "gateway/admin/config.h"
 #include "gateway/admin/entries.h"
 #include "gateway/admin/explain.h"
+#include "gateway/admin/invalidate.h"
 #include "gateway/admin/query.h"
 #include "gateway/admin/stats.h"
 #include "gateway/admin/transfer.h"
@@ -33,6 +34,8 @@ constexpr AdminRoute kRoutes[] = {
     {"POST", "/admin/cache/explain", Role::kRead, Explain},
     {"GET", "/admin/cache/export", Role::kRead, Export},
     {"POST", "/admin/cache/import", Role::kWrite, Import},
+    {"POST", "/admin/cache/invalidate", Role::kWrite, Invalidate},
+    {"GET", "/admin/cache/invalidations", Role::kRead, ListInvalidations},
     {"GET", "/admin/config", Role::kRead, ShowConfig},
     {"GET", "/admin/keys", Role::kRead, ListKeys},
     {"GET", "/admin/openapi.json", Role::kRead, ShowOpenApi},

@@ -103,6 +103,7 @@ class Importer {
     return {{"imported", imported_},
             {"kept_newer", kept_newer_},
             {"expired", expired_},
+            {"invalidated", invalidated_},
             {"rejected", rejected_},
             {"errors", errors_},
             {"end_of_export",
@@ -130,6 +131,10 @@ class Importer {
       return {};
     }
     const Hash128 id = HashBytes(entry.material);
+    if (c_.exact.Dead(id, entry)) {
+      ++invalidated_;
+      return {};
+    }
     entry.material.shrink_to_fit();
     const auto shared = std::make_shared<const cache::StoredAnswer>(std::move(entry));
     bool put = false;
@@ -153,7 +158,8 @@ class Importer {
 
   const AdminContext& c_;
   const int64_t now_;
-  int64_t number_ = 0, imported_ = 0, kept_newer_ = 0, expired_ = 0, rejected_ = 0;
+  int64_t number_ = 0, imported_ = 0, kept_newer_ = 0, expired_ = 0, invalidated_ = 0,
+          rejected_ = 0;
   std::optional<bool> complete_;
   Json errors_ = Json::array();
 };

@@ -14,8 +14,8 @@ std::string Told(std::string_view events, bool* well_formed = nullptr) {
   std::string told;
   const bool good = TellEvents(
       events,
-      {.hello = [&](std::string_view digest,
-                    int32_t n) { told += "hello " + std::string(digest) + std::to_string(n); },
+      {.hello = [&](std::string_view digest, int32_t n,
+                    int64_t) { told += "hello " + std::string(digest) + std::to_string(n); },
        .delta =
            [&](const AnswerDelta& d) {
              told += "|" + std::to_string(d.choice) + std::string(d.text) +

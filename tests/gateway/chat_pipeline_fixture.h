@@ -110,7 +110,8 @@ class ChatPipelineTest : public ::testing::Test {
   PromptBuilder prompts_;
   engine::FakeEngine engine_;
   cache::MemoryStore store_{cache::MemoryStore::Options{.bytes_max = 1 << 20}};
-  cache::ExactCache exact_{store_};
+  cache::Invalidations invalidations_;
+  cache::ExactCache exact_{store_, nullptr, Clock::System(), &invalidations_};
   Flights flights_;
   cache::Writer writer_{exact_};
   cache::CacheStats stats_;

@@ -111,6 +111,8 @@ TEST(Flags, ASharedCacheNeedsAUrlASecretAndNothingSecretOnTheLine) {
   EXPECT_EQ(options.cache_url, url);
   EXPECT_EQ(options.cache_secret, "0123456789abcdef");
   EXPECT_EQ(options.cache_namespace, "nextgate");
+  EXPECT_EQ(options.cache_max_stale_s, 60);
+  EXPECT_EQ(Options({"m", "--cache-max-stale-s", "7"}).cache_max_stale_s, 7);
 
   EXPECT_THAT(ErrorOf({"m", "--cache-url", url}), HasSubstr("openssl rand -hex 32"));
   EXPECT_THAT(ErrorOf({"m", "--cache-url", "localhost:6379"}),

@@ -106,6 +106,27 @@ TEST_F(FlightTest, WhoAskedFirstMayLeaveAndTheOthersGetAllOfIt) {
   ExpectNothingIsLeft();
 }
 
+TEST_F(FlightTest, WhatBeganBeforeAnInvalidationIsNeitherFollowedNorKept) {
+  engine_.events_allowed = 3;
+  ServerReply first = Ask({{"stream", true}});
+  invalidations_.Issue({}, 1);
+  ServerReply second = Ask({{"stream", true}});
+  ServerReply third = Ask({{"stream", true}});
+  EXPECT_EQ(Header(second, "X-Cache"), "MISS");
+  EXPECT_EQ(Header(third, "X-Cache"), "COALESCED") << "the one that began after it";
+  engine_.events_allowed = SIZE_MAX;
+  EXPECT_EQ(Stream(first).Text(), kAnswer);
+  Sent(first);
+  EXPECT_EQ(store_.stats().entries, 0);
+  EXPECT_EQ(Stream(second).Text(), kAnswer);
+  EXPECT_EQ(Stream(third).Text(), kAnswer);
+  Sent(second);
+  Sent(third);
+  EXPECT_EQ(store_.stats().entries, 1);
+  EXPECT_EQ(engine_.Requests().size(), 2);
+  ExpectNothingIsLeft();
+}
+
 TEST_F(FlightTest, WhenTheLastLeavesTheGenerationEnds) {
   engine_.events_allowed = 3;
   ServerReply first = Ask({{"stream", true}});

@@ -102,7 +102,7 @@ struct Node {
         redis(port == 0 ? nullptr
                         : std::make_unique<RedisInstance>(port, options, "shared secret", 200,
                                                           tail_port)),
-        exact(store, redis ? &redis->store : nullptr),
+        exact(store, redis ? &redis->store : nullptr, Clock::System(), &invalidations),
         engine_generator({.engine = engine,
                           .tokenizer = tokenizer,
                           .chat_template = &chat_template,
@@ -171,6 +171,7 @@ struct Node {
   PromptBuilder prompts;
   std::unique_ptr<RedisInstance> redis;
   cache::MemoryStore store{cache::MemoryStore::Options{.bytes_max = 8 << 20}};
+  cache::Invalidations invalidations;
   cache::ExactCache exact;
   Flights flights;
   cache::Writer writer{exact};
@@ -418,6 +419,43 @@ TEST_F(SharedFlightTest, ALeaderThatSleptPastItsLeaseAnswersItsOwnAndDisturbsNob
   EXPECT_EQ(of_b, expected);
   EXPECT_EQ(of_c, expected) << "of the new term, from its beginning";
   EXPECT_TRUE(c->engine.Requests().empty());
+  Until([&] { return b->redis->store.stats().stored == 1; });
+}
+
+TEST_F(SharedFlightTest, WhatBeganBeforeAnInvalidationIsNeitherFollowedNorKept) {
+  const auto a = MakeNode(), b = MakeNode(), c = MakeNode();
+  const json body = {{"seed", 9}, {"stream", true}, {"stream_options", {{"include_usage", true}}}};
+  a->engine.events_allowed = 20;
+  ServerReply first = a->Ask(body);
+  json of_a;
+  std::thread leader([&] { of_a = Summary(a->Whole(first, true)); });
+  for (Node* node : {a.get(), b.get(), c.get()})
+    node->invalidations.Add({.id = "one", .predicate = {}, .position = cache::PositionOf("5-0")});
+  ServerReply second = b->Ask(body);
+  EXPECT_EQ(Header(second, "X-Cache"), "MISS");
+  EXPECT_EQ(Summary(b->Whole(second, true)), Alone(body));
+  Until([&] { return b->redis->store.stats().stored == 1; });
+  a->engine.events_allowed = SIZE_MAX;
+  leader.join();
+  EXPECT_EQ(of_a, Alone(body)) << "whoever heard it before may hear the end";
+  EXPECT_TRUE(a->writer.Flush(milliseconds(20'000)));
+  EXPECT_EQ(a->store.stats().entries, 0);
+  EXPECT_EQ(a->redis->store.stats().stored, 0);
+  ServerReply third = c->Ask(body);
+  EXPECT_EQ(Header(third, "X-Cache"), "HIT") << "what b generated after it";
+  c->Whole(third, true);
+}
+
+TEST_F(SharedFlightTest, ADeadEntryInRedisDoesNotStandInTheWayOfTheNextTurn) {
+  const auto a = MakeNode(), b = MakeNode();
+  const json body = {{"seed", 9}, {"stream", true}, {"stream_options", {{"include_usage", true}}}};
+  a->Whole(body);
+  Until([&] { return a->redis->store.stats().stored == 1; });
+  b->invalidations.Add({.id = "one", .predicate = {}, .position = cache::PositionOf("5-0")});
+  ServerReply reply = b->Ask(body);
+  EXPECT_EQ(Header(reply, "X-Cache"), "MISS");
+  b->Whole(reply, true);
+  EXPECT_EQ(b->redis->flight.stats().leads, 1) << "told to the others";
   Until([&] { return b->redis->store.stats().stored == 1; });
 }
 

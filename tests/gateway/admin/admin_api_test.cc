@@ -52,6 +52,7 @@ class AdminApiTest : public ChatPipelineTest {
   }
 
   AdminKeys no_keys_;
+  cache::InvalidationLog invalidation_log_{{}, {.invalidations = invalidations_, .store = store_}};
   cache::StatsKeeper keeper_{stats_, store_, nullptr, "test"};
   openai::ParseLimits limits_{.vocab_size = 8192};
   ServeOptions options_;
@@ -66,6 +67,7 @@ class AdminApiTest : public ChatPipelineTest {
                         .writer = writer_,
                         .keeper = keeper_,
                         .catalogue = nullptr,
+                        .invalidations = invalidation_log_,
                         .partitioner = partitioner_,
                         .reader = reader_,
                         .options = options_,
@@ -312,9 +314,52 @@ TEST_F(AdminApiTest, ConfigHasEveryFlagThatHasAnEffectAndNoSecret) {
   }
 }
 
+TEST_F(AdminApiTest, AnInvalidationIsCountedFirstThenInForce) {
+  AskAndStore("Define harbour.");
+  AskAndStore("Define rope.", {{"cache", {{"namespace", "n"}}}});
+  const auto invalidate = [&](const json& asked) {
+    return Send("POST", "/admin/cache/invalidate", asked.dump());
+  };
+  const json dry = BodyOf(invalidate({{"prompt_prefix", "Define h"}, {"dry_run", true}}));
+  EXPECT_EQ(dry, (json{{"dry_run", true},
+                       {"id", nullptr},
+                       {"shared", nullptr},
+                       {"memory", 1},
+                       {"redis", nullptr}}));
+  AskAndStore("Define harbour.");
+  EXPECT_EQ(Get("/admin/cache/stats")["hits"]["exact"], 1);
+  const json done = BodyOf(invalidate({{"prompt_prefix", "Define h"}}));
+  EXPECT_EQ(done["memory"], 1);
+  AskAndStore("Define harbour.");
+  AskAndStore("Define rope.", {{"cache", {{"namespace", "n"}}}});
+  EXPECT_EQ(Get("/admin/cache/stats")["hits"]["exact"], 2);
+  EXPECT_EQ(Get("/admin/cache/stats")["misses"], 3);
+  const std::string listed = Send("GET", "/admin/cache/invalidations");
+  EXPECT_THAT(listed, Not(HasSubstr("Define")));
+  const json record = BodyOf(listed)["invalidations"][0];
+  EXPECT_EQ(record["id"], done["id"]);
+  EXPECT_EQ(record["parts"], (json{{"prompt_prefix", true}}));
+}
+
+TEST_F(AdminApiTest, AnInvalidationThatIsNotUnderstoodInvalidatesNothing) {
+  AskAndStore("Define harbour.");
+  for (const json& wrong :
+       {json::object(), json{{"all", false}}, json{{"dry_run", true}}, json{{"modle", "m"}},
+        json{{"model", nullptr}}, json{{"all", true}, {"model", nullptr}}, json{{"model", ""}},
+        json{{"model", 7}}, json{{"id", "xyz"}}, json{{"older_than", -1}},
+        json{{"older_than", "1"}}, json{{"prompt_prefix", std::string(4097, 'x')}},
+        json::array({"all"})})
+    EXPECT_THAT(Send("POST", "/admin/cache/invalidate", wrong.dump()), StartsWith("HTTP/1.1 400"))
+        << wrong;
+  EXPECT_EQ(
+      BodyOf(Send("POST", "/admin/cache/invalidate", R"({"all":true,"dry_run":true})"))["memory"],
+      1);
+  EXPECT_TRUE(Get("/admin/cache/invalidations")["invalidations"].empty());
+}
+
 TEST_F(AdminApiTest, TheDescriptionNamesEveryRoute) {
   const json paths = Get("/admin/openapi.json")["paths"];
-  EXPECT_EQ(paths.size(), 9u);
+  EXPECT_EQ(paths.size(), 11u);
   for (const auto& [path, operations] : paths.items())
     for (const auto& [method, operation] : operations.items()) {
       std::string target = path;
