@@ -112,8 +112,9 @@ Result<CachePlan> MakePlan(const PolicySettings& settings, const RequestFacts& f
   CollectIneligible(settings, facts, ttl_s, canonical, plan);
 
   // no-cache alone leaves the request eligible: its answer replaces the stored one.
-  plan.write = plan.reasons.empty() && ttl_s > 0;
+  plan.write = plan.reasons.empty() && ttl_s > 0 && settings.may_write;
   if (controls.no_cache) Bypass(plan, Reason::kNoCache);
+  if (!settings.may_read) Bypass(plan, Reason::kKeyRights);
   plan.read = plan.reasons.empty();
   plan.reason = plan.read ? Reason::kNone : plan.reasons.front();
   plan.only_if_cached = controls.only_if_cached;

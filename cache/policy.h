@@ -47,7 +47,10 @@ struct PolicySettings {
   int64_t short_ttl_s = 60;           // time words are eligible up to this TTL
   int64_t prompt_bytes_min = 1;
   int64_t prompt_bytes_max = 1 << 20;
-  // What the requesting key may override; a control it may not use is an error of
+  // What the requesting key may do at all …
+  bool may_read = true;   // else nothing is looked up or followed
+  bool may_write = true;  // else its answers are not stored
+  // … and what it may override; a control it may not use is an error of
   // kPermissionDenied. no-store is everybody's right.
   bool may_set_ttl = true;
   bool may_set_namespace = true;

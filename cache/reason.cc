@@ -32,6 +32,8 @@ std::string_view ReasonCode(Reason reason) {
       return "time_words";
     case Reason::kStale:
       return "stale";
+    case Reason::kKeyRights:
+      return "key_rights";
     case Reason::kUnsupportedRoute:
       return "unsupported_route";
     case Reason::kNotComplete:

@@ -25,6 +25,7 @@ enum class Reason : uint8_t {
   kPromptTooLong,     // prompt_too_long
   kTimeWords,         // time_words: "today", "now", 今天 … with a long TTL
   kStale,             // stale: Redis was not heard for longer than --cache-max-stale-s
+  kKeyRights,         // key_rights: the API key may not read stored answers
   kUnsupportedRoute,  // unsupported_route: this endpoint is not cached
   // The answer is not stored.
   kNotComplete,         // not_complete: an error, a cancelled or broken stream

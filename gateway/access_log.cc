@@ -17,6 +17,7 @@ void WriteAccessLine(const RequestRecord& record, const Clock& clock, LogLevel l
   const double total_ms = ms_since_begin(clock.MonotonicNs());
   std::string line =
       fmt::format("req={} route={} status={}", record.id, record.route, record.status);
+  if (!record.key.empty()) line += fmt::format(" key={}", record.key);
   if (!record.path.empty()) line += fmt::format(" path={}", record.path);
   if (!record.cache.empty()) line += fmt::format(" cache={}", record.cache);
   if (record.prompt_tokens > 0)

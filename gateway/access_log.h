@@ -16,6 +16,7 @@ struct RequestRecord {
   std::string id;
   std::string route;
   int status = 200;
+  std::string key;    // label of the API key; "" if it has none
   std::string path;   // who answered: "cache", "engine", or "" for nobody
   std::string cache;  // X-Cache, with its reason
   std::string finish_reason;

@@ -13,6 +13,7 @@
 #include "gateway/admin/routes.h"
 #include "gateway/hub.h"
 #include "gateway/routes.h"
+#include "gateway/secrets.h"
 #include "gateway/signals.h"
 
 namespace nextgate::gateway {
@@ -28,6 +29,10 @@ class App {
   int api_port() const { return api_->port(); }
   int admin_port() const { return admin_->port(); }
 
+  // Reads --api-key-file again: the keys of requests that begin from now on. A file that is wrong changes
+  // nothing.
+  void ReloadKeys();
+
   // Not ready → stop accepting → finish streams → deadline.
   void Shutdown();
 
@@ -37,6 +42,7 @@ class App {
   Result<std::string> OpenGenerationConfig();
   Status OpenUpstream();
   Status OpenCache();
+  Status OpenKeys();
   Status OpenServers();
 
   const ServeOptions& options_;
@@ -68,6 +74,8 @@ class App {
 
   std::unique_ptr<Auth> auth_;
   std::unique_ptr<Metrics> metrics_;
+  std::unique_ptr<SharedLimits> shared_limits_;  // null without --cache-url or --api-key-file
+  std::unique_ptr<Admission> admission_;
   std::unique_ptr<Recorder> recorder_;
   std::vector<std::string>
       names_;  // what requests may call the model; the first is its id in answers
@@ -225,6 +233,31 @@ Status App::OpenCache() {
   return {};
 }
 
+Status App::OpenKeys() {
+  std::shared_ptr<const ApiKeys> file;
+  if (!options_.api_key_file.empty()) {
+    ASSIGN_OR_RETURN(ApiKeys keys, ApiKeys::Parse(options_.api_key_records));
+    file = std::make_shared<const ApiKeys>(std::move(keys));
+    if (redis_ != nullptr)
+      shared_limits_ = std::make_unique<SharedLimits>(
+          SharedLimits::Options{.name_space = options_.cache_namespace}, *redis_);
+  }
+  auth_ = std::make_unique<Auth>(options_.api_keys, std::move(file));
+  admission_ = std::make_unique<Admission>(*metrics_, shared_limits_.get());
+  return {};
+}
+
+void App::ReloadKeys() {
+  const std::string& name = options_.api_key_file;
+  const auto text = ReadSecretFile(name);
+  auto keys = text ? ApiKeys::Parse(text->value) : std::unexpected(text.error());
+  if (!keys)
+    return LogError("audit who=SIGHUP action=reload-api-keys result=kept file={} error=\"{}\"",
+                    name, keys.error().message);
+  LogInfo("audit who=SIGHUP action=reload-api-keys result=ok keys={}", keys->size());
+  auth_->Exchange(std::make_shared<const ApiKeys>(std::move(*keys)));
+}
+
 Status App::OpenServers() {
   names_ = options_.served_model_names;
   if (upstream_ != nullptr) {
@@ -233,8 +266,8 @@ Status App::OpenServers() {
     names_ = {options_.model};
   }
   RETURN_IF_ERROR(OpenCache());
-  auth_ = std::make_unique<Auth>(options_.api_keys);
   metrics_ = std::make_unique<Metrics>(names_.front());
+  RETURN_IF_ERROR(OpenKeys());
   reader_ = std::make_unique<RequestReader>(
       RequestReader{.limits = limits_, .model_names = names_, .upstream = upstream_.get()});
   recorder_ = std::make_unique<Recorder>(
@@ -258,6 +291,7 @@ Status App::OpenServers() {
                              .partitioner = *partitioner_,
                              .metrics = *metrics_,
                              .access_log = !options_.disable_access_log,
+                             .replay_tokens_per_s = options_.cache_replay_tokens_per_s,
                              .invalidations = invalidation_log_.get(),
                              .keeper = stats_keeper_.get()});
   context_ =
@@ -273,6 +307,7 @@ Status App::OpenServers() {
                                                   .single_flight = single_flight_.get(),
                                                   .auth = *auth_,
                                                   .reader = *reader_,
+                                                  .admission = *admission_,
                                                   .model_root = options_.model,
                                                   .ready = ready_,
                                                   .created_s = Clock::System().UnixMs() / 1000});
@@ -343,7 +378,8 @@ void App::Shutdown() {
 }  // namespace
 
 int RunServe(const ServeOptions& options) {
-  Signals signals;
+  const bool reloads = !options.api_key_file.empty();
+  Signals signals(reloads);
   auto app = App::Open(options);
   if (!app) {
     LogError("{}", app.error().message);
@@ -351,7 +387,7 @@ int RunServe(const ServeOptions& options) {
   }
   LogInfo("ready: http://{}:{}/v1   admin: http://{}:{}/admin/cache/stats", options.host,
           (*app)->api_port(), options.admin_host, (*app)->admin_port());
-  signals.Started();
+  signals.Started([&app = **app] { app.ReloadKeys(); });
   const std::string_view signal = signals.Wait();
   LogInfo("signal={} stopping: finishing what runs, at most {} s", signal,
           options.shutdown_timeout_s);

@@ -1,26 +1,44 @@
 #include "gateway/auth.h"
 
-#include <openssl/crypto.h>
+#include <utility>
 
-#include <algorithm>
-#include <cctype>
+#include "base/check.h"
+#include "cache/hmac.h"
+#include "gateway/key_text.h"
 
 namespace nextgate::gateway {
 
-Status Auth::Check(std::string_view header) const {
-  if (keys_.empty()) return {};
-  constexpr std::string_view kScheme = "bearer ";  // in any case (RFC 9110, 11.1)
-  const bool bearer =
-      std::ranges::equal(header.substr(0, kScheme.size()), kScheme,
-                         [](unsigned char a, unsigned char b) { return std::tolower(a) == b; });
-  const std::string_view given = bearer ? header.substr(kScheme.size()) : "";
+Auth::Auth(std::vector<std::string> keys, std::shared_ptr<const ApiKeys> file, const Clock& clock)
+    : clock_(clock), file_(std::move(file)) {
+  for (const std::string& key : keys) digests_.push_back(cache::Sha256(key));
+}
+
+Result<PrincipalPtr> Auth::Identify(std::string_view header) const {
+  std::shared_ptr<const ApiKeys> file;
+  {
+    const std::lock_guard lock(mutex_);
+    file = file_;
+  }
+  if (digests_.empty() && file == nullptr) return Everybody();
+  const std::string_view given = BearerKey(header);
+  if (given.empty())
+    return MakeError(ErrorCode::kUnauthenticated,
+                     "no API key: send it as \"Authorization: Bearer KEY\"");
+  const std::string digest = cache::Sha256(given);
   bool known = false;
-  for (const std::string& key : keys_)
-    known |= key.size() == given.size() && CRYPTO_memcmp(key.data(), given.data(), key.size()) == 0;
-  if (known && !given.empty()) return {};
-  return MakeError(
-      ErrorCode::kUnauthenticated,
-      given.empty() ? "no API key: send it as \"Authorization: Bearer KEY\"" : "incorrect API key");
+  for (const std::string& one : digests_) known |= cache::EqualDigests(one, digest);
+  if (known) return Everybody();
+  PrincipalPtr principal = file == nullptr ? nullptr : file->Find(digest);
+  if (principal == nullptr) return MakeError(ErrorCode::kUnauthenticated, "incorrect API key");
+  if (principal->expires_unix_s && clock_.UnixMs() / 1000 >= *principal->expires_unix_s)
+    return MakeError(ErrorCode::kUnauthenticated, "this API key has expired");
+  return principal;
+}
+
+void Auth::Exchange(std::shared_ptr<const ApiKeys> file) {
+  CHECK(file != nullptr);
+  const std::lock_guard lock(mutex_);
+  file_ = std::move(file);
 }
 
 }  // namespace nextgate::gateway

@@ -7,8 +7,10 @@
 #include <nlohmann/json.hpp>
 
 #include "base/check.h"
+#include "gateway/cache_status.h"
 #include "gateway/openai/error.h"
 #include "gateway/openai/response.h"
+#include "gateway/replay.h"
 
 namespace nextgate::gateway {
 
@@ -41,6 +43,7 @@ struct ChatPipeline::Exchange {
 
   std::shared_ptr<const ApiRequest> request;
   RequestRecord record;
+  Ticket ticket;
   cache::CachePlan plan;
   cache::CacheKey key;
   cache::EntryOrigin origin;
@@ -52,17 +55,20 @@ struct ChatPipeline::Exchange {
   std::unique_ptr<openai::AnswerWriter> writer;
   std::shared_ptr<const cache::Answer> answer;
   bool from_cache = false;  // somebody else's generation
+  bool generating = false;  // our own: it costs tokens
+  int64_t tokens_heard = 0;
 };
 
 void ChatPipeline::Run(std::shared_ptr<const ApiRequest> request, const ServerRequest& http,
-                       RequestRecord record, ServerReply& reply) {
+                       RequestRecord record, ServerReply& reply, Ticket ticket) {
   auto x = std::make_shared<Exchange>();
   x->request = std::move(request);
   x->record = std::move(record);
+  x->ticket = std::move(ticket);
   reply.on_sent = [this, x] { End(*x); };
 
   // May it use the answer cache, and is the answer known here, in the making, or known elsewhere?
-  auto planned = Plan(*x->request, http.header("Cache-Control"));
+  auto planned = Plan(*x->request, http.header("Cache-Control"), x->ticket.principal());
   if (!planned) return Fail(*x, planned.error(), reply);
   x->plan = std::move(planned->plan);
   x->key = std::move(planned->key);
@@ -122,9 +128,12 @@ void ChatPipeline::Run(std::shared_ptr<const ApiRequest> request, const ServerRe
                  "only-if-cached was asked for and the answer is not stored", ""},
                 reply);
 
-  // It has to be generated.
+  // It has to be generated, which costs the key its tokens.
+  if (Status status = x->ticket.ReserveTokens(TokensAtMost(*x->request)); !status)
+    return Fail(*x, status.error(), reply, "rate_limit_exceeded");
   auto source = s_.generator.Start(x->request, x->record.id);
   if (!source) return Fail(*x, source.error(), reply);
+  x->generating = true;
   x->record.path = s_.generator.name();
   if (x->flight == nullptr) x->flight = std::make_shared<Flight>(x->origin.position);
   if (lead != nullptr)
@@ -144,6 +153,7 @@ void ChatPipeline::Follow(const std::shared_ptr<Exchange>& x, std::shared_ptr<Fl
   x->counts->CountHit(cache::Tier::kCoalesced);
   reply.headers.emplace_back("X-Cache", "COALESCED");
   reply.headers.emplace_back("X-Cache-Tier", cache::TierName(cache::Tier::kCoalesced));
+  reply.headers.emplace_back("Cache-Status", CacheStatusCollapsed());
   Answer(x, http, reply);
 }
 
@@ -190,6 +200,8 @@ void ChatPipeline::CountUnanswered(Exchange& x, ServerReply& reply) {
     x.counts->CountMiss();
     x.record.cache = "MISS";
     reply.headers.emplace_back("X-Cache", "MISS");
+    reply.headers.emplace_back("Cache-Status",
+                               x.plan.only_if_cached ? CacheStatusUnanswered() : CacheStatusMiss());
     return;
   }
   const std::string_view reason = cache::ReasonCode(x.plan.reason);
@@ -197,10 +209,12 @@ void ChatPipeline::CountUnanswered(Exchange& x, ServerReply& reply) {
   x.record.cache = fmt::format("BYPASS({})", reason);
   reply.headers.emplace_back("X-Cache", "BYPASS");
   reply.headers.emplace_back("X-Cache-Reason", reason);
+  reply.headers.emplace_back("Cache-Status", CacheStatusBypass(reason));
 }
 
 Result<ChatPipeline::Planned> ChatPipeline::Plan(const ApiRequest& request,
-                                                 std::string_view cache_control) const {
+                                                 std::string_view cache_control,
+                                                 const Principal& principal) const {
   ASSIGN_OR_RETURN(const cache::CacheControls controls,
                    cache::ParseControls(cache_control, request.cache_controls.get()));
   const auto canonical = cache::Canonicalise(*request.canonical_fields);
@@ -210,13 +224,20 @@ Result<ChatPipeline::Planned> ChatPipeline::Plan(const ApiRequest& request,
                                   .has_images = request.has_images,
                                   .prompt_bytes = request.prompt_bytes,
                                   .last_user_text = request.last_user_text};
+  cache::PolicySettings policy = s_.policy;
+  policy.may_read = principal.cache.read;
+  policy.may_write = principal.cache.write;
+  policy.may_set_ttl = principal.cache.ttl;
+  policy.may_set_namespace = principal.cache.name_space;
+  policy.may_refresh = principal.cache.refresh;
   Planned planned;
-  ASSIGN_OR_RETURN(planned.plan, cache::MakePlan(s_.policy, facts, controls, canonical));
+  ASSIGN_OR_RETURN(planned.plan, cache::MakePlan(policy, facts, controls, canonical));
   planned.origin = {
       .model = request.model,
       .route = request.endpoint == Endpoint::kChat ? "/v1/chat/completions" : "/v1/completions",
-      .scope = {.name_space = planned.plan.name_space},
+      .scope = principal.scope,
       .position = s_.exact.Position()};
+  planned.origin.scope.name_space = planned.plan.name_space;
   if (planned.plan.read && s_.invalidations != nullptr && s_.invalidations->Stale()) {
     planned.plan.read = false;
     planned.plan.reason = cache::Reason::kStale;
@@ -245,6 +266,9 @@ void ChatPipeline::Replay(const std::shared_ptr<Exchange>& x, cache::CacheHit hi
   reply.headers.emplace_back("X-Cache", "HIT");
   reply.headers.emplace_back("X-Cache-Tier", cache::TierName(cache::Tier::kExact));
   reply.headers.emplace_back("Age", std::to_string(hit.age_s));
+  const int64_t expires_ms = hit.entry != nullptr ? hit.entry->expires_unix_ms : 0;
+  reply.headers.emplace_back("Cache-Status",
+                             CacheStatusHit((expires_ms - s_.clock.UnixMs()) / 1000));
   const auto choices = static_cast<int32_t>(x->answer->choices().size());
   x->writer = s_.generator.NewWriter(*x->request, ResponseId(x->request->endpoint),
                                      s_.clock.UnixMs() / 1000, choices, /*replay=*/true);
@@ -254,24 +278,13 @@ void ChatPipeline::Replay(const std::shared_ptr<Exchange>& x, cache::CacheHit hi
   }
   reply.content_type = "text/event-stream";
   reply.headers.emplace_back("Cache-Control", "no-cache");
-  reply.stream = [x](StreamWriter& out) {
-    // As the live stream had it: a choice's end follows its last delta.
-    const cache::Answer& answer = *x->answer;
-    std::vector<size_t> last(answer.choices().size(), SIZE_MAX);
-    for (size_t i = 0; i < answer.num_deltas(); ++i)
-      last[static_cast<size_t>(answer.delta(i).choice)] = i;
-    std::string events = x->writer->Begin();
-    for (size_t c = 0; c < last.size(); ++c)
-      if (last[c] == SIZE_MAX)
-        events += x->writer->Finish(static_cast<int32_t>(c), answer.choices()[c]);
-    for (size_t i = 0; i < answer.num_deltas(); ++i) {
-      const cache::AnswerDelta delta = answer.delta(i);
-      events += x->writer->Delta(delta);
-      const auto c = static_cast<size_t>(delta.choice);
-      if (last[c] == i) events += x->writer->Finish(delta.choice, answer.choices()[c]);
-    }
-    if (x->request->include_usage) events += x->writer->Usage(answer.usage());
-    out.Write(events += openai::kStreamDone);
+  reply.stream = [this, x](StreamWriter& out) {
+    const ReplayOptions options{.include_usage = x->request->include_usage,
+                                .tokens_per_s = s_.replay_tokens_per_s};
+    if (ReplayStream(*x->answer, *x->writer, options, out)) return;
+    x->record.status = 499;
+    x->record.finish_reason = "abort";
+    x->answer = nullptr;  // not heard to its end
   };
 }
 
@@ -283,7 +296,7 @@ void ChatPipeline::Stream(const std::shared_ptr<Exchange>& x, ServerReply& reply
     const AnswerSource::Listener listener = {
         .delta =
             [&](const cache::AnswerDelta& delta) {
-              if (x->record.first_token_ns == 0) x->record.first_token_ns = s_.clock.MonotonicNs();
+              Hear(*x, delta);
               events += x->writer->Delta(delta);
             },
         .finish =
@@ -318,9 +331,8 @@ void ChatPipeline::Stream(const std::shared_ptr<Exchange>& x, ServerReply& reply
 }
 
 void ChatPipeline::Collect(Exchange& x, const ServerRequest& http, ServerReply& reply) {
-  const AnswerSource::Listener listener = {.delta = [&](const cache::AnswerDelta&) {
-    if (x.record.first_token_ns == 0) x.record.first_token_ns = s_.clock.MonotonicNs();
-  }};
+  const AnswerSource::Listener listener = {
+      .delta = [&](const cache::AnswerDelta& delta) { Hear(x, delta); }};
   while (x.flight->Pump(x.cursor, kPumpTimeout, listener)) {
     if (!http.client_left()) continue;
     x.flight.reset();  // cancels, unless others follow it
@@ -332,6 +344,8 @@ void ChatPipeline::Collect(Exchange& x, const ServerRequest& http, ServerReply& 
   if (const auto& refusal = x.flight->outcome().refusal; refusal) return PassOn(x, *refusal, reply);
   if (const Status status = Heard(x); !status) return Fail(x, status.error(), reply);
   reply.body = x.writer->Body(*x.answer);
+  if (!x.from_cache && x.plan.write && Storable(x) == cache::Reason::kNone)
+    MarkStored(reply.headers);
 }
 
 // Whether what the flight ended with is an answer.
@@ -343,9 +357,8 @@ Status ChatPipeline::Heard(const Exchange& x) {
   return {};
 }
 
-// After the last byte: an answer that is complete is kept.
-void ChatPipeline::Store(Exchange& x) {
-  if (!x.plan.write || !x.heard_out || !x.flight->TakeStoring()) return;
+// Whether the answer that was heard is one to be kept. REQUIRES: plan.write.
+cache::Reason ChatPipeline::Storable(const Exchange& x) {
   const AnswerSource::Outcome& outcome = x.flight->outcome();
   const bool whole = x.answer != nullptr &&
                      std::ranges::none_of(x.answer->choices(), [](const cache::AnswerChoice& end) {
@@ -354,7 +367,29 @@ void ChatPipeline::Store(Exchange& x) {
   const cache::AnswerFacts facts{.complete = outcome.complete && whole,
                                  .limit_set_by_request = x.request->max_tokens.has_value(),
                                  .finish_reasons = outcome.finish_reasons};
-  cache::Reason reason = cache::StoreDecision(x.plan, facts);
+  return cache::StoreDecision(x.plan, facts);
+}
+
+void ChatPipeline::Hear(Exchange& x, const cache::AnswerDelta& delta) const {
+  if (x.record.first_token_ns == 0) x.record.first_token_ns = s_.clock.MonotonicNs();
+  x.tokens_heard += std::max<int64_t>({1, static_cast<int64_t>(delta.token_ids.size()),
+                                       delta.token_ids.empty() ? TokensAbout(delta.text) : 0});
+}
+
+// What the request took of its key's tokens: what was generated for it, as the answer counts it; without
+// an answer (the client left) what was heard of it.
+int64_t ChatPipeline::TokensUsed(const Exchange& x) {
+  if (!x.generating) return 0;
+  const cache::AnswerUsage usage = x.answer != nullptr ? x.answer->usage() : cache::AnswerUsage{};
+  const int64_t counted = int64_t{usage.prompt_tokens} + usage.completion_tokens;
+  return counted > 0 ? counted : PromptTokensAbout(*x.request) + x.tokens_heard;
+}
+
+// After the last byte: an answer that is complete is kept.
+void ChatPipeline::Store(Exchange& x) {
+  if (!x.plan.write || !x.heard_out || !x.flight->TakeStoring()) return;
+  const AnswerSource::Outcome& outcome = x.flight->outcome();
+  cache::Reason reason = Storable(x);
   x.origin.position = x.flight->position();  // who stores it may have come later than it began
   if (reason == cache::Reason::kNone)
     reason = s_.writer.Enqueue({.key = x.key,
@@ -378,6 +413,7 @@ void ChatPipeline::End(Exchange& x) {
   if (x.from_cache && x.answer != nullptr) x.counts->CountSaved(x.answer->usage());
   if (x.counts != nullptr && x.answer != nullptr && x.record.status == 200)
     x.counts->CountLatency(x.served, (s_.clock.MonotonicNs() - x.record.began_ns) / 1000);
+  x.ticket.Settle(TokensUsed(x));
   Store(x);
   const auto seconds = [&](int64_t ns) {
     return static_cast<double>(ns - x.record.began_ns) / 1e9;
@@ -399,12 +435,14 @@ void ChatPipeline::Fail(Exchange& x, const Error& error, ServerReply& reply,
   if (x.flight != nullptr) x.flight->GiveUp();
   x.record.status = reply.status = openai::HttpStatus(error.code);
   reply.body = openai::ErrorBody(error, code);
-  if (error.code == ErrorCode::kResourceExhausted) reply.headers.emplace_back("Retry-After", "1");
+  if (error.code == ErrorCode::kResourceExhausted)
+    reply.headers.emplace_back("Retry-After", std::to_string(x.ticket.standing()->retry_after_s));
 }
 
 // Somebody else's refusal, in their words.
 void ChatPipeline::PassOn(Exchange& x, const ForeignReply& refusal, ServerReply& reply) {
   x.answer = nullptr;
+  x.generating = false;
   x.record.status = reply.status = refusal.status;
   reply.content_type = refusal.content_type;
   reply.headers.insert(reply.headers.end(), refusal.headers.begin(), refusal.headers.end());
@@ -412,9 +450,10 @@ void ChatPipeline::PassOn(Exchange& x, const ForeignReply& refusal, ServerReply&
 }
 
 void ChatPipeline::Refuse(const Error& error, RequestRecord record, ServerReply& reply,
-                          std::string_view code) {
+                          std::string_view code, const LimitStanding& standing) {
   auto x = std::make_shared<Exchange>();
   x->record = std::move(record);
+  *x->ticket.standing() = standing;
   reply.on_sent = [this, x] { End(*x); };
   Fail(*x, error, reply, code);
 }

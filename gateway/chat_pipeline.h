@@ -17,6 +17,7 @@
 #include "cache/stats_keeper.h"
 #include "cache/writer.h"
 #include "gateway/access_log.h"
+#include "gateway/admission.h"
 #include "gateway/flight.h"
 #include "gateway/generator.h"
 #include "gateway/http_server.h"
@@ -39,29 +40,31 @@ class ChatPipeline {
     const cache::Partitioner& partitioner;
     Metrics& metrics;
     bool access_log = true;
+    int32_t replay_tokens_per_s = 0;  // of stored answers as streams; 0: at once
     const Clock& clock = Clock::System();
     const cache::InvalidationLog* invalidations = nullptr;  // null: nothing is ever too stale
     cache::StatsKeeper* keeper = nullptr;  // hears of the hits of entries; may be null
   };
   explicit ChatPipeline(const Services& services) : s_(services) {}
 
-  // Answers `request`; `record` has id, route and begin. What is left to do when the reply was sent
-  // (store, count, log) hangs on the reply.
+  // Answers `request` of who was admitted with `ticket`; `record` has id, route and begin. What is left
+  // to do when the reply was sent (store, count, settle, log) hangs on the reply.
   void Run(std::shared_ptr<const openai::ApiRequest> request, const ServerRequest& http,
-           RequestRecord record, ServerReply& reply);
+           RequestRecord record, ServerReply& reply, Ticket ticket = Ticket());
 
-  // What Run would ask the answer cache for `request`: pure, nothing is looked up or counted. An
-  // error is what the client would get.
+  // What Run would ask the answer cache for `request` of `principal`: pure, nothing is looked up or
+  // counted. An error is what the client would get.
   struct Planned {
     cache::CachePlan plan;
     cache::CacheKey key;  // without material if the request has no canonical form
     cache::EntryOrigin origin;
   };
-  Result<Planned> Plan(const openai::ApiRequest& request, std::string_view cache_control) const;
+  Result<Planned> Plan(const openai::ApiRequest& request, std::string_view cache_control,
+                       const Principal& principal = *Everybody()) const;
 
-  // The same ending for a request that failed before Run.
+  // The same ending for a request that failed before Run; `standing` says when to come back.
   void Refuse(const Error& error, RequestRecord record, ServerReply& reply,
-              std::string_view code = "");
+              std::string_view code = "", const LimitStanding& standing = {});
 
  private:
   struct Exchange;  // everything one request needs until its last byte is sent
@@ -75,6 +78,9 @@ class ChatPipeline {
   void Stream(const std::shared_ptr<Exchange>& x, ServerReply& reply);
   void Collect(Exchange& x, const ServerRequest& http, ServerReply& reply);
   static Status Heard(const Exchange& x);
+  static cache::Reason Storable(const Exchange& x);
+  void Hear(Exchange& x, const cache::AnswerDelta& delta) const;
+  static int64_t TokensUsed(const Exchange& x);
   void Store(Exchange& x);
   void End(Exchange& x);
   void Fail(Exchange& x, const Error& error, ServerReply& reply, std::string_view code = "");

@@ -155,7 +155,7 @@ struct ChatTemplate::Impl {
         program(std::move(parsed)) {}
 
   static Result<std::unique_ptr<Impl>> Parse(std::string source, SpecialTokens tokens,
-                                             std::string origin) {
+                                             const std::string& origin) {
     InstallTemplateBuiltins();
     try {
       jinja::lexer lexer;

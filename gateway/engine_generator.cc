@@ -32,10 +32,10 @@ Result<std::unique_ptr<AnswerSource>> EngineGenerator::Start(
 }
 
 Result<std::unique_ptr<AnswerSource>> EngineGenerator::Continue(
-    std::shared_ptr<const ApiRequest> request, const std::string& id, const Said& said) {
+    const std::shared_ptr<const ApiRequest>& request, const std::string& id, const Said& said) {
   if (request->echo || request->num_prompt_logprobs >= 0)
     return MakeError(ErrorCode::kUnimplemented, "the beginning of this answer is the prompt's");
-  return Begin(std::move(request), id, &said);
+  return Begin(request, id, &said);
 }
 
 Result<std::unique_ptr<AnswerSource>> EngineGenerator::Begin(

@@ -30,8 +30,9 @@ class EngineGenerator final : public Generator {
   Result<std::unique_ptr<AnswerSource>> Start(std::shared_ptr<const openai::ApiRequest> request,
                                               const std::string& id) override;
   // Not for requests that want figures of their prompt: those come with the beginning.
-  Result<std::unique_ptr<AnswerSource>> Continue(std::shared_ptr<const openai::ApiRequest> request,
-                                                 const std::string& id, const Said& said) override;
+  Result<std::unique_ptr<AnswerSource>> Continue(
+      const std::shared_ptr<const openai::ApiRequest>& request, const std::string& id,
+      const Said& said) override;
   // The checkpoint's, and what was given in its place on the command line: the chat template, the
   // tokens that end an answer.
   const std::string& fingerprint() const override { return fingerprint_; }

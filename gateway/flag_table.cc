@@ -200,6 +200,8 @@ const Flag kImplementedFlags[] = {
        o.api_keys.emplace_back(v);
        return {};
      }},
+    {"api-key-file", "", kServer, kValue, kImplemented, "keys of clients with scope, models, cache rights and limits, JSON lines; read again on SIGHUP (default: none)",
+     [](Options o, Text v) { return SetText(o.api_key_file, v); }},
     {"allowed-origins", "", kServer, kList, kImplemented, "origins for CORS (default: none, CORS is off)", AppendOrigin},
     {"disable-access-log", "", kServer, kBool, kImplemented, "no line per request",
      [](Options o, Text v) { return SetBool(o.disable_access_log, v); }},
@@ -226,6 +228,8 @@ const Flag kImplementedFlags[] = {
      [](Options o, Text v) { return SetInteger(o.cache_ttl_s, v, 1, int64_t{10} * 365 * 86400); }},
     {"cache-sampled", "", kCache, kBool, kImplemented, "also answers sampled above temperature 0 without a seed (default: off)",
      [](Options o, Text v) { return SetBool(o.cache_sampled, v); }},
+    {"cache-replay-tokens-per-s", "", kCache, kValue, kImplemented, "pace of a stored answer that is streamed; 0 is at once (default: 0)",
+     [](Options o, Text v) { return SetInteger(o.cache_replay_tokens_per_s, v, 0, 1'000'000); }},
     {"cache-tools", "", kCache, kBool, kImplemented, "also answers to requests with tools (default: off)",
      [](Options o, Text v) { return SetBool(o.cache_tools, v); }},
     {"cache-url", "", kCache, kValue, kImplemented, "a Redis or Valkey that instances share: redis://[USER@]HOST[:PORT][/DB], rediss:// for TLS (default: none)",

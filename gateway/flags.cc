@@ -11,6 +11,7 @@
 #include <sstream>
 
 #include "gateway/admin/keys.h"
+#include "gateway/api_keys.h"
 #include "gateway/flag_args.h"
 #include "gateway/secrets.h"
 
@@ -213,6 +214,16 @@ Status ReadAdminKeys(ServeOptions& o, std::vector<std::string>& warnings) {
   return {};
 }
 
+// The same for the keys of clients.
+Status ReadApiKeys(ServeOptions& o, std::vector<std::string>& warnings) {
+  if (o.api_key_file.empty()) return {};
+  RETURN_IF_ERROR(ReadSecret("api-key-file", o.api_key_file, "", o.api_key_records, warnings));
+  if (const auto keys = ApiKeys::Parse(o.api_key_records); !keys)
+    return InvalidArgument(
+        fmt::format("--api-key-file {}: {}", o.api_key_file, keys.error().message), "api-key-file");
+  return {};
+}
+
 // What there is of a model does not go with upstreams; what only tunes it does nothing.
 Status CheckUpstreams(const GivenFlags& given, ServeOptions& o,
                       std::vector<std::string>& warnings) {
@@ -275,6 +286,7 @@ Result<ParsedServe> ParseServeFlags(std::span<const std::string> args) {
   RETURN_IF_ERROR(ReadCacheSecrets(parsed.options, parsed.warnings));
   RETURN_IF_ERROR(CheckUpstreams(line.given, parsed.options, parsed.warnings));
   RETURN_IF_ERROR(ReadAdminKeys(parsed.options, parsed.warnings));
+  RETURN_IF_ERROR(ReadApiKeys(parsed.options, parsed.warnings));
   RETURN_IF_ERROR(CheckTogether(parsed.options));
   return parsed;
 }

@@ -89,7 +89,7 @@ class Generator {
   // Outcome what came before. kUnimplemented if that cannot be done for this request, or by this
   // generator; kDataLoss if `said` is not what it would have said itself. `said` must outlive the source.
   virtual Result<std::unique_ptr<AnswerSource>> Continue(
-      std::shared_ptr<const openai::ApiRequest> /*request*/, const std::string& /*id*/,
+      const std::shared_ptr<const openai::ApiRequest>& /*request*/, const std::string& /*id*/,
       const Said& /*said*/) {
     return MakeError(ErrorCode::kUnimplemented, "this generator begins at the beginning");
   }

@@ -162,7 +162,7 @@ void HttpServer::Impl::AddCors(const httplib::Request& request, httplib::Respons
   response.set_header("Access-Control-Allow-Headers",
                       asked.empty() ? "Authorization, Content-Type" : asked);
   response.set_header("Access-Control-Expose-Headers",
-                      "X-Request-Id, X-Cache, X-Cache-Tier, X-Cache-Reason, Age");
+                      "X-Request-Id, X-Cache, X-Cache-Tier, X-Cache-Reason, Age, Cache-Status");
   response.set_header("Vary", "Origin, Access-Control-Request-Headers");
 }
 

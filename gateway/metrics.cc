@@ -219,6 +219,15 @@ struct Metrics::Impl {
                      .Name("gateway_requests_total")
                      .Help("HTTP requests by route and status")
                      .Register(registry)),
+        limited(prometheus::BuildCounter()
+                    .Name("gateway_limited_total")
+                    .Help("Requests that a limit of their API key refused")
+                    .Register(registry)),
+        limits_alone(prometheus::BuildCounter()
+                         .Name("gateway_limits_alone_total")
+                         .Help("Limits judged or settled without Redis, which did not answer")
+                         .Register(registry)
+                         .Add({})),
         success(prometheus::BuildCounter()
                     .Name("vllm:request_success_total")
                     .Help("Count of successfully processed requests")
@@ -245,6 +254,8 @@ struct Metrics::Impl {
   Labels labels;
   prometheus::Registry registry;
   prometheus::Family<prometheus::Counter>& requests;
+  prometheus::Family<prometheus::Counter>& limited;
+  prometheus::Counter& limits_alone;
   prometheus::Family<prometheus::Counter>& success;
   Histogram& first_token;
   Histogram& per_token;
@@ -272,6 +283,12 @@ void Metrics::Count(const RequestSample& sample) {
     impl_->per_token.Observe((sample.total_s - sample.first_token_s) /
                              (sample.generated_tokens - 1));
 }
+
+void Metrics::CountLimited(std::string_view limit) {
+  impl_->limited.Add({{"limit", std::string(limit)}}).Increment();
+}
+
+void Metrics::CountLimitsAlone() { impl_->limits_alone.Increment(); }
 
 std::string Metrics::Expose(const std::optional<engine::EngineStats>& engine,
                             const cache::StatsSnapshot& answers, const cache::StoreStats& store,

@@ -39,6 +39,10 @@ class Metrics {
   Metrics& operator=(const Metrics&) = delete;
 
   void Count(const RequestSample& sample);
+  // A request that a limit of its API key refused: "requests", "tokens", "concurrency".
+  void CountLimited(std::string_view limit);
+  // A limit that was judged by this process alone, because Redis did not answer.
+  void CountLimitsAlone();
 
   // The exposition: what Count collected, and the given counters as they are now, of an engine or of
   // upstreams.

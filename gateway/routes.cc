@@ -27,6 +27,21 @@ void Answer(ServerReply& reply, const Error& error, std::string_view code = "") 
   reply.body = openai::ErrorBody(error, code);
 }
 
+// Whether the key may ask for what it asks for. With an upstream the body goes on as it came, so it must
+// be one that every reader reads alike.
+Status CheckModelRight(const Principal& principal, const ApiRequest& request) {
+  if (principal.models.empty()) return {};
+  if (request.ambiguous)
+    return InvalidArgument(
+        "a key that may use some models only needs a body that is one JSON object with each name "
+        "once");
+  if (std::ranges::find(principal.models, request.model) != principal.models.end()) return {};
+  return MakeError(ErrorCode::kPermissionDenied,
+                   fmt::format("this API key may not use the model '{}'; it may use: {}",
+                               request.model.substr(0, 200), fmt::join(principal.models, ", ")),
+                   "model");
+}
+
 // Names of fields that nobody knows, each said once a process.
 void LogIgnored(const std::vector<std::string>& names) {
   static std::mutex mutex;
@@ -45,8 +60,10 @@ void Generate(const RouteContext& c, openai::Endpoint endpoint, const ServerRequ
                        .route = http.path,
                        .began_ns = c.clock.MonotonicNs()};
   reply.headers.emplace_back("X-Request-Id", record.id);
-  if (Status status = c.auth.Check(http.header("Authorization")); !status)
-    return c.pipeline.Refuse(status.error(), std::move(record), reply, "invalid_api_key");
+  const auto principal = c.auth.Identify(http.header("Authorization"));
+  if (!principal)
+    return c.pipeline.Refuse(principal.error(), std::move(record), reply, "invalid_api_key");
+  record.key = (*principal)->label;
   if (!c.ready.load())
     return c.pipeline.Refuse({ErrorCode::kUnavailable, "the server is shutting down", ""},
                              std::move(record), reply);
@@ -56,9 +73,19 @@ void Generate(const RouteContext& c, openai::Endpoint endpoint, const ServerRequ
     return c.pipeline.Refuse(request.error(), std::move(record), reply,
                              unknown ? "model_not_found" : "");
   }
+  if (Status status = CheckModelRight(**principal, *request); !status)
+    return c.pipeline.Refuse(status.error(), std::move(record), reply);
   LogIgnored(request->ignored_fields);
-  c.pipeline.Run(std::make_shared<const ApiRequest>(std::move(*request)), http, std::move(record),
-                 reply);
+  Ticket ticket;
+  const Status admitted = c.admission.Admit(*principal, ticket);
+  const auto standing = ticket.standing();  // the ticket goes with the request
+  if (admitted) {
+    c.pipeline.Run(std::make_shared<const ApiRequest>(std::move(*request)), http, std::move(record),
+                   reply, std::move(ticket));
+  } else {
+    c.pipeline.Refuse(admitted.error(), std::move(record), reply, "rate_limit_exceeded", *standing);
+  }
+  AddLimitHeaders(*standing, reply.headers);
 }
 
 Json ModelJson(const RouteContext& c, const std::string& name) {
@@ -207,8 +234,9 @@ HttpServer::Handler Checked(const RouteContext& c, RouteFunction function,
 }
 
 HttpServer::Handler Keyed(const RouteContext& c, RouteFunction function) {
-  return Checked(c, function, [](const RouteContext& context, const ServerRequest& http) {
-    return context.auth.Check(http.header("Authorization"));
+  return Checked(c, function, [](const RouteContext& context, const ServerRequest& http) -> Status {
+    RETURN_IF_ERROR(context.auth.Identify(http.header("Authorization")));
+    return {};
   });
 }
 

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "gateway/admission.h"
 #include "gateway/auth.h"
 #include "gateway/chat_pipeline.h"
 #include "gateway/engine_generator.h"
@@ -32,6 +33,7 @@ struct RouteContext {
   cache::ExactCache& exact;
   const cache::SingleFlight* single_flight = nullptr;  // null as exact.shared() is
   const Auth& auth;
+  Admission& admission;
   const RequestReader& reader;
   std::string model_root;  // directory or hub id, shown by /v1/models
   const std::atomic<bool>& ready;

@@ -41,6 +41,7 @@ struct ServeOptions {
   std::optional<int32_t> admin_port;               // absent: port + 1 (port 0: a free one)
   std::string admin_api_key_file, admin_api_keys;  // the second is the first's text. Never logged
   std::vector<std::string> api_keys;               // empty: open. Never logged
+  std::string api_key_file, api_key_records;       // the second is the first's text. Never logged
   std::vector<std::string> allowed_origins;        // CORS; empty: off
   bool disable_access_log = false;
   std::string log_level = "info";  // debug | info | warning | error
@@ -55,8 +56,8 @@ struct ServeOptions {
   int64_t cache_memory_bytes = 64 << 20;
   int64_t cache_ttl_s = 24 * 3600;
   bool cache_sampled = false;  // also answers of an explicit temperature above 0 without a seed
-
-  bool cache_tools = false;  // also answers to requests with tools
+  int32_t cache_replay_tokens_per_s = 0;  // of stored answers as streams; 0: at once
+  bool cache_tools = false;               // also answers to requests with tools
 
   // Upstreams, instead of a model
   std::vector<std::string> upstreams;  // URLs in order of preference

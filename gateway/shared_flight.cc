@@ -21,7 +21,7 @@ constexpr int kBrokenMax = 2;
 
 }  // namespace
 
-SharedFlights::Turn SharedFlights::Take(std::shared_ptr<const openai::ApiRequest> request,
+SharedFlights::Turn SharedFlights::Take(const std::shared_ptr<const openai::ApiRequest>& request,
                                         const std::string& id, const cache::CacheKey& key,
                                         const cache::CachePlan& plan,
                                         const std::function<bool()>& client_left, int64_t floor) {

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <optional>
+#include <utility>
 
 #include "base/log.h"
 
@@ -20,10 +21,11 @@ std::string_view NameOf(int signal) { return signal == SIGTERM ? "SIGTERM" : "SI
 
 }  // namespace
 
-Signals::Signals() {
+Signals::Signals(bool watch_hangup) {
   sigemptyset(&set_);
   sigaddset(&set_, SIGTERM);
   sigaddset(&set_, SIGINT);
+  if (watch_hangup) sigaddset(&set_, SIGHUP);
   pthread_sigmask(SIG_BLOCK, &set_, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
   thread_ = std::thread([this] { Watch(); });
@@ -31,11 +33,15 @@ Signals::Signals() {
 
 Signals::~Signals() {
   ending_ = true;
-  pthread_kill(thread_.native_handle(), SIGTERM);
+  // Blocked in that thread, whose sigwait takes it.
+  pthread_kill(thread_.native_handle(), SIGTERM);  // NOLINT(bugprone-bad-signal-to-kill-thread)
   thread_.join();
 }
 
-void Signals::Started() { started_ = true; }
+void Signals::Started(std::function<void()> reload) {
+  reload_ = std::move(reload);
+  started_ = true;
+}
 
 std::string_view Signals::Wait() { return NameOf(received_.get_future().get()); }
 
@@ -46,6 +52,15 @@ void Signals::Watch() {
     int signal = 0;
     sigwait(&set_, &signal);
     if (ending_) return;
+    if (signal == SIGHUP) {
+      // Not once the end was asked for: what would be reloaded may be gone.
+      if (started_ && reload_ && !told) {
+        reload_();
+      } else {
+        LogInfo("signal=SIGHUP {}: ignored", told ? "while stopping" : "while starting");
+      }
+      continue;
+    }
     if (!started_) {
       // Nothing is lost: no client is there yet, and what a download got is kept for the next one.
       LogInfo("signal={} while starting: stopped", NameOf(signal));

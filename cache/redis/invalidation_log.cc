@@ -62,13 +62,13 @@ void InvalidationLog::Follow() {
   following_.reset();
   following_ = s_.tail->Follow(
       Key("invalidations"), "0",
-      {.records = [this](std::vector<RedisTail::Record> records) { Heard(std::move(records)); },
+      {.records = [this](const std::vector<RedisTail::Record>& records) { Heard(records); },
        .lost = nullptr,
        .caught_up = [this] { CaughtUp(); }},
       options_.pace);
 }
 
-void InvalidationLog::Heard(std::vector<RedisTail::Record> records) {
+void InvalidationLog::Heard(const std::vector<RedisTail::Record>& records) {
   for (const RedisTail::Record& record : records) {
     const int64_t position = PositionOf(record.id);
     if (record.fields.size() < 2 || position == 0) continue;

@@ -76,7 +76,7 @@ class InvalidationLog {
   bool shared() const { return s_.client != nullptr; }
   std::string Key(const char* name) const;
   void Follow();
-  void Heard(std::vector<RedisTail::Record> records);
+  void Heard(const std::vector<RedisTail::Record>& records);
   void CaughtUp();
   bool Publish(InvalidationRecord record);
   void PublishPending();

@@ -9,6 +9,8 @@
 #include <nlohmann/json.hpp>
 
 #include "gateway/admin/keys.h"
+#include "gateway/api_keys.h"
+#include "gateway/flags.h"
 #include "gateway/secrets.h"
 
 namespace nextgate::gateway::admin {
@@ -71,11 +73,16 @@ const std::vector<CommandSpec>& Specs() {
       {"invalidations", "", "those in force", 0, 0, {}},
       {"config", "", "the flags the server runs with, secrets masked", 0, 0, {}},
       {"keys",
-       "[new ROLE [LABEL]]",
-       "the admin keys it knows; `new read` or `new write` makes one, without a server",
+       "[new ROLE [LABEL]]\n"
+       "       new-api [LABEL] [--tenant T] [--team T] [--user U] [--models M,…] [--cache "
+       "RIGHT,…]\n"
+       "          [--rpm N] [--tpm N] [--concurrency N] [--expires YYYY-MM-DD]",
+       "the admin keys it knows; `new read` or `new write` makes one, `new-api` a client's key, "
+       "without a "
+       "server",
        0,
        3,
-       {}},
+       {"tenant", "team", "user", "models", "cache", "rpm", "tpm", "concurrency", "expires"}},
   };
   return specs;
 }
@@ -124,25 +131,80 @@ Result<bool> RunCommand(const AdminCommandLine& line, const AdminClient& client)
   }
 }
 
+void PrintKey(const AdminCommandLine& line, const std::string& key, const std::string& record,
+              std::string_view use, std::string_view flag) {
+  if (line.json) {
+    const nlohmann::ordered_json json = {{"key", key}, {"line", record}};
+    fmt::print("{}\n", json.dump());
+  } else {
+    fmt::print("key, for {} (shown this once):\n{}\n\nline, for {}:\n{}\n", use, key, flag, record);
+  }
+}
+
+// Whatever is wrong with the options the file's own parser says, so that the line is one it takes.
+int MakeApiKeyCommand(const AdminCommandLine& line) {
+  const auto usage = [](std::string message) {
+    return Fail({ErrorCode::kInvalidArgument, "keys new-api: " + message, ""}, kUsageError);
+  };
+  if (line.positional.size() > 2) return usage("expected one LABEL at most");
+  const auto text = [&](const char* name) {
+    const auto found = line.options.find(name);
+    return found == line.options.end() ? std::string() : found->second;
+  };
+  const auto list = [&](const char* name) {
+    std::vector<std::string> words;
+    std::string_view rest = line.options.at(name);
+    while (!rest.empty()) {
+      const size_t comma = std::min(rest.find(','), rest.size());
+      words.emplace_back(rest.substr(0, comma));
+      rest.remove_prefix(std::min(comma + 1, rest.size()));
+    }
+    return words;
+  };
+  Principal of;
+  if (line.positional.size() > 1) of.label = line.positional[1];
+  of.scope = {
+      .tenant = text("tenant"), .team = text("team"), .user = text("user"), .name_space = {}};
+  if (line.options.contains("models")) of.models = list("models");
+  if (line.options.contains("cache")) {
+    const auto rights = ParseCacheRights(list("cache"));
+    if (!rights) return usage("--cache: " + rights.error().message);
+    of.cache = *rights;
+  }
+  for (const auto& [name, value] : {std::pair{"rpm", &of.limits.rpm},
+                                    {"tpm", &of.limits.tpm},
+                                    {"concurrency", &of.limits.concurrency}}) {
+    if (!line.options.contains(name)) continue;
+    const auto number = ParseHumanInt(text(name));
+    if (!number || *number < 1)
+      return usage(fmt::format("--{}: expected a whole number above 0", name));
+    *value = *number;
+  }
+  const NewApiKey made = MakeApiKey(of, text("expires"));
+  if (const auto parsed = ApiKeys::Parse(made.line); !parsed) return usage(parsed.error().message);
+  PrintKey(line, made.key, made.line, "the client", "--api-key-file");
+  return 0;
+}
+
 int MakeKeyCommand(const AdminCommandLine& line) {
   const std::vector<std::string>& words = line.positional;
+  if (!words.empty() && words[0] == "new-api") return MakeApiKeyCommand(line);
+  if (!line.options.empty())
+    return Fail({ErrorCode::kInvalidArgument,
+                 fmt::format("keys: --{} goes with new-api only", line.options.begin()->first), ""},
+                kUsageError);
   const auto role = ParseRole(words.size() > 1 ? words[1] : "");
   if (words[0] != "new" || !role)
-    return Fail({ErrorCode::kInvalidArgument,
-                 "keys: expected nothing, or: new read [LABEL], new write [LABEL]"},
-                kUsageError);
+    return Fail(
+        {ErrorCode::kInvalidArgument,
+         "keys: expected nothing, or: new read [LABEL], new write [LABEL], new-api [LABEL]", ""},
+        kUsageError);
   const NewKey made = MakeKey(*role, words.size() > 2 ? words[2] : "");
   if (const auto parsed = AdminKeys::Parse(made.line); !parsed)
     return Fail({ErrorCode::kInvalidArgument,
                  "keys: a label has at most 64 visible ASCII characters, no space, '=' or '\"'"},
                 kUsageError);
-  if (line.json) {
-    const nlohmann::ordered_json json = {{"key", made.key}, {"line", made.line}};
-    fmt::print("{}\n", json.dump());
-  } else {
-    fmt::print("key, for {} (shown this once):\n{}\n\nline, for --admin-api-key-file:\n{}\n",
-               kKeyVariable, made.key, made.line);
-  }
+  PrintKey(line, made.key, made.line, kKeyVariable, "--admin-api-key-file");
   return 0;
 }
 
@@ -215,7 +277,8 @@ int RunAdmin(std::span<const std::string> args) {
     fmt::print("{}", AdminHelp());
     return 0;
   }
-  if (line->command == "keys" && !line->positional.empty()) return MakeKeyCommand(*line);
+  if (line->command == "keys" && (!line->positional.empty() || !line->options.empty()))
+    return MakeKeyCommand(*line);
 
   std::string key = SecretFromEnvironment(kKeyVariable);
   if (!line->key_file.empty()) {

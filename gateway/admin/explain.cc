@@ -17,6 +17,7 @@ using cache::Reason;
 struct Question {
   openai::ApiRequest request;
   std::string cache_control;
+  Principal principal;  // of everybody, with the scope that was named
 };
 
 Error Within(Error error) {
@@ -24,13 +25,29 @@ Error Within(Error error) {
   return error;
 }
 
-// {"endpoint", "request", "headers"?}
+// Whose answers would be looked for: {"tenant"?, "team"?, "user"?}
+Result<cache::Scope> ReadScope(const Json& object) {
+  if (!object.is_object())
+    return InvalidArgument("scope: expected an object of tenant, team and user", "scope");
+  openai::FieldReader read(object);
+  cache::Scope scope{.tenant = read.Text("tenant").value_or(""),
+                     .team = read.Text("team").value_or(""),
+                     .user = read.Text("user").value_or(""),
+                     .name_space = {}};
+  if (!read.status()) return InvalidArgument("scope." + read.status().error().message, "scope");
+  if (!read.Unread().empty())
+    return InvalidArgument("scope: unknown member; there are: tenant, team, user", "scope");
+  return scope;
+}
+
+// {"endpoint", "request", "headers"?, "scope"?}
 Result<Question> ReadQuestion(const AdminContext& c, std::string_view body) {
   ASSIGN_OR_RETURN(const auto object, openai::ParseBody(body));
   openai::FieldReader read(*object);
   const auto endpoint = read.Text("endpoint");
   const Json* request = read.Find("request");
   const Json* headers = read.Find("headers");
+  const Json* scope = read.Find("scope");
   RETURN_IF_ERROR(read.status());
   const bool chat = endpoint == "/v1/chat/completions";
   if (!chat && endpoint != "/v1/completions")
@@ -39,9 +56,12 @@ Result<Question> ReadQuestion(const AdminContext& c, std::string_view body) {
   if (request == nullptr || !request->is_object())
     return InvalidArgument("request: expected the body that would be posted, an object", "request");
   if (const auto unknown = read.Unread(); !unknown.empty())
-    return InvalidArgument("unknown field; there are: endpoint, request, headers",
+    return InvalidArgument("unknown field; there are: endpoint, request, headers, scope",
                            unknown.front().substr(0, 64));
   Question question;
+  if (scope != nullptr) {
+    ASSIGN_OR_RETURN(question.principal.scope, ReadScope(*scope));
+  }
   if (headers != nullptr) {
     if (!headers->is_object())
       return InvalidArgument("headers: expected an object of strings", "headers");
@@ -169,7 +189,7 @@ Status Explain(const AdminContext& c, const AdminRequest& request, ServerReply& 
   QueryReader query(request.http, {});
   RETURN_IF_ERROR(query.status());
   ASSIGN_OR_RETURN(const Question question, ReadQuestion(c, request.http.body));
-  auto planned = c.pipeline.Plan(question.request, question.cache_control);
+  auto planned = c.pipeline.Plan(question.request, question.cache_control, question.principal);
   if (!planned) return std::unexpected(Within(planned.error()));
   const CachePlan& plan = planned->plan;
   const cache::MaterialParts parts = cache::SplitMaterial(planned->key.material);

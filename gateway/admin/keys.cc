@@ -3,36 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <optional>
 
 #include "cache/hmac.h"
+#include "gateway/key_text.h"
 
 namespace nextgate::gateway::admin {
 namespace {
 
-constexpr size_t kDigestBytes = 32;
 constexpr std::string_view kSpace = " \t\r";
-
-std::optional<std::string> FromHex(std::string_view hex) {
-  if (hex.size() != 2 * kDigestBytes) return std::nullopt;
-  std::string bytes;
-  for (size_t i = 0; i < hex.size(); i += 2) {
-    int value = 0;
-    for (const char c : hex.substr(i, 2)) {
-      const bool digit = c >= '0' && c <= '9';
-      if (!digit && (c < 'a' || c > 'f')) return std::nullopt;
-      value = 16 * value + (digit ? c - '0' : c - 'a' + 10);
-    }
-    bytes += static_cast<char>(value);
-  }
-  return bytes;
-}
-
-std::string_view Trim(std::string_view text) {
-  const size_t from = text.find_first_not_of(kSpace);
-  if (from == std::string_view::npos) return {};
-  return text.substr(from, text.find_last_not_of(kSpace) - from + 1);
-}
 
 Result<AdminKeys::Key> ParseLine(std::string_view line, size_t number) {
   const auto wrong = [&](std::string_view what) {
@@ -40,20 +18,17 @@ Result<AdminKeys::Key> ParseLine(std::string_view line, size_t number) {
   };
   const size_t space = line.find_first_of(kSpace);
   const std::string_view secret = line.substr(0, space);
-  std::string_view label = space == std::string_view::npos ? "" : Trim(line.substr(space));
+  std::string_view label = space == std::string_view::npos ? "" : TrimSpace(line.substr(space));
   const size_t colon = secret.find(':');
   const auto role = ParseRole(secret.substr(0, colon));
   if (!role || colon == std::string_view::npos)
     return wrong("expected read:KEY or write:KEY, with a label behind it if you like");
-  const bool label_is_plain = std::ranges::all_of(
-      label, [](char c) { return c > ' ' && c < 0x7f && c != '"' && c != '='; });
-  if (!label_is_plain || label.size() > 64)
-    return wrong("a label has at most 64 visible ASCII characters, no space, '=' or '\"'");
+  if (!IsPlainLabel(label)) return wrong(kPlainLabel);
   AdminKeys::Key key;
   std::string_view rest = secret.substr(colon + 1);
   constexpr std::string_view kHashed = "sha256:";
   if (rest.starts_with(kHashed)) {
-    auto digest = FromHex(rest.substr(kHashed.size()));
+    auto digest = DigestFromHex(rest.substr(kHashed.size()));
     if (!digest) return wrong("sha256: needs 64 lower-case hex digits");
     key.digest = std::move(*digest);
   } else {
@@ -122,7 +97,7 @@ Result<AdminKeys> AdminKeys::Parse(std::string_view text) {
   size_t number = 0;
   while (!text.empty()) {
     const size_t end = std::min(text.find('\n'), text.size());
-    const std::string_view line = Trim(text.substr(0, end));
+    const std::string_view line = TrimSpace(text.substr(0, end));
     text.remove_prefix(std::min(end + 1, text.size()));
     ++number;
     if (line.empty() || line.starts_with('#')) continue;
@@ -163,11 +138,7 @@ Status AdminKeys::Require(const AdminCaller& caller, Role role) {
 }
 
 NewKey MakeKey(Role role, std::string_view label) {
-  constexpr std::string_view kLetters =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-  NewKey made{.key = "nga_"};
-  for (const char c : cache::RandomBytes(43))
-    made.key += kLetters[static_cast<unsigned char>(c) % kLetters.size()];
+  NewKey made{.key = RandomKey("nga_"), .line = {}};
   made.line = fmt::format("{}:sha256:{}{}{}", RoleName(role), cache::Hex(cache::Sha256(made.key)),
                           label.empty() ? "" : " ", label);
   return made;

@@ -74,6 +74,7 @@ struct ApiRequest {
   std::shared_ptr<const std::string> forwarded_body;
   std::string forwarded_cache_control;
   std::string forwarded_via;
+  bool ambiguous = false;  // readers may differ in what it says: repeated names, no JSON object
 
   std::vector<std::string> ignored_fields;  // names of fields nobody knows, for one log line
 };

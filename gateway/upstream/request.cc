@@ -119,6 +119,16 @@ nlohmann::json CanonicalFields(const Json& object, const ApiRequest& r, const st
   return fields;
 }
 
+// Some readers take names in any case.
+bool HasModelInOtherCase(const Json& object) {
+  return std::ranges::any_of(object.items(), [](const auto& member) {
+    const std::string& name = member.key();
+    return name != "model" &&
+           std::ranges::equal(name, std::string_view("model"),
+                              [](char a, char b) { return a == b || a == b - 32; });
+  });
+}
+
 std::string ForwardedBody(std::string_view body, const Json& object, const ApiRequest& r,
                           const std::string& model) {
   std::vector<MemberEdit> edits;
@@ -145,12 +155,14 @@ Result<ApiRequest> ReadForUpstream(Endpoint endpoint, std::string_view body,
     r.canonical_fields =
         std::make_shared<const nlohmann::json>(nlohmann::json{{kNotUnderstood, true}});
     r.forwarded_body = std::make_shared<const std::string>(body);
+    r.ambiguous = true;
     return r;
   }
   if (model.empty() && Field(**object, "model").is_string())
     r.model = (*object)->at("model").get<std::string>();
   ReadFacts(**object, r);
   nlohmann::json fields = CanonicalFields(**object, r, model);
+  r.ambiguous = MembersOf(body).size() != (*object)->size() || HasModelInOtherCase(**object);
   if (MembersOf(body).size() != (*object)->size()) fields[kNotUnderstood] = true;  // repeated names
   r.canonical_fields = std::make_shared<const nlohmann::json>(std::move(fields));
   r.forwarded_body = std::make_shared<const std::string>(ForwardedBody(body, **object, r, model));

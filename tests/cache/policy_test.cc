@@ -146,6 +146,14 @@ TEST(CachePolicy, AKeyMayOnlyOverrideWhatItMay) {
   EXPECT_TRUE(denied({.may_set_namespace = false}, {.name_space = "n"}));
   EXPECT_TRUE(denied({.may_refresh = false}, {.no_cache = true}));
   EXPECT_TRUE(denied({.may_refresh = false}, {.max_age_s = 1}));
+  // What it may not do at all is no error: it gets a fresh answer, or leaves none.
+  const CachePlan blind = Plan(Question(), {}, {.may_read = false});
+  EXPECT_FALSE(blind.read);
+  EXPECT_TRUE(blind.write);
+  EXPECT_EQ(blind.reason, Reason::kKeyRights);
+  const CachePlan mute = Plan(Question(), {}, {.may_write = false});
+  EXPECT_TRUE(mute.read);
+  EXPECT_FALSE(mute.write);
   const PolicySettings none{.may_set_ttl = false, .may_set_namespace = false, .may_refresh = false};
   EXPECT_FALSE(denied(none, {.no_store = true}));  // everybody's right
   EXPECT_FALSE(denied(none, {.only_if_cached = true}));

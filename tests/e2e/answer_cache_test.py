@@ -3,6 +3,7 @@
 import collections
 import concurrent.futures
 import json
+import time
 
 import httpx
 import pytest
@@ -129,3 +130,45 @@ def test_equal_requests_at_once_are_generated_once(start):
     counts = stats(server)
     assert counts["requests"] == 60 and counts["misses"] == 1
     assert counts["hits"]["coalesced"] == classes["COALESCED"] and counts["hits"]["exact"] == classes["HIT"]
+
+
+def test_cache_status_says_in_rfc_9211s_words_what_happened(server):
+    def status(text, headers=None, **fields):
+        return ask(server, text, headers=headers, **fields).headers["Cache-Status"]
+
+    text = "What does kettle mean?"
+    assert status(text, headers={"Cache-Control": "only-if-cached"}) == "nextgate; detail=only_if_cached"
+    assert status(text) == "nextgate; fwd=miss; stored"
+    hit, ttl = status(text).rsplit("=", 1)
+    assert hit == "nextgate; hit; ttl" and 86400 - 60 < int(ttl) <= 86400
+    assert status("What does ladder mean?", stream=True) == "nextgate; fwd=miss"  # not known yet
+    assert status(text, temperature=1.0) == "nextgate; fwd=bypass; detail=sampled"
+    assert status(text, headers={"Cache-Control": "no-cache"}) == "nextgate; fwd=bypass; detail=no_cache; stored"
+
+
+def test_a_replayed_stream_keeps_the_pace_that_was_set_and_a_body_comes_at_once(start):
+    server = start("--cache-replay-tokens-per-s", "100")
+    fields = dict(max_tokens=61, min_tokens=61, ignore_eos=True)
+    first = ask(server, "Define lamp.", stream=True, **fields)
+    began = time.monotonic()
+    assert ask(server, "Define lamp.", **fields).headers["X-Cache"] == "HIT"
+    body_s = time.monotonic() - began
+    began = time.monotonic()
+    second = ask(server, "Define lamp.", stream=True, **fields)
+    assert second.headers["X-Cache"] == "HIT"
+    assert time.monotonic() - began >= 0.59 > body_s
+    assert [without_identity(e) for e in events(first)] == [without_identity(e) for e in events(second)]
+
+
+def test_a_client_that_leaves_a_slow_replay_ends_it(start):
+    server = start("--cache-replay-tokens-per-s", "1")
+    fields = dict(max_tokens=40, min_tokens=40, ignore_eos=True)
+    ask(server, "Define mirror.", **fields)
+    body = {"model": "dictionary", "messages": [{"role": "user", "content": "Define mirror."}], "stream": True, **fields}
+    with httpx.stream("POST", server.url + "/v1/chat/completions", json=body, timeout=60) as reply:
+        assert reply.headers["X-Cache"] == "HIT"
+        next(reply.iter_raw())
+    deadline = time.monotonic() + 20  # the whole would take 39 s
+    while "status=499" not in server.log() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert "status=499" in server.log(), server.log()

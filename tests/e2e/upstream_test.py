@@ -17,7 +17,8 @@ from conftest import BINARY, Server, free_ports
 
 QUESTION = [{"role": "user", "content": "What does harbour mean?"}]
 # Headers that may differ: the answer cache's, the request's id, and those of the connection itself.
-OF_THE_CACHE = {"x-cache", "x-cache-tier", "x-cache-reason", "age", "x-request-id", "content-length", "keep-alive"}
+OF_THE_CACHE = {"x-cache", "x-cache-tier", "x-cache-reason", "cache-status", "age", "x-request-id", "content-length",
+                "keep-alive"}
 
 
 class Gateway(Server):

@@ -234,6 +234,7 @@ class RoutesTest : public ChatPipelineTest {
   }
 
   Auth auth_{{}};
+  Admission admission_{metrics_, nullptr};
   std::atomic<bool> ready_ = true;
   Recorder recorder_{.metrics = metrics_, .access_log = false};
   openai::ParseLimits limits_{.vocab_size = 8192};
@@ -249,6 +250,7 @@ class RoutesTest : public ChatPipelineTest {
                         .exact = exact_,
                         .auth = auth_,
                         .reader = reader_,
+                        .admission = admission_,
                         .model_root = "m",
                         .ready = ready_};
   HttpServer server_{{}};

@@ -103,6 +103,23 @@ TEST(Flags, UpstreamsStandInForAModel) {
               ElementsAre("--max-model-len has no effect with --upstream"));
 }
 
+TEST(Flags, AFileOfApiKeysIsReadAndCheckedAtOnce) {
+  const std::string line = R"({"key_sha256": ")" + std::string(64, 'a') + R"("})";
+  const std::string file = WriteFile("api-keys", line + "\n");
+  EXPECT_EQ(Options({"m", "--api-key-file", file}).api_key_records, line);
+  EXPECT_THAT(ErrorOf({"m", "--api-key-file", "/no/such"}), HasSubstr("--api-key-file /no/such"));
+  const std::string wrong = WriteFile("api-keys-wrong", line + "\n" + line + "\n");
+  EXPECT_THAT(ErrorOf({"m", "--api-key-file", wrong}),
+              HasSubstr("line 2: this key was given before"));
+}
+
+TEST(Flags, APaceOfReplayIsANumberOfTokens) {
+  EXPECT_EQ(Options({"m"}).cache_replay_tokens_per_s, 0);
+  EXPECT_EQ(Options({"m", "--cache-replay-tokens-per-s", "50"}).cache_replay_tokens_per_s, 50);
+  EXPECT_THAT(ErrorOf({"m", "--cache-replay-tokens-per-s", "-1"}),
+              HasSubstr("--cache-replay-tokens-per-s"));
+}
+
 TEST(Flags, ASharedCacheNeedsAUrlASecretAndNothingSecretOnTheLine) {
   ::unsetenv("NEXTGATE_CACHE_SECRET");
   const std::string secret = WriteFile("secret", "0123456789abcdef\n");

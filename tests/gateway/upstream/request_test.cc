@@ -87,6 +87,13 @@ TEST(UpstreamRequest, WhatIsNotUnderstoodIsNotCached) {
     EXPECT_TRUE(Canonical(Read(body)).starts_with("unknown_field")) << body;
 }
 
+TEST(UpstreamRequest, ABodyThatReadersReadDifferentlyIsMarked) {
+  EXPECT_FALSE(Read(Chat(R"("n":1)")).ambiguous);
+  for (const char* fields : {R"("model":"other")", R"("MODEL":"other")", R"("n":1,"n":2)"})
+    EXPECT_TRUE(Read(Chat(fields)).ambiguous) << fields;
+  EXPECT_TRUE(Read("{not json").ambiguous);
+}
+
 TEST(UpstreamRequest, TheFactsForThePolicyAreFound) {
   const ApiRequest plain = Read(Chat(R"("temperature":0.5,"seed":7,"max_tokens":9)"));
   EXPECT_EQ(plain.temperature_given, 0.5);
