@@ -51,12 +51,16 @@ SingleFlight::Turn SingleFlight::Take(const CacheKey& key, bool goes_on) {
   const RedisCommand take[] = {{"EVAL", kTake, "3", s_.store.Key(key.hash), Key("lock", key.hash),
                                 fmt::format("{{{}}}:term", options_.name_space), token,
                                 std::to_string(options_.lease.count())}};
-  auto replies = s_.client.Run(take, steady_clock::now() + options_.turn_budget);
+  const auto deadline = steady_clock::now() + options_.turn_budget;
+  auto replies = s_.client.Run(take, deadline);
   const bool answered = replies && replies->front().elements.size() == 2;
   const std::string what = answered ? replies->front().elements[0].text : "";
   if (what == "entry") {
     if (auto entry = s_.store.Read(key.hash, replies->front().elements[1]))
       return {.entry = std::move(entry)};
+  } else if (replies && replies->front().text.starts_with("TRYAGAIN")) {
+    // A cluster moves our keys to another node, and some are here and some are there.
+    if (auto entry = s_.store.Get(key.hash, deadline)) return {.entry = std::move(entry)};
   } else {
     s_.store.CountLookup(answered);
   }

@@ -199,6 +199,7 @@ Status App::OpenCache() {
     ASSIGN_OR_RETURN(cache::RedisEndpoint endpoint, cache::ParseRedisUrl(options_.cache_url));
     endpoint.password = options_.cache_password;
     endpoint.ca_file = options_.cache_tls_ca_file;
+    endpoint.key = fmt::format("{{{}}}:generation", options_.cache_namespace);
     redis_ =
         std::make_unique<cache::RedisClient>(cache::RedisClient::Options{.endpoint = endpoint});
     codec_ = std::make_unique<cache::EntryCodec>(secret);
@@ -306,8 +307,8 @@ Status App::OpenServers() {
                                                   .exact = *exact_,
                                                   .single_flight = single_flight_.get(),
                                                   .auth = *auth_,
-                                                  .reader = *reader_,
                                                   .admission = *admission_,
+                                                  .reader = *reader_,
                                                   .model_root = options_.model,
                                                   .ready = ready_,
                                                   .created_s = Clock::System().UnixMs() / 1000});

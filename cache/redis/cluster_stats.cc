@@ -192,20 +192,22 @@ Status ClusterStats::Apply(const RedisReply& reply) {
   if (reply.elements.size() != 3)
     return DataLoss("Redis answered the statistics' script in another shape");
   const std::string& what = reply.elements[0].text;
-  generation_ = reply.elements[1].text;
   if (what == "other") {
     StartAgain();
-    return {};
+  } else if (what == "gap") {
+    GoBack(reply.elements[2].integer);
+  } else {
+    ++acknowledged_;
+    gap_known_ = false;
   }
-  if (what == "gap") {
-    const int64_t first = batches_.front().number;
-    acknowledged_ = std::max(reply.elements[2].integer, first - 1);
-    gap_known_ = acknowledged_ > reply.elements[2].integer;
-    return {};
-  }
-  ++acknowledged_;
-  gap_known_ = false;
+  generation_ = reply.elements[1].text;
   return {};
+}
+
+// What follows `last` is sent again, as far as it is kept.
+void ClusterStats::GoBack(int64_t last) {
+  acknowledged_ = std::max(last, batches_.front().number - 1);
+  gap_known_ = acknowledged_ > last;
 }
 
 // Redis knows nothing of us any more.
@@ -223,22 +225,29 @@ Status ClusterStats::Flush(const InstanceFigures& own, Deadline deadline) {
                          {"bytes", own.bytes},
                          {"evictions", own.evictions},
                          {"seen_unix_ms", clock_.UnixMs()}};
-  std::vector<RedisCommand> commands = {
+  const RedisCommand commands[] = {
       {"HSET", fmt::format("{{{}}}:stats:instances", name_space_), instance_id_,
        instance.dump(-1, ' ', false, Json::error_handler_t::replace)},
-      {"PEXPIRE", SequenceKey(), "90000000"}};  // as long as we live
-  bool sends = NextBatch();
-  do {
-    if (sends)
-      commands.push_back(
-          AddCommand(batches_[static_cast<size_t>(acknowledged_ + 1 - batches_.front().number)]));
-    ASSIGN_OR_RETURN(const auto replies, client_.Run(commands, deadline));
-    for (size_t i = 0; i < replies.size(); ++i)
-      RETURN_IF_ERROR(replies[i].ToStatus(commands[i].front()));
-    if (sends) RETURN_IF_ERROR(Apply(replies.back()));
-    commands.clear();
-    sends = NextBatch();
-  } while (sends);
+      {"PEXPIRE", SequenceKey(), "90000000"},  // as long as we live
+      {"GET", fmt::format("{{{}}}:generation", name_space_)},
+      {"GET", SequenceKey()}};
+  ASSIGN_OR_RETURN(const auto known, client_.Run(commands, deadline));
+  for (size_t i = 0; i < known.size(); ++i) RETURN_IF_ERROR(known[i].ToStatus(commands[i].front()));
+  // Who has nothing new to say looks too whether what he said is still there.
+  const int64_t last = Number(known[3].text).value_or(0);
+  if (!generation_.empty() && known[2].text != generation_) {
+    StartAgain();
+    generation_ = known[2].text;
+  } else if (last > 0 && last < acknowledged_ && !batches_.empty()) {
+    GoBack(last);
+  }
+  while (NextBatch()) {
+    const RedisCommand add[] = {
+        AddCommand(batches_[static_cast<size_t>(acknowledged_ + 1 - batches_.front().number)])};
+    ASSIGN_OR_RETURN(const auto replies, client_.Run(add, deadline));
+    RETURN_IF_ERROR(replies[0].ToStatus("EVAL"));
+    RETURN_IF_ERROR(Apply(replies[0]));
+  }
   return {};
 }
 

@@ -91,6 +91,7 @@ class ClusterStats {
   bool NextBatch();
   RedisCommand AddCommand(const NumberedBatch& batch) const;
   Status Apply(const RedisReply& reply);
+  void GoBack(int64_t last);
   void StartAgain();
   static void Merge(const Batch& from, Batch& into);
   void AddTo(StatsBySeries& sum, const std::string& field, int64_t value) const;

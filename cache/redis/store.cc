@@ -24,8 +24,12 @@ std::string RedisStore::Key(const Hash128& hash) const {
 }
 
 std::shared_ptr<const StoredAnswer> RedisStore::Get(const Hash128& hash) {
+  return Get(hash, steady_clock::now() + options_.read_budget);
+}
+
+std::shared_ptr<const StoredAnswer> RedisStore::Get(const Hash128& hash, Deadline deadline) {
   const RedisCommand get[] = {{"GET", Key(hash)}};
-  const auto replies = client_.Run(get, steady_clock::now() + options_.read_budget);
+  const auto replies = client_.Run(get, deadline);
   if (!replies) {
     Count(errors_);
     return nullptr;

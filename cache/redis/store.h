@@ -53,6 +53,7 @@ class RedisStore {
   // The entry under `hash`, not expired; nullptr if there is none, or none in time. The caller
   // proves it on its material.
   std::shared_ptr<const StoredAnswer> Get(const Hash128& hash);
+  std::shared_ptr<const StoredAnswer> Get(const Hash128& hash, Deadline deadline);
 
   // True once Redis has said that it has it.
   bool Put(const Hash128& hash, const StoredAnswer& entry);
