@@ -24,12 +24,12 @@ def info(server, name, section="replication"):
 
 
 class Sentinel(RedisServer):
-    """One Sentinel that watches `master` (a port)."""
+    """One Sentinel that watches the master at a port."""
 
-    def __init__(self, master, *settings, down_after_ms=500):
-        self.settings = [f"sentinel monitor ours 127.0.0.1 {master} 2", f"sentinel down-after-milliseconds ours {down_after_ms}",
+    def __init__(self, master, *settings, password=None):
+        self.settings = [f"sentinel monitor ours 127.0.0.1 {master} 2", "sentinel down-after-milliseconds ours 500",
                          "sentinel failover-timeout ours 3000", *settings]
-        super().__init__()
+        super().__init__(password=password)
 
     def start(self):
         file = pathlib.Path(self.dir) / "sentinel.conf"
@@ -41,21 +41,42 @@ class Sentinel(RedisServer):
 
 
 class Watched:
-    """A master and a replica, and three Sentinels that watch over them."""
+    """A master and a replica, and three Sentinels that watch over them. `tls`: settings with which all speak TLS to each
+    other and to clients, on ports of their own."""
 
-    def __init__(self, *arguments, settings=()):
-        ports = free_ports(2)
-        self.servers = [RedisServer(*arguments, port=ports[0]),
-                        RedisServer(*arguments, "--replicaof", "127.0.0.1", str(ports[0]), port=ports[1])]
-        self.sentinels = [Sentinel(ports[0], *settings) for _ in range(3)]
-        self.settings = settings
-        self.url = "redis+sentinel://" + ",".join(f"127.0.0.1:{s.port}" for s in self.sentinels) + "/ours"
+    def __init__(self, *arguments, settings=(), password=None, tls=None):
+        self.public = {}  # server → the port that the others know
+        tls_words = [word for name, value in (tls or {}).items() for word in (f"--{name}", str(value))]
+        ports, publics = free_ports(2), free_ports(2)
+        master = publics[0] if tls else ports[0]
+        self.servers = []
+        for i, (port, public) in enumerate(zip(ports, publics)):
+            words = [*arguments, *tls_words, *(["--tls-port", str(public)] if tls else []),
+                     *(["--replicaof", "127.0.0.1", str(master)] if i else [])]
+            self.servers.append(RedisServer(*words, port=port, password=password))
+            self.public[self.servers[-1]] = public if tls else port
+        self.sentinels = []
+        for public in free_ports(3):
+            words = [*settings, *(f"{name} {value}" for name, value in (tls or {}).items()),
+                     *([f"tls-port {public}"] if tls else [])]
+            self.sentinels.append(Sentinel(master, *words, password=password))
+            self.public[self.sentinels[-1]] = public if tls else self.sentinels[-1].port
+        self.url = ("rediss" if tls else "redis") + "+sentinel://" + ",".join(
+            f"127.0.0.1:{self.public[s]}" for s in self.sentinels) + "/ours"
 
     def wait_ready(self):
-        until(lambda: info(self.servers[1], "master_link_status") == "up")
+        """Until the replica has what the master has, and the Sentinels know each other and both."""
+        until(lambda: self.master is not None)
+        replica = next(s for s in self.servers if s is not self.master)
+        until(lambda: info(replica, "master_link_status") == "up")
         for sentinel in self.sentinels:
-            until(lambda: b"num-other-sentinels" in (flat := sentinel.ask("SENTINEL", "MASTER", "ours")) and
-                  flat[flat.index(b"num-other-sentinels") + 1] == b"2" and flat[flat.index(b"num-slaves") + 1] == b"1")
+            until(lambda: self._said(sentinel, b"num-other-sentinels") == b"2" and
+                  self._said(sentinel, b"num-slaves") == b"1" and self._said(sentinel, b"flags") == b"master")
+
+    @staticmethod
+    def _said(sentinel, name):
+        words = sentinel.ask("SENTINEL", "MASTER", "ours")
+        return words[words.index(name) + 1]
 
     @property
     def master(self):
@@ -64,7 +85,7 @@ class Watched:
         if len(said) != 1:
             return None
         port = int(said.pop()[1])
-        server = next(s for s in self.servers if s.port == port)
+        server = next(s for s in self.servers if self.public[s] == port)
         return server if info(server, "role") == "master" else None
 
     def remove(self):

@@ -28,9 +28,16 @@ def read_reply(stream):
     return rest
 
 
+def wire(*words):
+    """A command in Redis' protocol."""
+    encoded = [str(word).encode() for word in words]
+    return b"*%d\r\n" % len(encoded) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w) for w in encoded)
+
+
 class RedisServer:
-    def __init__(self, *arguments, port=None):
+    def __init__(self, *arguments, port=None, password=None):
         self.port = port or free_ports(1)[0]
+        self.password = password
         self.url = f"redis://127.0.0.1:{self.port}"
         self.dir = tempfile.mkdtemp(prefix="nextgate-redis-")
         self.arguments = arguments
@@ -61,9 +68,12 @@ class RedisServer:
 
     def _send(self, words, read):
         with socket.create_connection(("127.0.0.1", self.port), timeout=5) as s:
-            s.sendall(b"*%d\r\n" % len(words) + b"".join(
-                b"$%d\r\n%s\r\n" % (len(w), w) for w in (str(w).encode() for w in words)))
-            return read(s.makefile("rb"))
+            stream = s.makefile("rb")
+            if self.password:
+                s.sendall(wire("AUTH", self.password))
+                read_reply(stream)
+            s.sendall(wire(*words))
+            return read(stream)
 
     def keys(self, pattern):
         return set(self.ask("KEYS", pattern))
