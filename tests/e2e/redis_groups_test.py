@@ -13,6 +13,7 @@ from conftest import ROOT
 from redis_groups import Cluster, Watched, until
 from redis_load import shared_flags, stats
 from redis_server import RedisServer
+from single_flight_test import in_the_middle
 
 
 @pytest.fixture
@@ -64,13 +65,22 @@ def exercise(a, b):
     until(lambda: len(httpx.get(b.admin_url + "/admin/cache/invalidations").json()["invalidations"]) == 1)
 
 
+def take_over(a, b):
+    """`a` is killed while it generates what `b` follows."""
+    _, leader, (follower,) = in_the_middle(a, b, "quay")
+    a.process.kill()
+    assert follower.wait().done and follower.headers["x-cache"] == "COALESCED"
+    assert follower.tokens[:len(leader.tokens)] == leader.tokens
+    assert stats(b)["shared"]["single_flight"]["takeovers"] == 1
+
+
 def key_flags(directory):
-    """A key that may run one request at a time and is counted in Redis; and its flag."""
+    """A key with limits, and the flag that makes them known."""
     key = "sk-only-for-this-test"
     file = directory / "keys"
     file.touch(0o600)
     file.write_text(json.dumps({"key_sha256": hashlib.sha256(key.encode()).hexdigest(), "label": "one", "rpm": 3,
-                                "tpm": 100000, "concurrency": 2}) + "\n")
+                                "tpm": 100000, "concurrency": 8}) + "\n")
     return key, ["--api-key-file", str(file)]
 
 
@@ -104,7 +114,8 @@ def test_an_acl_user_with_the_rights_the_docs_name_is_enough(kind, make, start, 
     a, b = (start(*flags, env=environment) for _ in range(2))
     assert stats(a)["shared"]["available"] and stats(b)["shared"]["available"], a.log()
     exercise(a, b)
-    a.stop(), b.stop()
+    take_over(a, b)
+    b.stop()
     limits_hold(*(start(*flags, *limited, env=environment) for _ in range(2)), key)
     for server in {"server": lambda: [redis], "sentinel": lambda: redis.servers, "cluster": lambda: redis.nodes}[kind]():
         refused = [entry for entry in server.ask("ACL", "LOG") if b"gate" in str(entry).encode()]
