@@ -40,6 +40,7 @@ class Outcome:
     lost: int | None = None  # of the entries that were seen in Redis; None: Redis did not keep them
     served_later: tuple = (0, 0)  # by an instance that is new: of how many entries in Redis
     stale: int = 0  # stored answers served after --cache-max-stale-s
+    beside: list = dataclasses.field(default_factory=list)  # replies of instances without Redis, at the same time
 
 
 def question_of(client, number):
@@ -73,6 +74,8 @@ class Load:
         return time.monotonic() - self.began
 
     def _client(self, c):
+        if self.rounds == 0:
+            return
         server = self.servers[c % len(self.servers)]
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
         for number in range(self.rounds):
@@ -184,16 +187,19 @@ def served_by(server, questions, max_tokens=8):
                    for q in questions)
 
 
-def run_fault(fault, start, directory, *, rounds, pace_s, contents):
-    """The load while `fault` (redis_faults.py) happens from 30 % of it to 65 % of it."""
+def run_fault(fault, start, directory, *, rounds, pace_s, contents, beside=()):
+    """The load while `fault` (redis_faults.py) happens from 30 % of it to 65 % of it. `beside`: instances without Redis
+    that get the same load at the same time."""
     fault.set_up()
     flags = [*shared_flags(fault.url, directory), *fault.flags]
     servers = [start(*flags), start(*flags)]
     if not becomes(lambda: all(stats(s)["shared"]["available"] for s in servers)):
         raise AssertionError("Redis is not found")
     load = Load(servers, rounds, pace_s)
+    control = Load(beside, rounds if beside else 0, pace_s)
     seen = EntriesSeen(fault.keeper())
     load.start()
+    control.start()
     time.sleep(0.30 * rounds * pace_s)
     fault.break_down()
     broken_at = load.now()
@@ -201,7 +207,7 @@ def run_fault(fault, start, directory, *, rounds, pace_s, contents):
     repaired_at = load.now()
     fault.repair()
     replies = load.wait()
-    outcome = Outcome(replies, failures(replies, contents))
+    outcome = Outcome(replies, failures(replies, contents), beside=control.wait())
     if not becomes(lambda: all(stats(s)["shared"]["available"] for s in servers)):
         outcome.miscounted.append("Redis was not found again")
         return outcome
