@@ -306,8 +306,8 @@ Status App::OpenServers() {
                                                   .exact = *exact_,
                                                   .single_flight = single_flight_.get(),
                                                   .auth = *auth_,
-                                                  .reader = *reader_,
                                                   .admission = *admission_,
+                                                  .reader = *reader_,
                                                   .model_root = options_.model,
                                                   .ready = ready_,
                                                   .created_s = Clock::System().UnixMs() / 1000});
