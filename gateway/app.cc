@@ -8,6 +8,7 @@
 #include <memory>
 #include <thread>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "cache/memory_store.h"
 #include "gateway/admin/routes.h"
@@ -379,6 +380,7 @@ void App::Shutdown() {
 
 int RunServe(const ServeOptions& options) {
   const bool reloads = !options.api_key_file.empty();
+  RaiseOpenFilesLimit();
   Signals signals(reloads);
   auto app = App::Open(options);
   if (!app) {
