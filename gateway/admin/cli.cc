@@ -143,7 +143,7 @@ void PrintKey(const AdminCommandLine& line, const std::string& key, const std::s
 
 // Whatever is wrong with the options the file's own parser says, so that the line is one it takes.
 int MakeApiKeyCommand(const AdminCommandLine& line) {
-  const auto usage = [](std::string message) {
+  const auto usage = [](const std::string& message) {
     return Fail({ErrorCode::kInvalidArgument, "keys new-api: " + message, ""}, kUsageError);
   };
   if (line.positional.size() > 2) return usage("expected one LABEL at most");
