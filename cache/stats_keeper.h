@@ -66,8 +66,7 @@ class StatsKeeper {
   const AnswerStore& store_;
   const Clock& clock_;
   std::optional<ClusterStats> cluster_;
-  std::mutex
-      mutex_;  // guards history_, name_, live_requests_ and cluster_ but for its CountEntryHit
+  std::mutex mutex_;  // guards the next three, and cluster_ but for its CountEntryHit
   TrafficHistory history_;
   std::string name_;
   std::function<int64_t()> live_requests_;

@@ -113,7 +113,7 @@ def prepare(browser, server, question):
 
 def take(browser, directory):
     browser.js("document.activeElement.blur(); scrollTo(0, 0)")
-    browser.resize(WIDTH, browser.js("return document.querySelector('main').getBoundingClientRect().bottom"))
+    browser.resize(WIDTH, browser.js("return Math.ceil(document.querySelector('main').getBoundingClientRect().bottom)"))
     for scheme in ("light", "dark"):
         browser.prefer(scheme)
         time.sleep(0.5)  # colours fade

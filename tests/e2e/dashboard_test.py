@@ -251,7 +251,7 @@ def test_explain_says_what_would_happen_and_why(browser, start):
 
     def explain(body):
         type_into(browser, "#explain-request", body if isinstance(body, str) else json.dumps(body))
-        browser.js("document.getElementById('explained').replaceChildren()")
+        browser.js("document.getElementById('outcome').replaceChildren(); document.getElementById('verdicts').replaceChildren()")
         browser.find("#explain-form button").click()
         browser.until(lambda: browser.text("#explained") != "")
         return browser.text("#explained")
@@ -262,12 +262,16 @@ def test_explain_says_what_would_happen_and_why(browser, start):
     settled(server, stored=1)
     assert explain(request).startswith("HIT")
     assert ["exact", "memory", "found"] == [cell for cell in rows(browser, "#explained")[0]][:3]
+    sown = {**request, "seed": 2**53 + 1}  # more digits than JavaScript's numbers have
+    server.post("/v1/chat/completions", sown)
+    settled(server, stored=2)
+    assert explain(sown).startswith("HIT") and explain({**sown, "seed": 2**53}).startswith("MISS")
     text = explain({**request, "temperature": 0.7})
     assert text.startswith("BYPASS") and "a temperature above 0 without a seed" in text
     assert "The body is not JSON" in explain("{")
     browser.may_complain = "/admin/cache/explain - .*400"  # Chromium tells of every 400
     assert "temperature" in explain({**request, "temperature": 7}).lower()
-    assert stats(server)["requests"] == 1
+    assert stats(server)["requests"] == 2
 
 
 def test_an_invalidation_is_counted_first_then_confirmed_then_done(browser, start):
@@ -395,7 +399,9 @@ def test_what_clients_chose_is_shown_as_text(browser, start):
     assert HOSTILE in browser.text("#served")
     browser.find("#entries button").click()
     browser.until(lambda: browser.find("#entry").is_displayed())
-    assert json.dumps(HOSTILE) in browser.text("#entry-body") and HOSTILE in browser.text("#entry-body")
+    assert HOSTILE in [block.text for block in browser.all("#entry-body pre")]
+    browser.find("#entry-body summary").click()
+    assert json.dumps(HOSTILE) in browser.text("#entry-body")
     browser.find("#entry-close").click()
     request = {"model": "dictionary", "messages": [{"role": "user", "content": HOSTILE}]}
     type_into(browser, "#explain-request", json.dumps(request))

@@ -42,6 +42,16 @@ function whereText({ memory, redis }) {
   return places.join(" and ") || "nowhere any more";
 }
 
+const asText = (value) => (typeof value === "string" ? value : JSON.stringify(value, null, 2));
+const block = (title, note, text) => [
+  make("h3", {}, title, note && make("span", { class: "muted" }, ` ${note}`)), make("pre", { tabindex: 0 }, text)];
+
+function questionOf(request) {
+  if (Array.isArray(request?.messages))
+    return request.messages.map((message, i) => block(i === 0 ? "Question" : "", message.role, asText(message.content ?? message)));
+  return block("Question", "", asText(request?.prompt ?? request));
+}
+
 async function showEntry(id) {
   const body = find("entry-body");
   let entry;
@@ -59,11 +69,11 @@ async function showEntry(id) {
     make("dl", { class: "facts" }, fact("Id", make("code", {}, entry.id)), fact("Model", entry.model),
       fact("Route", entry.route), fact("Scope", who || "everybody"), fact("Hits", count(entry.hits)),
       fact("Age", duration(entry.age_s)), fact("In", whereText(entry.where))),
-    make("h3", {}, "Question"), make("pre", { tabindex: 0 }, JSON.stringify(entry.request, null, 2)),
-    ...entry.choices.flatMap((choice) => [
-      make("h3", {}, entry.choices.length > 1 ? `Answer ${choice.index + 1}` : "Answer",
-        make("span", { class: "muted" }, ` ended by ${choice.finish_reason}`)),
-      make("pre", { tabindex: 0 }, choice.text)]),
+    ...questionOf(entry.request).flat(),
+    ...entry.choices.flatMap((choice) => block(entry.choices.length > 1 ? `Answer ${choice.index + 1}` : "Answer",
+      `ended by ${choice.finish_reason}`, choice.text)),
+    make("details", {}, make("summary", {}, "Canonical request"),
+      make("pre", { tabindex: 0 }, asText(entry.request))),
     make("p", {}, make("button", { type: "button", onclick: () => hand(entry.id) }, "Invalidate this answer\u2026")));
   find("entry").showModal();
 }

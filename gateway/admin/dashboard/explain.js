@@ -19,12 +19,12 @@ let model = "";
 
 const exampleOf = (endpoint) => JSON.stringify(EXAMPLES[endpoint](model), null, 2);
 
-function questionOf(form) {
+// All but the request itself.
+function restOf(form) {
   const field = (name) => form.elements[name].value.trim();
   const scope = Object.fromEntries(["tenant", "team", "user"].map((name) => [name, field(name)]).filter(([, v]) => v));
   return {
     endpoint: field("endpoint"),
-    request: JSON.parse(form.elements.request.value),
     ...(field("cache_control") ? { headers: { "Cache-Control": field("cache_control") } } : {}),
     ...(Object.keys(scope).length > 0 ? { scope } : {}),
   };
@@ -42,8 +42,9 @@ function show(explained) {
       tier.age_s == null ? "" : duration(tier.age_s), tier.detail ?? ""]), "");
   table(rules, [["Rule", ""], ["Verdict", ""], ["Detail", ""]], explained.rules.map((rule) =>
     [REASONS[rule.rule] ?? rule.rule, rule.verdict === "pass" ? "does not hold" : "holds", rule.detail ?? ""]), "");
-  find("explained").replaceChildren(
-    make("p", { class: "outcome" }, make("strong", { class: `badge ${kind}` }, explained.outcome), ` ${words} ${then}`),
+  find("outcome").className = "";
+  find("outcome").replaceChildren(make("strong", { class: `badge ${kind}` }, explained.outcome), ` ${words} ${then}`);
+  find("verdicts").replaceChildren(
     holding.length > 0 && make("ul", { class: "reasons" }, holding.map((rule) =>
       make("li", {}, sentence(REASONS[rule.rule] ?? rule.rule), rule.detail ? ` ${rule.detail}` : ""))) || "",
     tiers,
@@ -54,21 +55,23 @@ function show(explained) {
 }
 
 function refuse(message) {
-  find("explained").replaceChildren(make("p", { class: "wrong" }, sentence(message)));
+  find("outcome").className = "wrong";
+  find("outcome").textContent = sentence(message);
+  find("verdicts").replaceChildren();
 }
 
 async function explain(event) {
   event.preventDefault();
-  let question;
+  const request = event.target.elements.request.value;
   try {
-    question = questionOf(event.target);
+    JSON.parse(request);
   } catch (error) {
     refuse(`the body is not JSON: ${error.message}`);
     find("explain-request").focus();
     return;
   }
   try {
-    show(await ask.explain(question));
+    show(await ask.explain(request, restOf(event.target)));
   } catch (error) {
     refuse(error.message);
   }

@@ -8,7 +8,7 @@ import { ask, key } from "./server.js";
 import { showRequests, showStats } from "./traffic.js";
 
 const EVERY_MS = 2000;
-const AGAIN_MS = 5000; // after an error
+const AGAIN_MS = 3000; // after an error
 const THEME = "nextgate-theme";
 
 let paused = false, started = false, timer = 0;
@@ -47,7 +47,7 @@ async function refresh() {
 }
 
 function signIn(error) {
-  find("board").hidden = true;
+  find("board").hidden = find("window").hidden = find("scope").hidden = true;
   find("sign-in").hidden = false;
   find("sign-in-error").textContent = error;
   find("key").focus();
@@ -83,6 +83,7 @@ function board(caller, config) {
   find("board").hidden = false;
   find("served").textContent = `${config.model_names.join(", ")} \u00b7 version ${config.version}`;
   document.title = `${config.model_names[0]} \u2013 nextgate`;
+  find("window").hidden = false;
   find("scope").hidden = config.flags["cache-url"] === null;
   find("caller").textContent = key.get() ? `Signed in as ${caller.label}, role ${caller.role}` : "Open on the loopback";
   find("forget").hidden = key.get() === null;

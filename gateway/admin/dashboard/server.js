@@ -28,7 +28,7 @@ function messageOf(body, status) {
   return `the server answered with status ${status}`;
 }
 
-// The JSON of the reply. `query`: parameters; those that are empty are left out.
+// The JSON of the reply. `query`: parameters; those that are empty are left out. `body`: JSON, as text.
 async function call(method, path, query, body) {
   const given = Object.entries(query ?? {}).filter(([, value]) => value !== "" && value != null);
   const headers = {};
@@ -37,8 +37,7 @@ async function call(method, path, query, body) {
   let status, text;
   try {
     const reply = await fetch(path + (given.length ? "?" + new URLSearchParams(given) : ""), {
-      method, headers, body: body === undefined ? undefined : JSON.stringify(body),
-      cache: "no-store", credentials: "omit", redirect: "error", signal: AbortSignal.timeout(PATIENCE_MS),
+      method, headers, body, cache: "no-store", credentials: "omit", redirect: "error", signal: AbortSignal.timeout(PATIENCE_MS),
     });
     status = reply.status;
     text = await reply.text();
@@ -61,7 +60,9 @@ export const ask = {
   requests: () => call("GET", "admin/requests", { limit: 20 }),
   entries: (query) => call("GET", "admin/cache/entries", query),
   entry: (id) => call("GET", "admin/cache/entries/" + encodeURIComponent(id)),
-  explain: (question) => call("POST", "admin/cache/explain", {}, question),
-  invalidate: (parts) => call("POST", "admin/cache/invalidate", {}, parts),
+  // `request` goes as it was written: a number may have more digits than JavaScript keeps.
+  explain: (request, rest) =>
+    call("POST", "admin/cache/explain", {}, `{"request":${request},${JSON.stringify(rest).slice(1)}`),
+  invalidate: (parts) => call("POST", "admin/cache/invalidate", {}, JSON.stringify(parts)),
   invalidations: () => call("GET", "admin/cache/invalidations"),
 };
