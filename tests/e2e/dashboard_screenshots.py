@@ -102,7 +102,7 @@ def prepare(browser, server, question):
     browser.until(lambda: "last 5 minutes" in browser.text("#rate-note") and browser.all("#rate rect"))
     field = browser.find("#explain-request")
     field.clear()
-    field.send_keys(json.dumps({"messages": [{"role": "user", "content": question}]}, indent=1))
+    field.send_keys(json.dumps({"model": "dictionary", "messages": [{"role": "user", "content": question}]}))
     browser.find("#explain-form button").click()
     browser.until(lambda: browser.text("#explained"))
     browser.find("#invalidate-form [name=prompt_prefix]").send_keys("Define ")
