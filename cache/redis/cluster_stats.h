@@ -38,6 +38,7 @@ struct InstanceFigures {
   int64_t entries = 0;
   int64_t bytes = 0;
   int64_t evictions = 0;
+  int64_t live_requests = 0;  // being answered
   int64_t seen_unix_ms = 0;
 };
 
@@ -60,8 +61,10 @@ class ClusterStats {
   // This instance stops: it is not listed any more.
   void Leave(Deadline deadline);
 
-  // Redis' figures and those that still wait here.
-  Result<StatsBySeries> Read(StatsWindow window, Deadline deadline) const;
+  // Redis' figures and those that still wait here. If `steps` is given, they are put there; kTotal has
+  // none.
+  Result<StatsBySeries> Read(StatsWindow window, Deadline deadline,
+                             StatsSteps* steps = nullptr) const;
   Result<std::vector<InstanceFigures>> Instances(Deadline deadline) const;
 
   const std::string& instance_id() const { return instance_id_; }
@@ -77,8 +80,6 @@ class ClusterStats {
   void TakeEntryHits();
   void DropExpired();
   RedisCommand AddCommand() const;
-  void AddTo(StatsBySeries& sum, const std::string& field, int64_t value) const;
-
   const std::string name_space_;
   const std::string instance_id_;
   RedisClient& client_;

@@ -32,7 +32,7 @@ struct CommandSpec {
 const std::vector<CommandSpec>& Specs() {
   static const std::vector<CommandSpec> specs = {
       {"stats",
-       "[--window 1m|5m|1h|24h|total] [--group-by model|route|tier|scope] [--scope S]",
+       "[--window 1m|5m|1h|24h|total] [--group-by model|route|tier|scope|time] [--scope S]",
        "what became of the requests",
        0,
        0,
@@ -71,6 +71,7 @@ const std::vector<CommandSpec>& Specs() {
         "prompt-prefix"},
        {"all", "yes"}},
       {"invalidations", "", "those in force", 0, 0, {}},
+      {"requests", "[--limit N]", "what that instance is answering now", 0, 0, {"limit"}},
       {"config", "", "the flags the server runs with, secrets masked", 0, 0, {}},
       {"keys",
        "[new ROLE [LABEL]]\n"
