@@ -37,11 +37,12 @@ StatsKeeper::~StatsKeeper() {
   if (cluster_) cluster_->Leave(steady_clock::now() + kFlushBeforeReading);
 }
 
-void StatsKeeper::Start(std::string name) {
+void StatsKeeper::Start(std::string name, std::function<int64_t()> live_requests) {
   CHECK(!thread_.joinable());
   {
     const std::lock_guard lock(mutex_);
     name_ = std::move(name);
+    live_requests_ = std::move(live_requests);
   }
   thread_ = std::thread([this] { Run(); });
   pthread_setname_np(thread_.native_handle(), "stats-keeper");
@@ -71,20 +72,23 @@ void StatsKeeper::Collect() {
 Status StatsKeeper::Flush(milliseconds budget) {
   if (!cluster_) return {};
   const StoreStats store = store_.stats();
-  return cluster_->Flush(
-      {.name = name_, .entries = store.entries, .bytes = store.bytes, .evictions = store.evictions},
-      steady_clock::now() + budget);
+  return cluster_->Flush({.name = name_,
+                          .entries = store.entries,
+                          .bytes = store.bytes,
+                          .evictions = store.evictions,
+                          .live_requests = live_requests_ ? live_requests_() : 0},
+                         steady_clock::now() + budget);
 }
 
 void StatsKeeper::CountEntryHit(const Hash128& id, const StoredAnswer& entry) {
   if (cluster_) cluster_->CountEntryHit(id, entry.created_unix_ms, entry.expires_unix_ms);
 }
 
-StatsBySeries StatsKeeper::Instance(StatsWindow window) {
+StatsBySeries StatsKeeper::Instance(StatsWindow window, StatsSteps* steps) {
   if (window == StatsWindow::kTotal) return stats_.BySeries();
   const std::lock_guard lock(mutex_);
   Collect();
-  return history_.Sum(window, clock_.UnixMs());
+  return history_.Sum(window, clock_.UnixMs(), steps);
 }
 
 Result<ClusterFigures> StatsKeeper::Cluster(StatsWindow window) {
@@ -94,7 +98,7 @@ Result<ClusterFigures> StatsKeeper::Cluster(StatsWindow window) {
   (void)Flush(kFlushBeforeReading);
   const auto deadline = steady_clock::now() + kReadBudget;
   ClusterFigures figures;
-  ASSIGN_OR_RETURN(figures.counts, cluster_->Read(window, deadline));
+  ASSIGN_OR_RETURN(figures.counts, cluster_->Read(window, deadline, &figures.steps));
   ASSIGN_OR_RETURN(figures.instances, cluster_->Instances(deadline));
   return figures;
 }

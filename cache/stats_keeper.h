@@ -8,6 +8,7 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -24,6 +25,7 @@ namespace nextgate::cache {
 
 struct ClusterFigures {
   StatsBySeries counts;
+  StatsSteps steps;                        // of the window; kTotal has none
   std::vector<InstanceFigures> instances;  // heard of within ClusterStats::kInstanceGoneMs
 };
 
@@ -38,14 +40,15 @@ class StatsKeeper {
   StatsKeeper(const StatsKeeper&) = delete;
   StatsKeeper& operator=(const StatsKeeper&) = delete;
 
-  // Starts the thread. `name` is what others will call this instance. At most once.
-  void Start(std::string name);
+  // Starts the thread. `name` is what others will call this instance; `live_requests`, which may be
+  // empty, says how many requests it is answering now. At most once.
+  void Start(std::string name, std::function<int64_t()> live_requests = {});
 
   // One entry has answered one more request, for the cluster's count of its hits.
   void CountEntryHit(const Hash128& id, const StoredAnswer& entry);
 
-  // This process, since it started (kTotal) or in the window.
-  StatsBySeries Instance(StatsWindow window);
+  // This process, since it started (kTotal) or in the window, whose steps are put where `steps` says.
+  StatsBySeries Instance(StatsWindow window, StatsSteps* steps = nullptr);
 
   bool has_cluster() const { return cluster_.has_value(); }
   // All instances, since the first of them started or in the window. What the others counted in the
@@ -63,9 +66,10 @@ class StatsKeeper {
   const AnswerStore& store_;
   const Clock& clock_;
   std::optional<ClusterStats> cluster_;
-  std::mutex mutex_;  // guards history_, name_ and cluster_ but for its CountEntryHit
+  std::mutex mutex_;  // guards the next three, and cluster_ but for its CountEntryHit
   TrafficHistory history_;
   std::string name_;
+  std::function<int64_t()> live_requests_;
   std::mutex stop_mutex_;  // guards stopping_
   std::condition_variable stop_;
   bool stopping_ = false;

@@ -1,5 +1,7 @@
 #include "cache/traffic_history.h"
 
+#include <iterator>
+
 #include "base/check.h"
 
 namespace nextgate::cache {
@@ -33,6 +35,35 @@ BucketRange BucketsOf(StatsWindow window, int64_t unix_ms) {
   CHECK(false);
 }
 
+int64_t StepSeconds(StatsWindow window) {
+  switch (window) {
+    case StatsWindow::k1m:
+    case StatsWindow::k5m:
+      return 10;
+    case StatsWindow::k1h:
+      return 60;
+    case StatsWindow::k24h:
+      return 1800;
+    case StatsWindow::kTotal:
+      break;
+  }
+  CHECK(false);
+}
+
+StatsSteps EmptySteps(StatsWindow window, int64_t unix_ms) {
+  const BucketRange range = BucketsOf(window, unix_ms);
+  const int64_t bucket_s = kBucketSizes[range.size_idx].seconds, step_s = StepSeconds(window);
+  StatsSteps steps;
+  for (int64_t begins = range.first * bucket_s; begins <= range.last * bucket_s;
+       begins += step_s - begins % step_s)
+    steps[begins];
+  return steps;
+}
+
+StatsSnapshot& StepOf(StatsSteps& steps, int64_t bucket_begins_s) {
+  return std::prev(steps.upper_bound(bucket_begins_s))->second;
+}
+
 std::vector<StatsDelta> TrafficHistory::Advance(const StatsBySeries& now, int64_t unix_ms) {
   std::vector<StatsDelta> deltas;
   for (const auto& [labels, counts] : now) {
@@ -55,13 +86,21 @@ std::vector<StatsDelta> TrafficHistory::Advance(const StatsBySeries& now, int64_
   return deltas;
 }
 
-StatsBySeries TrafficHistory::Sum(StatsWindow window, int64_t unix_ms) const {
+StatsBySeries TrafficHistory::Sum(StatsWindow window, int64_t unix_ms, StatsSteps* steps) const {
   const BucketRange range = BucketsOf(window, unix_ms);
   const auto& buckets = buckets_[range.size_idx];
   StatsBySeries sum;
+  if (steps != nullptr) *steps = EmptySteps(window, unix_ms);
   for (auto it = buckets.lower_bound(range.first); it != buckets.end() && it->first <= range.last;
-       ++it)
-    for (const auto& [where, value] : it->second) sum[where.first].Add(where.second, value);
+       ++it) {
+    StatsSnapshot* step = steps == nullptr
+                              ? nullptr
+                              : &StepOf(*steps, it->first * kBucketSizes[range.size_idx].seconds);
+    for (const auto& [where, value] : it->second) {
+      sum[where.first].Add(where.second, value);
+      if (step != nullptr) step->Add(where.second, value);
+    }
+  }
   return sum;
 }
 

@@ -36,6 +36,17 @@ struct BucketRange {
 };
 BucketRange BucketsOf(StatsWindow window, int64_t unix_ms);
 
+// A window cut into steps of whole buckets, for a curve over time: unix seconds at which a step begins →
+// what was counted in it, all series together. Steps begin at multiples of their length; the first one is
+// cut off where the window begins, the last one is not over yet. Together they are the window.
+using StatsSteps = std::map<int64_t, StatsSnapshot>;
+// How long a step is: 10 s for 1m and 5m, 1 min for 1h, 30 min for 24h. REQUIRES: not kTotal.
+int64_t StepSeconds(StatsWindow window);
+// The steps of a window that ends at an instant, empty. REQUIRES: not kTotal.
+StatsSteps EmptySteps(StatsWindow window, int64_t unix_ms);
+// The step that a bucket belongs to. REQUIRES: the bucket is one of the window's.
+StatsSnapshot& StepOf(StatsSteps& steps, int64_t bucket_begins_s);
+
 struct StatsDelta {
   SeriesLabels labels;
   size_t counter;  // id of CounterName
@@ -47,8 +58,8 @@ class TrafficHistory {
   // What rose since the last call; it is put into the buckets of `unix_ms`.
   std::vector<StatsDelta> Advance(const StatsBySeries& now, int64_t unix_ms);
 
-  // REQUIRES: not kTotal.
-  StatsBySeries Sum(StatsWindow window, int64_t unix_ms) const;
+  // If `steps` is given, they are put there. REQUIRES: not kTotal.
+  StatsBySeries Sum(StatsWindow window, int64_t unix_ms, StatsSteps* steps = nullptr) const;
 
  private:
   using Bucket = std::map<std::pair<SeriesLabels, size_t>, int64_t>;

@@ -43,6 +43,7 @@ nextgate_find_plain(zstd zstd.h zstd)
 nextgate_find_plain(httplib httplib.h cpp-httplib)
 target_compile_definitions(httplib::httplib INTERFACE CPPHTTPLIB_OPENSSL_SUPPORT CPPHTTPLIB_LISTEN_BACKLOG=1024
                                                       CPPHTTPLIB_KEEPALIVE_TIMEOUT_CHECK_INTERVAL_USECOND=500000
+                                                      CPPHTTPLIB_REQUEST_URI_MAX_LENGTH=4096
                                                       CPPHTTPLIB_FORM_URL_ENCODED_PAYLOAD_MAX_LENGTH=2000000000)
 target_link_libraries(httplib::httplib INTERFACE OpenSSL::SSL)
 nextgate_find_plain(jinja nextgate-jinja/jinja/runtime.h nextgate_jinja)

@@ -8,8 +8,10 @@
 #include <memory>
 #include <thread>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "cache/memory_store.h"
+#include "gateway/admin/dashboard/dashboard.h"
 #include "gateway/admin/routes.h"
 #include "gateway/hub.h"
 #include "gateway/routes.h"
@@ -68,6 +70,7 @@ class App {
   Flights flights_;  // before the writer, which holds flights until their answers are stored
   std::unique_ptr<cache::Writer> writer_;
   cache::CacheStats cache_stats_;
+  LiveRequests live_;  // before the keeper, who asks how many there are
   std::unique_ptr<cache::StatsKeeper> stats_keeper_;
   std::unique_ptr<cache::Partitioner> partitioner_;
   std::unique_ptr<cache::RedisCatalogue> catalogue_;  // null without --cache-url
@@ -294,7 +297,8 @@ Status App::OpenServers() {
                              .access_log = !options_.disable_access_log,
                              .replay_tokens_per_s = options_.cache_replay_tokens_per_s,
                              .invalidations = invalidation_log_.get(),
-                             .keeper = stats_keeper_.get()});
+                             .keeper = stats_keeper_.get(),
+                             .live = &live_});
   context_ =
       std::make_unique<RouteContext>(RouteContext{.pipeline = *pipeline_,
                                                   .generator = engine_generator_.get(),
@@ -332,6 +336,7 @@ Status App::OpenServers() {
                           .single_flight = single_flight_.get(),
                           .writer = *writer_,
                           .keeper = *stats_keeper_,
+                          .live = live_,
                           .catalogue = catalogue_.get(),
                           .invalidations = *invalidation_log_,
                           .partitioner = *partitioner_,
@@ -340,8 +345,10 @@ Status App::OpenServers() {
                           .recorder = *recorder_});
   RegisterAdminRoutes(*admin_, *context_);
   admin::RegisterAdminApi(*admin_, *admin_context_);
+  admin::RegisterDashboard(*admin_, *recorder_);
   RETURN_IF_ERROR(admin_->Start());
-  stats_keeper_->Start(fmt::format("{}:{}", options_.host, api_->port()));
+  stats_keeper_->Start(fmt::format("{}:{}", options_.host, api_->port()),
+                       [this] { return live_.size(); });
   ready_ = true;
   return {};
 }
@@ -380,13 +387,14 @@ void App::Shutdown() {
 
 int RunServe(const ServeOptions& options) {
   const bool reloads = !options.api_key_file.empty();
+  RaiseOpenFilesLimit();
   Signals signals(reloads);
   auto app = App::Open(options);
   if (!app) {
     LogError("{}", app.error().message);
     return 1;
   }
-  LogInfo("ready: http://{}:{}/v1   admin: http://{}:{}/admin/cache/stats", options.host,
+  LogInfo("ready: http://{}:{}/v1   dashboard: http://{}:{}/dashboard", options.host,
           (*app)->api_port(), options.admin_host, (*app)->admin_port());
   signals.Started([&app = **app] { app.ReloadKeys(); });
   const std::string_view signal = signals.Wait();

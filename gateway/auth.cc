@@ -8,7 +8,8 @@
 
 namespace nextgate::gateway {
 
-Auth::Auth(std::vector<std::string> keys, std::shared_ptr<const ApiKeys> file, const Clock& clock)
+Auth::Auth(const std::vector<std::string>& keys, std::shared_ptr<const ApiKeys> file,
+           const Clock& clock)
     : clock_(clock), file_(std::move(file)) {
   for (const std::string& key : keys) digests_.push_back(cache::Sha256(key));
 }

@@ -20,7 +20,7 @@ namespace nextgate::gateway {
 class Auth {
  public:
   // Neither keys nor a file: everybody may.
-  explicit Auth(std::vector<std::string> keys, std::shared_ptr<const ApiKeys> file = nullptr,
+  explicit Auth(const std::vector<std::string>& keys, std::shared_ptr<const ApiKeys> file = nullptr,
                 const Clock& clock = Clock::System());
 
   // `header` is the value of Authorization. kUnauthenticated unless it is "Bearer KEY" with a known

@@ -57,6 +57,11 @@ struct ChatPipeline::Exchange {
   bool from_cache = false;  // somebody else's generation
   bool generating = false;  // our own: it costs tokens
   int64_t tokens_heard = 0;
+  std::unique_ptr<LiveRequests::Handle> live;  // null: nobody keeps a list
+
+  void Enter(LiveRequests::Phase phase) const {
+    if (live != nullptr) live->SetPhase(phase);
+  }
 };
 
 void ChatPipeline::Run(std::shared_ptr<const ApiRequest> request, const ServerRequest& http,
@@ -66,6 +71,13 @@ void ChatPipeline::Run(std::shared_ptr<const ApiRequest> request, const ServerRe
   x->record = std::move(record);
   x->ticket = std::move(ticket);
   reply.on_sent = [this, x] { End(*x); };
+  if (s_.live != nullptr)
+    x->live = s_.live->Enter({.id = x->record.id,
+                              .route = x->record.route,
+                              .model = x->request->model,
+                              .key = x->record.key,
+                              .stream = x->request->stream,
+                              .began_ns = x->record.began_ns});
 
   // May it use the answer cache, and is the answer known here, in the making, or known elsewhere?
   auto planned = Plan(*x->request, http.header("Cache-Control"), x->ticket.principal());
@@ -134,6 +146,7 @@ void ChatPipeline::Run(std::shared_ptr<const ApiRequest> request, const ServerRe
   auto source = s_.generator.Start(x->request, x->record.id);
   if (!source) return Fail(*x, source.error(), reply);
   x->generating = true;
+  x->Enter(LiveRequests::Phase::kGenerate);
   x->record.path = s_.generator.name();
   if (x->flight == nullptr) x->flight = std::make_shared<Flight>(x->origin.position);
   if (lead != nullptr)
@@ -149,6 +162,7 @@ void ChatPipeline::Follow(const std::shared_ptr<Exchange>& x, std::shared_ptr<Fl
   x->from_cache = true;
   x->record.path = "cache";
   x->record.cache = "COALESCED";
+  x->Enter(LiveRequests::Phase::kFollow);
   x->served = cache::Served::kCoalesced;
   x->counts->CountHit(cache::Tier::kCoalesced);
   reply.headers.emplace_back("X-Cache", "COALESCED");
@@ -257,6 +271,7 @@ void ChatPipeline::Replay(const std::shared_ptr<Exchange>& x, cache::CacheHit hi
   x->from_cache = true;
   x->record.path = "cache";
   x->record.cache = "HIT(exact)";
+  x->Enter(LiveRequests::Phase::kReplay);
   x->served = cache::Served::kStored;
   x->counts->CountHit(cache::Tier::kExact);
   if (hit.entry != nullptr) {
@@ -374,6 +389,7 @@ void ChatPipeline::Hear(Exchange& x, const cache::AnswerDelta& delta) const {
   if (x.record.first_token_ns == 0) x.record.first_token_ns = s_.clock.MonotonicNs();
   x.tokens_heard += std::max<int64_t>({1, static_cast<int64_t>(delta.token_ids.size()),
                                        delta.token_ids.empty() ? TokensAbout(delta.text) : 0});
+  if (x.live != nullptr) x.live->SetTokens(x.tokens_heard);
 }
 
 // What the request took of its key's tokens: what was generated for it, as the answer counts it; without

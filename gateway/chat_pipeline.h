@@ -21,6 +21,7 @@
 #include "gateway/flight.h"
 #include "gateway/generator.h"
 #include "gateway/http_server.h"
+#include "gateway/live_requests.h"
 #include "gateway/metrics.h"
 #include "gateway/openai/api_request.h"
 #include "gateway/shared_flight.h"
@@ -44,6 +45,7 @@ class ChatPipeline {
     const Clock& clock = Clock::System();
     const cache::InvalidationLog* invalidations = nullptr;  // null: nothing is ever too stale
     cache::StatsKeeper* keeper = nullptr;  // hears of the hits of entries; may be null
+    LiveRequests* live = nullptr;          // where requests are listed while they run; may be null
   };
   explicit ChatPipeline(const Services& services) : s_(services) {}
 

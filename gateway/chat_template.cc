@@ -243,18 +243,18 @@ Result<std::unique_ptr<ChatTemplate>> ChatTemplate::Open(const std::string& mode
     origin = (dir / "tokenizer_config.json").string();
     ASSIGN_OR_RETURN(source, TemplateOfConfig(config, origin));
   }
-  ASSIGN_OR_RETURN(auto impl, Impl::Parse(std::move(source), std::move(tokens), std::move(origin)));
+  ASSIGN_OR_RETURN(auto impl, Impl::Parse(std::move(source), std::move(tokens), origin));
   return std::unique_ptr<ChatTemplate>(new ChatTemplate(std::move(impl)));
 }
 
 Result<std::unique_ptr<ChatTemplate>> ChatTemplate::FromSource(std::string source,
                                                                std::string bos_token,
                                                                std::string eos_token,
-                                                               std::string origin) {
+                                                               const std::string& origin) {
   SpecialTokens tokens;
   if (!bos_token.empty()) tokens.emplace_back("bos_token", std::move(bos_token));
   if (!eos_token.empty()) tokens.emplace_back("eos_token", std::move(eos_token));
-  ASSIGN_OR_RETURN(auto impl, Impl::Parse(std::move(source), std::move(tokens), std::move(origin)));
+  ASSIGN_OR_RETURN(auto impl, Impl::Parse(std::move(source), std::move(tokens), origin));
   return std::unique_ptr<ChatTemplate>(new ChatTemplate(std::move(impl)));
 }
 

@@ -63,7 +63,7 @@ class ChatTemplate {
   // For tests and tools. `origin` names the source in messages.
   static Result<std::unique_ptr<ChatTemplate>> FromSource(std::string source, std::string bos_token,
                                                           std::string eos_token,
-                                                          std::string origin);
+                                                          const std::string& origin);
   ~ChatTemplate();
 
   // kInvalidArgument (400) for what a request did wrong, the template's own raise_exception

@@ -61,7 +61,8 @@ constexpr std::string_view kOutput = "it would change answers, and is not built 
 constexpr std::string_view kLater = "not built yet";
 constexpr std::string_view kAdapters = "adapters are not built yet";
 constexpr std::string_view kTls = "TLS is not built yet; put a proxy in front";
-constexpr std::string_view kNoTools = "requests with tools are refused until tool calls are built";
+constexpr std::string_view kNoTools =
+    "tools are an --upstream's own matter, and refused without one until tool calls are built";
 constexpr std::string_view kNoGrammars = "requests with grammars are refused until they are built";
 constexpr std::string_view kFloat32 = "KV and states are float32 on the CPU";
 constexpr std::string_view kOwnTokenizer = "the checkpoint's own tokenizer.json is used";

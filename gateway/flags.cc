@@ -10,6 +10,7 @@
 #include <ranges>
 #include <sstream>
 
+#include "base/file.h"
 #include "gateway/admin/keys.h"
 #include "gateway/api_keys.h"
 #include "gateway/flag_args.h"
@@ -17,6 +18,8 @@
 
 namespace nextgate::gateway {
 namespace {
+
+constexpr int64_t kConfigBytesMax = 1 << 20;
 
 bool IsAmong(std::string_view value, std::string_view alternatives) {
   for (const auto part : std::views::split(alternatives, '|'))
@@ -43,9 +46,11 @@ Result<std::string> TomlText(const toml::node& node, std::string_view key, bool 
 
 // Adds what the file says for flags that the command line does not have.
 Status ReadConfigFile(const std::string& file, GivenFlags& given, std::string& model) {
+  const auto text = ReadFile(file, kConfigBytesMax);
+  if (!text) return InvalidArgument("--config " + text.error().message, "config");
   toml::table table;
   try {
-    table = toml::parse_file(file);
+    table = toml::parse(*text);
   } catch (const toml::parse_error& error) {
     return InvalidArgument(fmt::format("--config {}: not readable as TOML, line {}: {}", file,
                                        error.source().begin.line, error.description()),

@@ -10,13 +10,25 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "gateway/connection_threads.h"
 #include "gateway/openai/error.h"
 
 namespace nextgate::gateway {
 namespace {
 
 constexpr int kKeepAliveS = 75;  // proxies hold connections for 60
-constexpr int kThreadIdleS = 10;
+
+// httplib's own pool counts an idle thread for every connection that comes before it wakes: all but the
+// first of them then wait until another connection ends.
+class ConnectionQueue final : public httplib::TaskQueue {
+ public:
+  explicit ConnectionQueue(size_t connections_max) : threads_({.threads_max = connections_max}) {}
+  bool enqueue(std::function<void()> serve) override { return threads_.Run(std::move(serve)); }
+  void shutdown() override { threads_.Stop(); }
+
+ private:
+  ConnectionThreads threads_;
+};
 
 class SinkWriter final : public StreamWriter {
  public:
@@ -79,8 +91,7 @@ struct HttpServer::Impl {
 // methods.
 void HttpServer::Impl::SetUp() {
   server.new_task_queue = [this] {
-    const auto most = static_cast<size_t>(options.connections_max);
-    return new httplib::ThreadPool(/*n=*/2, most, /*mqr=*/0, kThreadIdleS);
+    return new ConnectionQueue(static_cast<size_t>(options.connections_max));
   };
   server.set_tcp_nodelay(true);
   // Not httplib's SO_REUSEPORT: a port that is taken is an error, not a port shared with a

@@ -4,6 +4,8 @@
 #include <span>
 #include <utility>
 
+#include "gateway/upstream/chunk.h"
+
 namespace nextgate::gateway {
 
 using cache::AnswerChoice;
@@ -70,6 +72,18 @@ Retelling::Retelling(const Said& said) : said_(said) {
                         .told = {},
                         .ended = choice.end.has_value()});
   }
+  ChunkReader reader;
+  const AnswerSource::Listener count = {.delta = [&](const AnswerDelta& delta) {
+    if (delta.extras.empty()) return;
+    const auto part = reader.Next(delta.extras);
+    body_said_ = body_said_ || (part && part->kind == ChunkReader::Kind::kBody);
+    if (!part || part->kind != ChunkReader::Kind::kChunk) return;
+    const ChunkFacts facts = FactsOf(part->text);
+    usage_said_ = usage_said_ || !facts.has_choices;
+    opaque_said_ = opaque_said_ || (facts.has_choices && !facts.only_text);
+    At(delta.choice).said.tokens += facts.tokens;
+  }};
+  said.Tell(count);
 }
 
 Retelling::Choice& Retelling::At(int32_t index) {
@@ -87,19 +101,29 @@ bool Retelling::Covered() const {
 }
 
 bool Retelling::Delta(const AnswerDelta& given, const AnswerSource::Listener& listener) {
-  // What an upstream said may be written against an earlier chunk, which our listener was told in other
-  // words: it goes on whole.
+  if (given.extras.empty()) return Tell(given, given.token_ids.size(), listener);
+  const auto part = reader_.Next(given.extras);
+  if (!part) return false;
+  if (part->kind != ChunkReader::Kind::kChunk) return Tell(given, 0, listener);
+  // It may be written against an earlier chunk, which our listener was told in other words: it goes on
+  // whole.
   AnswerDelta delta = given;
-  std::optional<ChunkReader::Part> part;
-  if (!given.extras.empty()) {
-    part = reader_.Next(given.extras);
-    if (!part) return false;
-    if (part->kind == ChunkReader::Kind::kChunk) delta.extras = part->text;
-  }
+  delta.extras = part->text;
+  const ChunkFacts facts = FactsOf(part->text);
+  if (opaque_said_) return false;
+  if (facts.has_choices) return Tell(delta, body_said_ ? 0 : facts.tokens, listener);
+  if (!usage_said_ && listener.delta) listener.delta(delta);
+  return true;
+}
+
+// `listed`: as many tokens as it has, or says that it has.
+bool Retelling::Tell(const AnswerDelta& delta, size_t listed,
+                     const AnswerSource::Listener& listener) {
   Choice& choice = At(delta.choice);
   const Said::Choice& said = said_.choice(delta.choice);
   if (Covered(choice)) {
-    if (choice.ended) return false;
+    // Only how it ended may come again.
+    if (choice.ended) return delta.text.empty() && listed == 0;
     if (listener.delta) listener.delta(delta);
     return true;
   }
@@ -107,20 +131,27 @@ bool Retelling::Delta(const AnswerDelta& given, const AnswerSource::Listener& li
   const size_t text = std::min(delta.text.size(), choice.said.text - choice.told.text);
   if (delta.text.substr(0, text) != std::string_view(said.text).substr(choice.told.text, text))
     return false;
-  const size_t tokens = std::min(delta.token_ids.size(), choice.said.tokens - choice.told.tokens);
-  if (!std::ranges::equal(delta.token_ids.first(tokens),
-                          std::span(said.token_ids).subspan(choice.told.tokens, tokens)))
+  const size_t tokens = std::min(listed, choice.said.tokens - choice.told.tokens);
+  const size_t known = std::min(tokens, delta.token_ids.size());
+  if (!std::ranges::equal(delta.token_ids.first(known),
+                          std::span(said.token_ids).subspan(choice.told.tokens, known)))
     return false;
   choice.told.text += text;
   choice.told.tokens += tokens;
-  const AnswerDelta rest{.choice = delta.choice,
-                         .text = delta.text.substr(text),
-                         .token_ids = delta.token_ids.subspan(tokens),
-                         .logprobs = DropJsonValues(delta.logprobs, tokens),
-                         .extras = {}};
-  if (rest.text.empty() && rest.token_ids.empty()) return true;
-  // New, although not all that was said has come again, or beside what cannot be cut.
-  if (!Covered(choice) || choice.ended || !delta.extras.empty()) return false;
+  if (text == delta.text.size() && tokens == listed) return true;
+  // New, although not all that was said has come again?
+  if (!Covered(choice) || choice.ended) return false;
+  AnswerDelta rest{.choice = delta.choice,
+                   .text = delta.text.substr(text),
+                   .token_ids = delta.token_ids.subspan(known),
+                   .logprobs = DropJsonValues(delta.logprobs, tokens),
+                   .extras = {}};
+  std::optional<std::string> chunk;
+  if (!delta.extras.empty()) {
+    chunk = WithoutBeginning(delta.extras, text, tokens);
+    if (!chunk) return false;
+    rest.extras = *chunk;
+  }
   if (listener.delta) listener.delta(rest);
   return true;
 }

@@ -66,7 +66,7 @@ class Retelling {
  private:
   struct Place {
     size_t text = 0;
-    size_t tokens = 0;
+    size_t tokens = 0;  // known, or listed by an upstream's chunks
   };
   struct Choice {
     Place said;
@@ -74,10 +74,14 @@ class Retelling {
     bool ended = false;
   };
   bool Covered(const Choice& choice) const;
+  bool Tell(const cache::AnswerDelta& delta, size_t listed, const AnswerSource::Listener& listener);
   Choice& At(int32_t index);
   const Said& said_;
   ChunkReader reader_;
   std::vector<Choice> choices_;
+  bool usage_said_ = false;   // in a chunk of its own
+  bool body_said_ = false;    // all of the text at once
+  bool opaque_said_ = false;  // chunks with more than text: what of them comes again can't be told
 };
 
 // `source` begins at the beginning; this one says what comes after `said`, and ends with an error if

@@ -18,6 +18,8 @@ llama_requirement=llama-cpp-python==0.3.36
 llama_sha256=832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e
 httplib_flags=(-DCPPHTTPLIB_OPENSSL_SUPPORT -DCPPHTTPLIB_LISTEN_BACKLOG=1024
   -DCPPHTTPLIB_KEEPALIVE_TIMEOUT_CHECK_INTERVAL_USECOND=500000
+  # std::regex recurses for every byte of a path: what a thread of gateway/connection_threads.h has stack for.
+  -DCPPHTTPLIB_REQUEST_URI_MAX_LENGTH=4096
   # A body whose client named no type passes for a form, of which the library takes 8 KB; our own limit holds.
   -DCPPHTTPLIB_FORM_URL_ENCODED_PAYLOAD_MAX_LENGTH=2000000000)  # cmake/dependencies.cmake has the same
 

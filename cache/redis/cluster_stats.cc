@@ -61,6 +61,27 @@ std::optional<int64_t> Number(std::string_view text) {
   return value;
 }
 
+struct ParsedField {
+  SeriesLabels labels;
+  size_t counter;
+};
+struct FieldSum {
+  std::optional<ParsedField> where;
+  int64_t value = 0;
+};
+
+// Nothing for one that this version does not know.
+std::optional<ParsedField> ParseField(const std::string& field) {
+  const Json parts = Json::parse(field, nullptr, /*allow_exceptions=*/false);
+  if (!parts.is_array() || parts.size() != 4) return std::nullopt;
+  for (const Json& part : parts)
+    if (!part.is_string()) return std::nullopt;
+  const auto counter = FindCounter(parts[3].get_ref<const std::string&>());
+  if (!counter) return std::nullopt;
+  return ParsedField{.labels = {.model = parts[0], .route = parts[1], .name_space = parts[2]},
+                     .counter = *counter};
+}
+
 std::optional<InstanceFigures> ParseInstance(const std::string& id, const std::string& text) {
   const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object()) return std::nullopt;
@@ -75,6 +96,7 @@ std::optional<InstanceFigures> ParseInstance(const std::string& id, const std::s
       .entries = number("entries"),
       .bytes = number("bytes"),
       .evictions = number("evictions"),
+      .live_requests = number("live_requests"),
       .seen_unix_ms = number("seen_unix_ms")};
 }
 
@@ -224,6 +246,7 @@ Status ClusterStats::Flush(const InstanceFigures& own, Deadline deadline) {
                          {"entries", own.entries},
                          {"bytes", own.bytes},
                          {"evictions", own.evictions},
+                         {"live_requests", own.live_requests},
                          {"seen_unix_ms", clock_.UnixMs()}};
   const RedisCommand commands[] = {
       {"HSET", fmt::format("{{{}}}:stats:instances", name_space_), instance_id_,
@@ -257,43 +280,51 @@ void ClusterStats::Leave(Deadline deadline) {
   (void)client_.Run(leave, deadline);  // else it is forgotten after kInstanceGoneMs
 }
 
-// Fields that this version does not know are left out.
-void ClusterStats::AddTo(StatsBySeries& sum, const std::string& field, int64_t value) const {
-  const Json parts = Json::parse(field, nullptr, /*allow_exceptions=*/false);
-  if (!parts.is_array() || parts.size() != 4) return;
-  for (const Json& part : parts)
-    if (!part.is_string()) return;
-  const auto counter = FindCounter(parts[3].get_ref<const std::string&>());
-  if (!counter) return;
-  sum[{.model = parts[0], .route = parts[1], .name_space = parts[2]}].Add(*counter, value);
-}
-
-Result<StatsBySeries> ClusterStats::Read(StatsWindow window, Deadline deadline) const {
+Result<StatsBySeries> ClusterStats::Read(StatsWindow window, Deadline deadline,
+                                         StatsSteps* steps) const {
   std::vector<RedisCommand> commands;
+  std::vector<StatsSnapshot*> step_of_command;  // null: nobody asked
   if (window == StatsWindow::kTotal) {
     commands.push_back({"HGETALL", fmt::format("{{{}}}:stats:total", name_space_)});
+    step_of_command.push_back(nullptr);
   } else {
-    const BucketRange range = BucketsOf(window, clock_.UnixMs());
-    for (int64_t number = range.first; number <= range.last; ++number)
+    const int64_t now = clock_.UnixMs();
+    const BucketRange range = BucketsOf(window, now);
+    if (steps != nullptr) *steps = EmptySteps(window, now);
+    for (int64_t number = range.first; number <= range.last; ++number) {
       commands.push_back({"HGETALL", BucketKey(range.size_idx, number)});
+      step_of_command.push_back(
+          steps == nullptr ? nullptr
+                           : &StepOf(*steps, number * kBucketSizes[range.size_idx].seconds));
+    }
   }
   ASSIGN_OR_RETURN(const auto replies, client_.Run(commands, deadline));
-  std::unordered_map<std::string, int64_t> fields;
+  std::unordered_map<std::string, FieldSum> fields;
+  const auto add = [&](const std::string& field, int64_t value, StatsSnapshot* step) {
+    const auto [found, is_new] = fields.try_emplace(field);
+    FieldSum& sum = found->second;
+    if (is_new) sum.where = ParseField(field);
+    sum.value += value;
+    if (sum.where && step != nullptr) step->Add(sum.where->counter, value);
+  };
   for (size_t i = 0; i < replies.size(); ++i) {
     RETURN_IF_ERROR(replies[i].ToStatus("HGETALL"));
     const auto& elements = replies[i].elements;
     for (size_t at = 0; at + 1 < elements.size(); at += 2)
-      if (const auto value = Number(elements[at + 1].text)) fields[elements[at].text] += *value;
-    const auto add = [&](const Batch& batch) {
+      if (const auto value = Number(elements[at + 1].text))
+        add(elements[at].text, *value, step_of_command[i]);
+    const auto add_waiting = [&](const Batch& batch) {
       if (const auto found = batch.find(commands[i][1]); found != batch.end())
-        for (const auto& [field, value] : found->second.added) fields[field] += value;
+        for (const auto& [field, value] : found->second.added)
+          add(field, value, step_of_command[i]);
     };
-    add(waiting_);
+    add_waiting(waiting_);
     for (const NumberedBatch& one : batches_)
-      if (one.number > acknowledged_) add(one.batch);
+      if (one.number > acknowledged_) add_waiting(one.batch);
   }
   StatsBySeries sum;
-  for (const auto& [field, value] : fields) AddTo(sum, field, value);
+  for (const auto& [field, one] : fields)
+    if (one.where) sum[one.where->labels].Add(one.where->counter, one.value);
   return sum;
 }
 

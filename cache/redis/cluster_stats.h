@@ -43,6 +43,7 @@ struct InstanceFigures {
   int64_t entries = 0;
   int64_t bytes = 0;
   int64_t evictions = 0;
+  int64_t live_requests = 0;  // being answered
   int64_t seen_unix_ms = 0;
 };
 
@@ -65,8 +66,10 @@ class ClusterStats {
   // This instance stops: it is not listed any more.
   void Leave(Deadline deadline);
 
-  // Redis' figures and those that still wait here.
-  Result<StatsBySeries> Read(StatsWindow window, Deadline deadline) const;
+  // Redis' figures and those that still wait here. If `steps` is given, they are put there; kTotal has
+  // none.
+  Result<StatsBySeries> Read(StatsWindow window, Deadline deadline,
+                             StatsSteps* steps = nullptr) const;
   Result<std::vector<InstanceFigures>> Instances(Deadline deadline) const;
 
   const std::string& instance_id() const { return instance_id_; }
@@ -82,7 +85,6 @@ class ClusterStats {
     int64_t number;
     Batch batch;
   };
-  enum class Added { kYes, kNo, kGap, kOtherRedis };
 
   std::string BucketKey(size_t size_idx, int64_t number) const;
   std::string SequenceKey() const;
@@ -94,7 +96,6 @@ class ClusterStats {
   void GoBack(int64_t last);
   void StartAgain();
   static void Merge(const Batch& from, Batch& into);
-  void AddTo(StatsBySeries& sum, const std::string& field, int64_t value) const;
 
   const std::string name_space_;
   const std::string instance_id_;

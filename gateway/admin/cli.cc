@@ -32,7 +32,7 @@ struct CommandSpec {
 const std::vector<CommandSpec>& Specs() {
   static const std::vector<CommandSpec> specs = {
       {"stats",
-       "[--window 1m|5m|1h|24h|total] [--group-by model|route|tier|scope] [--scope S]",
+       "[--window 1m|5m|1h|24h|total] [--group-by model|route|tier|scope|time] [--scope S]",
        "what became of the requests",
        0,
        0,
@@ -71,6 +71,7 @@ const std::vector<CommandSpec>& Specs() {
         "prompt-prefix"},
        {"all", "yes"}},
       {"invalidations", "", "those in force", 0, 0, {}},
+      {"requests", "[--limit N]", "what that instance is answering now", 0, 0, {"limit"}},
       {"config", "", "the flags the server runs with, secrets masked", 0, 0, {}},
       {"keys",
        "[new ROLE [LABEL]]\n"
@@ -143,7 +144,7 @@ void PrintKey(const AdminCommandLine& line, const std::string& key, const std::s
 
 // Whatever is wrong with the options the file's own parser says, so that the line is one it takes.
 int MakeApiKeyCommand(const AdminCommandLine& line) {
-  const auto usage = [](std::string message) {
+  const auto usage = [](const std::string& message) {
     return Fail({ErrorCode::kInvalidArgument, "keys new-api: " + message, ""}, kUsageError);
   };
   if (line.positional.size() > 2) return usage("expected one LABEL at most");

@@ -69,6 +69,10 @@ Result<bool> EntryCommand(const AdminCommandLine& line, const AdminClient& clien
   return Show(line, client, out, "/admin/cache/entries/" + PercentEncode(line.positional[0]),
               EntryText);
 }
+Result<bool> RequestsCommand(const AdminCommandLine& line, const AdminClient& client,
+                             std::ostream& out) {
+  return Show(line, client, out, Target("/admin/requests", line), RequestsTable);
+}
 Result<bool> ConfigCommand(const AdminCommandLine& line, const AdminClient& client,
                            std::ostream& out) {
   return Show(line, client, out, "/admin/config", ConfigText);
@@ -253,17 +257,12 @@ Result<bool> InvalidationsCommand(const AdminCommandLine& line, const AdminClien
 
 AdminCommandFunction FindAdminCommand(std::string_view command) {
   static const std::map<std::string_view, AdminCommandFunction> commands = {
-      {"stats", StatsCommand},
-      {"entries", EntriesCommand},
-      {"entry", EntryCommand},
-      {"delete", DeleteCommand},
-      {"explain", ExplainCommand},
-      {"export", ExportCommand},
-      {"import", ImportCommand},
-      {"config", ConfigCommand},
-      {"keys", KeysCommand},
-      {"invalidate", InvalidateCommand},
-      {"invalidations", InvalidationsCommand}};
+      {"stats", StatsCommand},           {"entries", EntriesCommand},
+      {"entry", EntryCommand},           {"delete", DeleteCommand},
+      {"explain", ExplainCommand},       {"export", ExportCommand},
+      {"import", ImportCommand},         {"requests", RequestsCommand},
+      {"config", ConfigCommand},         {"keys", KeysCommand},
+      {"invalidate", InvalidateCommand}, {"invalidations", InvalidationsCommand}};
   const auto found = commands.find(command);
   return found == commands.end() ? nullptr : found->second;
 }

@@ -128,6 +128,7 @@ std::string StatsTable(const Json& stats) {
   rows.push_back({"entries in memory", Text(stats, "entries")});
   rows.push_back({"bytes", Bytes(stats, "bytes")});
   rows.push_back({"evictions", Text(stats, "evictions")});
+  rows.push_back({"live requests", Text(stats, "live_requests")});
   std::string out = Table(rows);
   if (stats.contains("groups")) {
     rows = {{"GROUP", "REQUESTS", "HITS", "MISSES", "BYPASSES", "HIT RATE", "SHARE"}};
@@ -138,10 +139,11 @@ std::string StatsTable(const Json& stats) {
     out += "\n" + Table(rows);
   }
   if (stats.contains("instances")) {
-    rows = {{"INSTANCE", "NAME", "ENTRIES", "BYTES", "EVICTIONS"}};
+    rows = {{"INSTANCE", "NAME", "ENTRIES", "BYTES", "EVICTIONS", "LIVE"}};
     for (const Json& instance : stats["instances"])
       rows.push_back({Text(instance, "id"), Text(instance, "name"), Text(instance, "entries"),
-                      Bytes(instance, "bytes"), Text(instance, "evictions")});
+                      Bytes(instance, "bytes"), Text(instance, "evictions"),
+                      Text(instance, "live_requests")});
     out += "\n" + Table(rows);
   }
   return out;
@@ -202,6 +204,16 @@ std::string ExplainText(const Json& explained) {
   out += "\n" + Table(rows);
   return out +
          fmt::format("\ncanonical request\n{}\n", Indented(Member(explained, "canonical_request")));
+}
+
+std::string RequestsTable(const Json& requests) {
+  std::vector<std::vector<std::string>> rows = {
+      {"REQUEST", "AGE MS", "PHASE", "TOKENS", "MODEL", "ROUTE", "KEY"}};
+  for (const Json& request : Member(requests, "requests"))
+    rows.push_back({Text(request, "id"), Text(request, "age_ms"), Text(request, "phase"),
+                    Text(request, "tokens"), Text(request, "model"), Text(request, "route"),
+                    Text(request, "key")});
+  return Table(rows) + fmt::format("\n{} in all\n", Text(requests, "live_requests"));
 }
 
 std::string ConfigText(const Json& config) {

@@ -15,6 +15,7 @@ std::string StatsTable(const nlohmann::ordered_json& stats);
 std::string EntriesTable(const nlohmann::ordered_json& listing);
 std::string EntryText(const nlohmann::ordered_json& entry);
 std::string ExplainText(const nlohmann::ordered_json& explained);
+std::string RequestsTable(const nlohmann::ordered_json& requests);
 std::string ConfigText(const nlohmann::ordered_json& config);
 std::string InvalidatedText(const nlohmann::ordered_json& invalidated);
 std::string InvalidationsTable(const nlohmann::ordered_json& invalidations);

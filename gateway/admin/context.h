@@ -21,6 +21,7 @@
 #include "gateway/chat_pipeline.h"
 #include "gateway/flight.h"
 #include "gateway/http_server.h"
+#include "gateway/live_requests.h"
 #include "gateway/recorder.h"
 #include "gateway/request_reader.h"
 #include "gateway/serve_options.h"
@@ -37,6 +38,7 @@ struct AdminContext {
   const cache::SingleFlight* single_flight;  // null without --cache-url
   const cache::Writer& writer;
   cache::StatsKeeper& keeper;
+  const LiveRequests& live;
   cache::RedisCatalogue* catalogue;  // null without --cache-url
   cache::InvalidationLog& invalidations;
   const cache::Partitioner& partitioner;

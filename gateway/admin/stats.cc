@@ -1,6 +1,9 @@
 #include "gateway/admin/stats.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <chrono>
 #include <functional>
 #include <map>
 
@@ -49,6 +52,27 @@ Json Grouped(const StatsBySeries& series, std::string SeriesLabels::*label) {
   return out;
 }
 
+// "2026-11-23T09:30:00Z".
+std::string Utc(int64_t unix_s) {
+  const std::chrono::sys_seconds when{std::chrono::seconds(unix_s)};
+  const auto day = std::chrono::floor<std::chrono::days>(when);
+  const std::chrono::year_month_day date(day);
+  const std::chrono::hh_mm_ss time(when - day);
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", static_cast<int>(date.year()),
+                     static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
+                     time.hours().count(), time.minutes().count(), time.seconds().count());
+}
+
+Json ByTime(const cache::StatsSteps& steps) {
+  Json groups = Json::array();
+  for (const auto& [begins_s, counts] : steps) {
+    Json group = {{"group", Utc(begins_s)}, {"begins_unix_s", begins_s}};
+    group.update(Counts(counts));
+    groups.push_back(std::move(group));
+  }
+  return groups;
+}
+
 Json Groups(const std::string& group_by, const StatsBySeries& series, const StatsSnapshot& total) {
   if (group_by == "tier") return ByTier(total);
   if (group_by == "model") return Grouped(series, &SeriesLabels::model);
@@ -60,23 +84,36 @@ Json Groups(const std::string& group_by, const StatsBySeries& series, const Stat
 void AddInstances(const AdminContext& c, const std::vector<cache::InstanceFigures>& instances,
                   Json& out) {
   Json list = Json::array();
-  int64_t entries = 0, bytes = 0, evictions = 0;
+  int64_t entries = 0, bytes = 0, evictions = 0, live = 0;
   for (const cache::InstanceFigures& instance : instances) {
     entries += instance.entries;
     bytes += instance.bytes;
     evictions += instance.evictions;
+    live += instance.live_requests;
     list.push_back({{"id", instance.id},
                     {"name", instance.name},
                     {"this", instance.id == c.keeper.instance_id()},
                     {"entries", instance.entries},
                     {"bytes", instance.bytes},
                     {"evictions", instance.evictions},
+                    {"live_requests", instance.live_requests},
                     {"seen_unix_ms", instance.seen_unix_ms}});
   }
   out["entries"] = entries;
   out["bytes"] = bytes;
   out["evictions"] = evictions;
+  out["live_requests"] = live;
   out["instances"] = std::move(list);
+}
+
+Status ReadLastDay(const AdminContext& c, bool cluster, cache::StatsSteps& steps) {
+  if (cluster) {
+    ASSIGN_OR_RETURN(auto day, c.keeper.Cluster(cache::StatsWindow::k24h));
+    steps = std::move(day.steps);
+  } else {
+    (void)c.keeper.Instance(cache::StatsWindow::k24h, &steps);
+  }
+  return {};
 }
 
 }  // namespace
@@ -85,7 +122,8 @@ Status ShowStats(const AdminContext& c, const AdminRequest& request, ServerReply
   QueryReader query(request.http, {"window", "group_by", "scope"});
   const std::string window_name =
       query.Choice("window", {"1m", "5m", "1h", "24h", "total"}, "total");
-  const std::string group_by = query.Choice("group_by", {"model", "route", "tier", "scope"}, "");
+  const std::string group_by =
+      query.Choice("group_by", {"model", "route", "tier", "scope", "time"}, "");
   ASSIGN_OR_RETURN(const bool cluster, WantsCluster(c, query));
   const cache::StatsWindow window = *cache::FindStatsWindow(window_name);
 
@@ -93,7 +131,10 @@ Status ShowStats(const AdminContext& c, const AdminRequest& request, ServerReply
   if (cluster) {
     ASSIGN_OR_RETURN(figures, c.keeper.Cluster(window));
   } else {
-    figures.counts = c.keeper.Instance(window);
+    figures.counts = c.keeper.Instance(window, &figures.steps);
+  }
+  if (group_by == "time" && window == cache::StatsWindow::kTotal) {  // the last day of it
+    RETURN_IF_ERROR(ReadLastDay(c, cluster, figures.steps));
   }
   StatsSnapshot total;
   for (const auto& [labels, counts] : figures.counts) total.Add(counts);
@@ -102,8 +143,13 @@ Status ShowStats(const AdminContext& c, const AdminRequest& request, ServerReply
   out.update(Json::parse(cache::ProcessStatsJson(c.exact.store().stats(), c.writer.stats(),
                                                  c.exact.collisions(),
                                                  SharedStatsOf(c.exact, c.single_flight))));
+  out["live_requests"] = c.live.size();
   if (cluster) AddInstances(c, figures.instances, out);
-  if (!group_by.empty()) out["groups"] = Groups(group_by, figures.counts, total);
+  if (group_by == "time") {
+    out["groups"] = ByTime(figures.steps);
+  } else if (!group_by.empty()) {
+    out["groups"] = Groups(group_by, figures.counts, total);
+  }
   AnswerJson(reply, out);
   return {};
 }

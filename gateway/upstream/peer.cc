@@ -68,7 +68,7 @@ void UpstreamPeer::Failed(UpstreamPhase phase, std::string_view text) {
   CountFailure(phase);
   if (!breaker_.OnFailure(steady_clock::now())) return;
   ++openings_;
-  LogWarning("upstream={} phase={} error=\"{}\" it is left alone for a while", base_.ToString(),
+  LogWarning("upstream={} phase={} error=\"{}\": it is left alone for a while", base_.ToString(),
              UpstreamPhaseName(phase), text);
 }
 

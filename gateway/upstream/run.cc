@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "gateway/openai/error.h"
+#include "gateway/upstream/chunk.h"
 
 namespace nextgate::gateway {
 
@@ -18,7 +19,6 @@ namespace {
 
 constexpr size_t kBodyBytesMax = size_t{64} << 20;
 constexpr int64_t kChoicesMax = 4096;
-constexpr int kDepthMax = 64;
 constexpr milliseconds kAfterDone(
     2);  // for the end of the body, so that the connection can be kept
 
@@ -27,17 +27,6 @@ std::string Lower(std::string_view text) {
   for (char& c : out)
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
   return out;
-}
-
-// An object nested as a client may handle; else a discarded value.
-json ParseObject(std::string_view text) {
-  bool too_deep = false;
-  const auto limit = [&](int depth, json::parse_event_t, json&) {
-    return !(too_deep = too_deep || depth > kDepthMax);
-  };
-  json parsed = json::parse(text, limit, /*allow_exceptions=*/false);
-  if (too_deep || !parsed.is_object()) return json(json::value_t::discarded);
-  return parsed;
 }
 
 // What metrics and logs may carry of a word that somebody else chose.
@@ -54,18 +43,6 @@ int32_t Count(const json& object, const char* name) {
   const auto found = object.find(name);
   if (found == object.end() || !found->is_number_integer()) return 0;
   return static_cast<int32_t>(std::clamp<int64_t>(found->get<int64_t>(), 0, INT32_MAX));
-}
-
-std::string Member(const json& object, const char* name) {
-  const auto found = object.find(name);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
-}
-
-// The text of a choice, of a chunk's or a body's.
-std::string TextOf(const json& choice) {
-  for (const char* name : {"delta", "message"})
-    if (choice.contains(name) && choice[name].is_object()) return Member(choice[name], "content");
-  return Member(choice, "text");
 }
 
 }  // namespace
@@ -197,6 +174,7 @@ void UpstreamRun::OnEvent(const SseEvent& event, const Listener& listener) {
   int32_t choice = 0;
   std::string text;
   std::string extras;
+  std::vector<int32_t> finished;
   const auto error = chunk.find("error");
   if (event.type == "error" || (error != chunk.end() && !error->is_null())) {
     extras = ChunkRecorder::ErrorEvent(event.data);
@@ -204,18 +182,21 @@ void UpstreamRun::OnEvent(const SseEvent& event, const Listener& listener) {
     error_said_ = true;
     refusal_ = ForeignReply{.status = 502, .body = event.data};
   } else {
-    if (!Note(chunk, choice, text, listener))
+    if (!Note(chunk, choice, text, finished))
       return Break("its stream has a choice without a usable index", false);
     extras = recorder_.Chunk(event.data);
   }
   if (choices_.empty()) choices_.resize(1);
   accepted_ = true;
   if (listener.delta) listener.delta({.choice = choice, .text = text, .extras = extras});
+  if (!listener.finish) return;
+  for (const int32_t i : finished) listener.finish(i, choices_[static_cast<size_t>(i)]);
 }
 
-// What this server needs to know of a chunk or a body. False if its choices make no sense.
+// What this server needs to know of a chunk or a body, whose text may be the last of some choices. False
+// if its choices make no sense.
 bool UpstreamRun::Note(const json& chunk, int32_t& choice, std::string& text,
-                       const Listener& listener) {
+                       std::vector<int32_t>& finished) {
   if (const auto usage = chunk.find("usage"); usage != chunk.end() && usage->is_object()) {
     usage_ = {.prompt_tokens = Count(*usage, "prompt_tokens"),
               .completion_tokens = Count(*usage, "completion_tokens")};
@@ -235,8 +216,7 @@ bool UpstreamRun::Note(const json& chunk, int32_t& choice, std::string& text,
     if (const std::string reason = FinishReason(one.value("finish_reason", json()));
         !reason.empty()) {
       choices_[i].finish_reason = reason;
-      if (listener.finish && form_ == Form::kStream)
-        listener.finish(static_cast<int32_t>(i), choices_[i]);
+      finished.push_back(static_cast<int32_t>(i));
     }
     if (choices->size() > 1) continue;
     choice = static_cast<int32_t>(i);
@@ -269,7 +249,8 @@ void UpstreamRun::OnBody(const Listener& listener) {
   const json body = ParseObject(body_);
   int32_t choice = 0;
   std::string text;
-  if (body.is_discarded() || !Note(body, choice, text, listener))
+  std::vector<int32_t> finished;
+  if (body.is_discarded() || !Note(body, choice, text, finished))
     return Break("its answer is not what this endpoint answers with", false);
   if (choices_.empty()) choices_.resize(1);
   accepted_ = true;

@@ -47,7 +47,7 @@ class UpstreamRun final : public AnswerSource {
   void OnEvent(const SseEvent& event, const Listener& listener);
   void OnBody(const Listener& listener);
   bool Note(const nlohmann::json& chunk, int32_t& choice, std::string& text,
-            const Listener& listener);
+            std::vector<int32_t>& finished);
   void Break(const std::string& what, bool timed_out);
 
   const int32_t num_choices_;

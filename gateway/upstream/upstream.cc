@@ -8,6 +8,8 @@
 #include "base/hash.h"
 #include "gateway/access_log.h"
 #include "gateway/openai/error.h"
+#include "gateway/said.h"
+#include "gateway/upstream/json_members.h"
 #include "gateway/upstream/run.h"
 #include "gateway/upstream/writer.h"
 
@@ -69,16 +71,32 @@ Result<std::unique_ptr<Upstream>> Upstream::Open(const Options& options) {
 
 Result<std::unique_ptr<AnswerSource>> Upstream::Start(
     std::shared_ptr<const openai::ApiRequest> request, const std::string& id) {
+  return Begin(*request, id, *request->forwarded_body);
+}
+
+Result<std::unique_ptr<AnswerSource>> Upstream::Continue(
+    const std::shared_ptr<const openai::ApiRequest>& request, const std::string& id,
+    const Said& said) {
+  if (said.empty()) return Start(request, id);
+  // What was said are chunks, or all of a body: as a stream its rest can be told in either case.
+  const MemberEdit edits[] = {{.name = "stream", .value = "true"},
+                              {.name = "stream_options", .value = R"({"include_usage":true})"}};
+  const std::string& body = *request->forwarded_body;
+  return TellTheRest(Begin(*request, id, request->stream ? body : WithMembers(body, edits)), said);
+}
+
+std::unique_ptr<AnswerSource> Upstream::Begin(const openai::ApiRequest& request,
+                                              const std::string& id, std::string body) {
   UpstreamRequest upstream_request{
-      .path = request->endpoint == Endpoint::kChat ? "/v1/chat/completions" : "/v1/completions",
+      .path = request.endpoint == Endpoint::kChat ? "/v1/chat/completions" : "/v1/completions",
       .headers = {{"Content-Type", "application/json"},
                   {"X-Request-Id", id},
-                  {"Cache-Control", request->forwarded_cache_control},
-                  {"Via", Joined(request->forwarded_via, hop_)}},
-      .body = *request->forwarded_body,
+                  {"Cache-Control", request.forwarded_cache_control},
+                  {"Via", Joined(request.forwarded_via, hop_)}},
+      .body = std::move(body),
       .id = id};
-  return std::make_unique<UpstreamRun>(settings_, std::move(upstream_request), request->n,
-                                       request->stream);
+  return std::make_unique<UpstreamRun>(settings_, std::move(upstream_request), request.n,
+                                       request.stream);
 }
 
 std::unique_ptr<openai::AnswerWriter> Upstream::NewWriter(const openai::ApiRequest& request,

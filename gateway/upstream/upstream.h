@@ -35,6 +35,11 @@ class Upstream final : public Generator {
   // Never fails: what goes wrong is the source's to say.
   Result<std::unique_ptr<AnswerSource>> Start(std::shared_ptr<const openai::ApiRequest> request,
                                               const std::string& id) override;
+  // Asks again, as a stream, and leaves out what was said; an error in its outcome if the upstream says
+  // something else now.
+  Result<std::unique_ptr<AnswerSource>> Continue(
+      const std::shared_ptr<const openai::ApiRequest>& request, const std::string& id,
+      const Said& said) override;
   std::unique_ptr<openai::AnswerWriter> NewWriter(const openai::ApiRequest& request, std::string id,
                                                   int64_t created_s, int32_t num_choices,
                                                   bool replay) const override;
@@ -56,6 +61,8 @@ class Upstream final : public Generator {
 
  private:
   explicit Upstream(const Options& options);
+  std::unique_ptr<AnswerSource> Begin(const openai::ApiRequest& request, const std::string& id,
+                                      std::string body);
   ForeignReply Ask(const CallSettings& settings, UpstreamRequest request,
                    const std::function<bool()>& client_left) const;
 

@@ -95,5 +95,35 @@ TEST(Latency, AQuantileIsWithinABinOfTheTrueOne) {
     EXPECT_LE(LatencyBin(us), LatencyBin(us + us / 8 + 1)) << us;
 }
 
+// Whatever the instant and whenever it was counted: steps begin at multiples of their length, but for the
+// first, follow each other without a gap, and add up to the window.
+TEST(TrafficHistory, TheStepsOfAWindowAreTheWindow) {
+  std::mt19937 random(std::random_device{}());
+  CacheStats stats;
+  TrafficHistory history;
+  int64_t now_ms = kStart + random() % 100'000'000;
+  for (int i = 0; i < 300; ++i, now_ms += 1000 * static_cast<int64_t>(random() % 600)) {
+    stats.For({.model = random() % 2 == 0 ? "a" : "b"}).CountMiss();
+    history.Advance(stats.BySeries(), now_ms);
+  }
+  for (const StatsWindow window :
+       {StatsWindow::k1m, StatsWindow::k5m, StatsWindow::k1h, StatsWindow::k24h}) {
+    const int64_t step_s = StepSeconds(window);
+    StatsSteps steps;
+    const int64_t misses = Misses(history.Sum(window, now_ms, &steps));
+    int64_t in_steps = 0, expected = steps.begin()->first;
+    for (const auto& [begins_s, counts] : steps) {
+      EXPECT_EQ(begins_s, expected);
+      expected = begins_s - begins_s % step_s + step_s;
+      in_steps += counts.misses;
+    }
+    EXPECT_EQ(in_steps, misses);
+    EXPECT_GE(misses, 0);
+    EXPECT_LE(steps.rbegin()->first, now_ms / 1000);
+    EXPECT_GT(expected, now_ms / 1000) << "the last one is not over yet";
+    EXPECT_LE(steps.size(), 62u) << "a curve, not a log";
+  }
+}
+
 }  // namespace
 }  // namespace nextgate::cache

@@ -10,10 +10,10 @@ import httpx
 import pytest
 
 from conftest import ROOT
+from long_streams import in_the_middle
 from redis_groups import Cluster, Watched, until
 from redis_load import shared_flags, stats
 from redis_server import RedisServer
-from single_flight_test import in_the_middle
 
 
 @pytest.fixture

@@ -6,15 +6,14 @@ import os
 import secrets
 import signal
 import threading
-import time
 
 import httpx
 import pytest
 
+from long_streams import LONG_TOKENS, Stream, in_the_middle, long_request, until
 from redis_server import RedisServer
 
 REQUESTS = int(os.environ.get("NEXTGATE_E2E_EQUAL_REQUESTS", "200"))
-LONG_TOKENS = 3500
 
 
 @pytest.fixture
@@ -41,71 +40,12 @@ def stats(server):
     return httpx.get(server.admin_url + "/admin/cache/stats?scope=instance", timeout=20).json()
 
 
-def until(condition, timeout_s=30):
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def long_request(prompt, tokens=LONG_TOKENS, **fields):
-    return {"model": "dictionary", "prompt": prompt, "max_tokens": tokens, "min_tokens": tokens, "ignore_eos": True,
-            "temperature": 0, "return_token_ids": True, **fields}
-
-
-class Stream:
-    """A streamed completion in a thread of its own: its text and tokens as they come."""
-
-    def __init__(self, server, body):
-        self.text, self.tokens, self.headers, self.error, self.done = "", [], {}, None, False
-        self.thread = threading.Thread(target=self._read, args=(server, {**body, "stream": True}), daemon=True)
-        self.thread.start()
-
-    def _read(self, server, body):
-        import json
-        try:
-            with httpx.stream("POST", server.url + "/v1/completions", json=body, timeout=120) as reply:
-                self.headers = dict(reply.headers)
-                for line in reply.iter_lines():
-                    if line == "data: [DONE]":
-                        self.done = True
-                    elif line.startswith("data: "):
-                        event = json.loads(line[6:])
-                        if "error" in event:
-                            self.error = event
-                        for choice in event.get("choices", []):
-                            self.text += choice["text"]
-                            self.tokens += choice.get("token_ids") or []
-        except httpx.HTTPError as error:
-            self.error = error
-
-    def wait(self):
-        self.thread.join(timeout=120)
-        assert not self.thread.is_alive()
-        return self
-
-
 def reference(server, body):
     """What the engine says to this request by itself."""
     reply = server.post("/v1/completions", body, **{"Cache-Control": "no-store"})
     assert reply.status_code == 200, reply.text
     choice = reply.json()["choices"][0]
     return choice["text"], choice["token_ids"]
-
-
-def in_the_middle(leading, following, prompt, followers=1, **fields):
-    """A long request that `leading` is generating and `following` follows, far from its end; or another, until it is so."""
-    for attempt in range(10):
-        body = long_request(f"{prompt} {attempt}", **fields)
-        leader = Stream(leading, body)
-        until(lambda: leader.tokens)
-        others = [Stream(following, body) for _ in range(followers)]
-        until(lambda: all(len(other.tokens) > 20 for other in others))
-        if len(leader.tokens) < LONG_TOKENS // 2:
-            return body, leader, others
-        for stream in (leader, *others):
-            stream.wait()
-    raise AssertionError("this machine generates faster than it follows")
 
 
 def test_equal_requests_on_two_instances_at_once_are_one_generation(pair):
@@ -139,7 +79,7 @@ def test_equal_requests_on_two_instances_at_once_are_one_generation(pair):
     asyncio.run(all_at_once())
     assert len(texts) == REQUESTS and len(set(texts)) == 1 and len(texts[0]) > 1000
     submitted = [server.metric("engine_requests_submitted_total") for server in pair]
-    assert sorted(submitted) == [0, 1], (submitted, shared(a), shared(b))
+    assert sorted(submitted) == [0, 1], (submitted, shared(a)["single_flight"], shared(b)["single_flight"])
     counts = [stats(server) for server in pair]
     assert sum(c["requests"] for c in counts) == REQUESTS
     assert sum(c["misses"] for c in counts) == 1

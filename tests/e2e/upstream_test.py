@@ -4,16 +4,21 @@ had been asked directly, but for the headers of the answer cache and the identit
 import http.server
 import json
 import os
+import secrets
+import signal
 import ssl
 import subprocess
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import openai
 import pytest
 
 from conftest import BINARY, Server, free_ports
+from long_streams import Stream, in_the_middle, long_request, until
+from redis_server import RedisServer
 
 QUESTION = [{"role": "user", "content": "What does harbour mean?"}]
 # Headers that may differ: the answer cache's, the request's id, and those of the connection itself.
@@ -24,8 +29,8 @@ OF_THE_CACHE = {"x-cache", "x-cache-tier", "x-cache-reason", "cache-status", "ag
 class Gateway(Server):
     """A nextgate without a model."""
 
-    def __init__(self, *flags, upstreams=(), env=None):
-        self.port, self.admin_port = free_ports(2)
+    def __init__(self, *flags, upstreams=(), env=None, ports=None):
+        self.port, self.admin_port = ports or free_ports(2)
         self.url = f"http://127.0.0.1:{self.port}"
         self.admin_url = f"http://127.0.0.1:{self.admin_port}"
         command = [BINARY, "serve", "--port", str(self.port), "--admin-port", str(self.admin_port)]
@@ -277,29 +282,78 @@ def test_keys_models_and_revisions(start, open_gateway, tmp_path):
     assert "sk-of" not in everything
 
 
-def test_upstreams_that_share_a_redis_share_answers_by_url_model_and_revision(upstream, open_gateway, tmp_path):
-    import secrets
-
-    from redis_server import RedisServer
-
-    redis = RedisServer()
+@pytest.fixture
+def redis_flags(tmp_path):
+    running = RedisServer()
     secret = tmp_path / "secret"
     secret.touch(0o600)
     secret.write_text(secrets.token_hex(32))
-    shared = ["--cache-url", redis.url, "--cache-secret-file", str(secret)]
-    try:
-        a, b = (open_gateway(*shared, upstreams=[upstream.url]) for _ in range(2))
-        other = open_gateway(*shared, "--upstream-revision", "2", upstreams=[upstream.url])
-        first = a.chat("Define lamp.", stream=True)
-        deadline = time.monotonic() + 20
-        while redis.command("DBSIZE") == b":0":
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        second = b.chat("Define lamp.")
-        assert second.headers["X-Cache"] == "HIT" and text_of(second) == text_of(first)
-        assert other.chat("Define lamp.").headers["X-Cache"] == "MISS"
-    finally:
-        redis.remove()
+    yield ["--cache-url", running.url, "--cache-secret-file", str(secret)]
+    running.remove()
+
+
+def test_upstreams_that_share_a_redis_share_answers_by_url_model_and_revision(upstream, open_gateway, redis_flags):
+    a, b = (open_gateway(*redis_flags, upstreams=[upstream.url]) for _ in range(2))
+    other = open_gateway(*redis_flags, "--upstream-revision", "2", upstreams=[upstream.url])
+    first = a.chat("Define lamp.", stream=True)
+    stats = a.admin_url + "/admin/cache/stats?scope=instance"
+    until(lambda: httpx.get(stats, timeout=20).json()["shared"]["stored"] == 1)
+    second = b.chat("Define lamp.")
+    assert second.headers["X-Cache"] == "HIT" and text_of(second) == text_of(first)
+    assert other.chat("Define lamp.").headers["X-Cache"] == "MISS"
+
+
+@pytest.mark.parametrize("fields", [{}, {"n": 3, "seed": 5, "temperature": 1, "max_tokens": 1200, "min_tokens": 1200}])
+def test_a_gateway_killed_in_mid_stream_is_gone_on_from_by_the_other(start, redis_flags, open_gateway, fields):
+    upstream = start("--no-enable-answer-cache")
+    a, b = (open_gateway(*redis_flags, upstreams=[upstream.url]) for _ in range(2))
+    body, leader, (follower,) = in_the_middle(a, b, "lamp", **fields)
+    with ThreadPoolExecutor() as pool:
+        as_body = pool.submit(b.post, "/v1/completions", body)
+        a.process.send_signal(signal.SIGKILL)
+        leader.wait()
+        follower.wait()
+        assert as_body.result().status_code == 200
+    whole = upstream.post("/v1/completions", body).json()["choices"]
+    assert (follower.done, follower.error) == (True, None), b.log()
+    assert follower.texts == {choice["index"]: choice["text"] for choice in whole}
+    assert sum(len(choice["token_ids"]) for choice in whole) == len(follower.tokens)
+    assert follower.headers["x-cache"] == "COALESCED"
+    again = b.post("/v1/completions", body)
+    for reply in (as_body.result(), again):
+        assert {choice["index"]: choice["text"] for choice in reply.json()["choices"]} == follower.texts
+        assert {choice["index"]: choice["token_ids"] for choice in reply.json()["choices"]} == {
+            choice["index"]: choice["token_ids"] for choice in whole}
+
+
+def test_a_body_is_gone_on_with_too(start, redis_flags, open_gateway):
+    """Who follows asked for a body; what was said are the chunks of a stream."""
+    upstream = start("--no-enable-answer-cache")
+    a, b = (open_gateway(*redis_flags, upstreams=[upstream.url]) for _ in range(2))
+    body = long_request("rope")
+    leader = Stream(a, body)
+    with ThreadPoolExecutor() as pool:
+        until(lambda: leader.tokens)
+        follower = pool.submit(b.post, "/v1/completions", body)
+        until(lambda: httpx.get(b.admin_url + "/admin/cache/stats?scope=instance",
+                                timeout=20).json()["shared"]["single_flight"]["follows"] == 1)
+        a.process.send_signal(signal.SIGKILL)
+        reply = follower.result()
+    leader.wait()
+    (choice,), (expected,) = reply.json()["choices"], upstream.post("/v1/completions", body).json()["choices"]
+    assert (choice["text"], choice["token_ids"]) == (expected["text"], expected["token_ids"])
+    assert reply.headers["x-cache"] == "COALESCED"
+
+
+def test_an_upstream_that_leads_back_here_is_told(open_gateway):
+    ports = free_ports(4)
+    a = open_gateway(ports=ports[:2], upstreams=[f"http://127.0.0.1:{ports[2]}"])
+    b = open_gateway(ports=ports[2:], upstreams=[a.url])
+    for asked in (a, b):
+        reply = asked.chat("Define lamp.")
+        assert reply.status_code == 400 and "has been here before" in reply.json()["error"]["message"]
+        reply = httpx.get(asked.url + "/v1/models", timeout=20)
+        assert reply.status_code == 400 and "has been here before" in reply.json()["error"]["message"]
 
 
 def test_a_client_that_leaves_cancels_the_upstreams_generation(start, open_gateway):

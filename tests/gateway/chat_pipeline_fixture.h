@@ -117,6 +117,7 @@ class ChatPipelineTest : public ::testing::Test {
   cache::CacheStats stats_;
   cache::Partitioner partitioner_{"secret"};
   Metrics metrics_{"m"};
+  LiveRequests live_;
   EngineGenerator generator_{{.engine = engine_,
                               .tokenizer = *tokenizer_,
                               .chat_template = template_.get(),
@@ -131,7 +132,8 @@ class ChatPipelineTest : public ::testing::Test {
                           .policy = {},
                           .partitioner = partitioner_,
                           .metrics = metrics_,
-                          .access_log = false}};
+                          .access_log = false,
+                          .live = &live_}};
 };
 
 }  // namespace nextgate::gateway

@@ -249,8 +249,8 @@ class RoutesTest : public ChatPipelineTest {
                         .cache_stats = stats_,
                         .exact = exact_,
                         .auth = auth_,
-                        .reader = reader_,
                         .admission = admission_,
+                        .reader = reader_,
                         .model_root = "m",
                         .ready = ready_};
   HttpServer server_{{}};

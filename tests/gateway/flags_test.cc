@@ -225,7 +225,9 @@ TEST(Flags, ConfigFileErrorsNameTheKey) {
   EXPECT_THAT(ErrorOf({"--config", WriteFile("b.toml", "port = [1, 2]\n")}),
               HasSubstr("port takes one value, got a list"));
   EXPECT_THAT(ErrorOf({"--config", WriteFile("c.toml", "port: 1\n")}), HasSubstr("line 1"));
-  EXPECT_THAT(ErrorOf({"--config", "/nonexistent.toml"}), HasSubstr("/nonexistent.toml"));
+  EXPECT_THAT(ErrorOf({"--config", "/nonexistent.toml"}),
+              HasSubstr("/nonexistent.toml: No such file or directory"));
+  EXPECT_THAT(ErrorOf({"m", "--config", ::testing::TempDir()}), HasSubstr("is a directory"));
 }
 
 TEST(Flags, TheShippedConfigIsValid) {

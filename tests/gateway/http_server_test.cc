@@ -8,7 +8,9 @@
 
 #include <atomic>
 #include <chrono>
+#include <deque>
 #include <future>
+#include <latch>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -212,6 +214,30 @@ TEST_F(HttpServerTest, StopCutsOffAStreamThatDoesNotEnd) {
   cut.get_future().wait();
   EXPECT_THAT(client.ReadToEnd(), Not(HasSubstr("\r\n0\r\n\r\n")));  // the client can tell
   EXPECT_EQ(sent_, 1);
+}
+
+TEST_F(HttpServerTest, ConnectionsThatComeAtOnceAreAllServedAtOnce) {
+  constexpr int kClients = 300;
+  std::latch all_streaming(kClients);
+  stream_ = [&](StreamWriter& out) {
+    all_streaming.arrive_and_wait();
+    out.Write("data: all\n\n");
+  };
+  Start();
+  for (int round = 0; round < 2; ++round) Ask("GET /item/a HTTP/1.1\r\n");  // idle threads wait
+  std::deque<RawClient> clients;
+  for (int i = 0; i < kClients; ++i) clients.emplace_back(server_->port());
+  for (RawClient& client : clients) client.Send("GET /stream HTTP/1.1\r\nHost: x\r\n\r\n");
+  for (RawClient& client : clients)
+    EXPECT_THAT(client.ReadUntil("data: all\n\n"), HasSubstr("data: all"));
+}
+
+TEST_F(HttpServerTest, APathAsLongAsIsTakenFitsTheStackOfItsThread) {
+  Start();
+  const std::string answer = Ask(fmt::format("GET /{} HTTP/1.1\r\n", std::string(4000, 'a')));
+  EXPECT_THAT(answer, StartsWith("HTTP/1.1 404"));
+  EXPECT_THAT(Ask(fmt::format("GET /{} HTTP/1.1\r\n", std::string(4200, 'a'))),
+              StartsWith("HTTP/1.1 414"));
 }
 
 TEST_F(HttpServerTest, NamesThePortThatIsTaken) {

@@ -2,7 +2,6 @@
 #include <gtest/gtest.h>
 
 #include <functional>
-
 #include <set>
 
 #include "cache/exact_cache.h"
@@ -139,7 +138,7 @@ TEST(StatsKeeper, TheClusterIsTheSumOfItsInstancesAndOutlivesThem) {
   {
     StatsKeeper keeper_a(stats_a, a.memory, &a.client, "test");
     StatsKeeper keeper_b(stats_b, b.memory, &b.client, "test");
-    keeper_b.Start("host:1");
+    keeper_b.Start("host:1", [] { return 7; });
     a.Tell("q");
     for (const StatsWindow window : {StatsWindow::k1m, StatsWindow::kTotal}) {
       ASSERT_TRUE(keeper_a.Cluster(window));
@@ -151,7 +150,11 @@ TEST(StatsKeeper, TheClusterIsTheSumOfItsInstancesAndOutlivesThem) {
       EXPECT_EQ(total.HitsTotal(), 1);
       EXPECT_EQ(figures.counts.at({.model = "m", .name_space = "odd \"{}\n\x01 é"}).BypassesTotal(),
                 1);
+      StatsSnapshot in_steps;
+      for (const auto& [begins_s, counts] : figures.steps) in_steps.Add(counts);
+      EXPECT_EQ(in_steps.Requests(), window == StatsWindow::kTotal ? 0 : 3);
       ASSERT_EQ(figures.instances.size(), 2u);
+      EXPECT_EQ(figures.instances[0].live_requests + figures.instances[1].live_requests, 7);
       EXPECT_EQ(figures.instances[0].entries + figures.instances[1].entries, 1);
     }
     stats_a.For({.model = "m"}).CountMiss();  // added at the end

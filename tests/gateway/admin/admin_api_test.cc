@@ -66,6 +66,7 @@ class AdminApiTest : public ChatPipelineTest {
                         .single_flight = nullptr,
                         .writer = writer_,
                         .keeper = keeper_,
+                        .live = live_,
                         .catalogue = nullptr,
                         .invalidations = invalidation_log_,
                         .partitioner = partitioner_,
@@ -98,10 +99,69 @@ TEST_F(AdminApiTest, StatsCountEveryRequestInOneClassInEveryGrouping) {
     for (const json& group : stats["groups"]) sum += group["requests"].get<int64_t>();
     EXPECT_EQ(sum, 4) << group_by;
   }
+  for (const char* window : {"1m", "5m", "1h", "24h", "total"}) {
+    const json steps =
+        Get(std::string("/admin/cache/stats?group_by=time&window=") + window)["groups"];
+    ASSERT_GE(steps.size(), 7u);
+    EXPECT_THAT(steps[0]["group"].get<std::string>(),
+                ::testing::MatchesRegex("20[0-9-]+T[0-9:]+Z"));
+    std::map<std::string, int64_t> sum;
+    for (size_t i = 0; i < steps.size(); ++i) {
+      if (i > 0) {
+        EXPECT_LT(steps[i - 1]["begins_unix_s"], steps[i]["begins_unix_s"]);
+      }
+      for (const char* name : {"requests", "hits_total", "misses", "bypasses_total"})
+        sum[name] += steps[i][name].get<int64_t>();
+    }
+    EXPECT_EQ(sum, (std::map<std::string, int64_t>{
+                       {"requests", 4}, {"hits_total", 1}, {"misses", 2}, {"bypasses_total", 1}}))
+        << window;
+  }
   const json scopes = Get("/admin/cache/stats?group_by=scope")["groups"];
   ASSERT_EQ(scopes.size(), 2u);
   EXPECT_EQ(scopes[1]["group"], "n");
   EXPECT_EQ(scopes[1]["misses"], 1);
+}
+
+TEST_F(AdminApiTest, ARequestIsListedWhileItIsAnsweredAndNoLonger) {
+  EXPECT_EQ(Get("/admin/requests"), (json{{"live_requests", 0}, {"requests", json::array()}}));
+  const std::string question = "a secret question";
+  ServerReply reply = Ask({{"stream", true},
+                           {"model", "m"},
+                           {"messages", json::array({{{"role", "user"}, {"content", question}}})}});
+  const std::string raw = Send("GET", "/admin/requests");
+  EXPECT_THAT(raw, Not(HasSubstr("secret")));
+  const json live = BodyOf(raw);
+  EXPECT_EQ(live["live_requests"], 1);
+  EXPECT_EQ(Get("/admin/cache/stats")["live_requests"], 1);
+  EXPECT_EQ(live["requests"][0]["phase"], "generate");
+  EXPECT_EQ(live["requests"][0]["model"], "m");
+  EXPECT_EQ(live["requests"][0]["stream"], true);
+  Client client;
+  reply.stream(client);
+  EXPECT_GT(Get("/admin/requests")["requests"][0]["tokens"], 0);
+  Sent(reply);
+  reply = {};
+  EXPECT_EQ(Get("/admin/requests")["live_requests"], 0);
+
+  ServerReply again = Ask({{"stream", true},
+                           {"model", "m"},
+                           {"messages", json::array({{{"role", "user"}, {"content", question}}})}});
+  EXPECT_EQ(Get("/admin/requests")["requests"][0]["phase"], "replay");
+}
+
+TEST(LiveRequestsTest, TheOldestComeFirstAndAsManyAsAreAskedFor) {
+  LiveRequests live;
+  auto first = live.Enter({.id = "1"}), second = live.Enter({.id = "2"}),
+       third = live.Enter({.id = "3"});
+  second.reset();
+  third->SetTokens(5);
+  EXPECT_EQ(live.size(), 2);
+  ASSERT_EQ(live.Oldest(10).size(), 2u);
+  EXPECT_EQ(live.Oldest(10)[1].id, "3");
+  EXPECT_EQ(live.Oldest(10)[1].tokens, 5);
+  ASSERT_EQ(live.Oldest(1).size(), 1u);
+  EXPECT_EQ(live.Oldest(1)[0].id, "1");
 }
 
 TEST_F(AdminApiTest, EntriesAreListedWithoutAndShownWithWhatWasSaid) {
@@ -268,6 +328,9 @@ TEST_F(AdminApiTest, WrongParametersAreNamed) {
       {"/admin/cache/entries?cursor=x", "cursor: expected"},
       {"/admin/cache/entries?id_prefix=XY", "id_prefix: expected"},
       {"/admin/cache/entries/12", "id: expected 32"},
+      {"/admin/cache/stats?group_by=day",
+       "group_by: expected one of model, route, tier, scope, time"},
+      {"/admin/requests?limit=0", "limit: expected a whole number from 1 to 1000"},
       {"/admin/config?x=1", "no query parameters"}};
   for (const auto& [target, message] : wrong) {
     const std::string reply = Send("GET", target);
@@ -359,7 +422,7 @@ TEST_F(AdminApiTest, AnInvalidationThatIsNotUnderstoodInvalidatesNothing) {
 
 TEST_F(AdminApiTest, TheDescriptionNamesEveryRoute) {
   const json paths = Get("/admin/openapi.json")["paths"];
-  EXPECT_EQ(paths.size(), 11u);
+  EXPECT_EQ(paths.size(), 12u);
   for (const auto& [path, operations] : paths.items())
     for (const auto& [method, operation] : operations.items()) {
       std::string target = path;

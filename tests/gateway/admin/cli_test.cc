@@ -37,8 +37,8 @@ TEST(AdminCommandLine, ErrorsNameWhatThereIs) {
     EXPECT_THAT(line.error().message, HasSubstr(message));
   }
   EXPECT_TRUE(ParseAdminCommandLine(Args{"entry", "--help"})->help);
-  for (const char* command :
-       {"stats", "entries", "entry", "delete", "explain", "export", "import", "config", "keys"}) {
+  for (const char* command : {"stats", "entries", "entry", "delete", "explain", "export", "import",
+                              "requests", "config", "keys"}) {
     EXPECT_NE(FindAdminCommand(command), nullptr) << command;
     EXPECT_THAT(AdminHelp(), HasSubstr(command));
   }
@@ -56,7 +56,7 @@ TEST(AdminPrint, TablesTakeAnyJson) {
         R"({"entries": [{"scope": null, "id": 7}], "keys": [1], "tiers": {}})"}) {
     const auto json = nlohmann::ordered_json::parse(text);
     for (const auto print :
-         {StatsTable, EntriesTable, EntryText, ExplainText, ConfigText, KeysTable})
+         {StatsTable, EntriesTable, EntryText, ExplainText, RequestsTable, ConfigText, KeysTable})
       EXPECT_FALSE(print(json).empty());
   }
 }

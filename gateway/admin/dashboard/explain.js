@@ -1,0 +1,88 @@
+// The explain box: what would become of a request, rule by rule and tier by tier.
+
+import { REASONS, duration, find, make, sentence, table } from "./elements.js";
+import { ask } from "./server.js";
+
+const EXAMPLES = {
+  "/v1/chat/completions": (model) => ({ model, messages: [{ role: "user", content: "Define harbour." }] }),
+  "/v1/completions": (model) => ({ model, prompt: "harbour" }),
+};
+const OUTCOMES = {
+  HIT: ["hit", "It would be answered by a stored answer."],
+  COALESCED: ["coalesced", "It would follow a request that is generating the same answer now."],
+  MISS: ["miss", "It may use the answer cache; nothing is stored for it."],
+  BYPASS: ["bypassed", "It would not be looked up."],
+};
+const VERDICTS = { hit: "found", miss: "not there", not_asked: "not asked", disabled: "not in use" };
+
+let model = "";
+
+const exampleOf = (endpoint) => JSON.stringify(EXAMPLES[endpoint](model), null, 2);
+
+// All but the request itself.
+function restOf(form) {
+  const field = (name) => form.elements[name].value.trim();
+  const scope = Object.fromEntries(["tenant", "team", "user"].map((name) => [name, field(name)]).filter(([, v]) => v));
+  return {
+    endpoint: field("endpoint"),
+    ...(field("cache_control") ? { headers: { "Cache-Control": field("cache_control") } } : {}),
+    ...(Object.keys(scope).length > 0 ? { scope } : {}),
+  };
+}
+
+function show(explained) {
+  const [kind, words] = OUTCOMES[explained.outcome];
+  const then = explained.would_generate ? "An answer would be generated" +
+      (explained.plan.write ? ` and kept for ${duration(explained.plan.ttl_s)}.` : ", and not kept.")
+    : explained.status === 504 ? "only-if-cached: it would get status 504." : "";
+  const holding = explained.rules.filter((rule) => rule.verdict === "bypass");
+  const tiers = make("div", { class: "scroll" }), rules = make("div", { class: "scroll" });
+  table(tiers, [["Tier", ""], ["Where", ""], ["Verdict", ""], ["Age", "number"], ["Detail", ""]],
+    explained.tiers.map((tier) => [tier.tier, tier.where ?? "", VERDICTS[tier.verdict] ?? tier.verdict,
+      tier.age_s == null ? "" : duration(tier.age_s), tier.detail ?? ""]), "");
+  table(rules, [["Rule", ""], ["Verdict", ""], ["Detail", ""]], explained.rules.map((rule) =>
+    [REASONS[rule.rule] ?? rule.rule, rule.verdict === "pass" ? "does not hold" : "holds", rule.detail ?? ""]), "");
+  find("outcome").className = "";
+  find("outcome").replaceChildren(make("strong", { class: `badge ${kind}` }, explained.outcome), ` ${words} ${then}`);
+  find("verdicts").replaceChildren(
+    holding.length > 0 && make("ul", { class: "reasons" }, holding.map((rule) =>
+      make("li", {}, sentence(REASONS[rule.rule] ?? rule.rule), rule.detail ? ` ${rule.detail}` : ""))) || "",
+    tiers,
+    make("details", {}, make("summary", {}, "All rules"), rules),
+    make("details", {}, make("summary", {}, "Canonical request and key"),
+      explained.key ? make("p", {}, "Id ", make("code", {}, explained.key.id)) : "",
+      make("pre", { tabindex: 0 }, JSON.stringify(explained.canonical_request, null, 2))));
+}
+
+function refuse(message) {
+  find("outcome").className = "wrong";
+  find("outcome").textContent = sentence(message);
+  find("verdicts").replaceChildren();
+}
+
+async function explain(event) {
+  event.preventDefault();
+  const request = event.target.elements.request.value;
+  try {
+    JSON.parse(request);
+  } catch (error) {
+    refuse(`the body is not JSON: ${error.message}`);
+    find("explain-request").focus();
+    return;
+  }
+  try {
+    show(await ask.explain(request, restOf(event.target)));
+  } catch (error) {
+    refuse(error.message);
+  }
+}
+
+export function start(served_model) {
+  model = served_model;
+  const form = find("explain-form"), endpoint = form.elements.endpoint, request = form.elements.request;
+  let example = request.value = exampleOf(endpoint.value);
+  endpoint.addEventListener("change", () => {
+    if (request.value === example) request.value = example = exampleOf(endpoint.value); // not what somebody wrote
+  });
+  form.addEventListener("submit", explain);
+}
