@@ -163,7 +163,9 @@ def test_an_orderly_failover_by_hand_loses_nothing(make, start, tmp_path):
         until(lambda: all(stats(s)["shared"]["available"] for s in (a, b)))
         until(lambda: a.chat(f"Define harbour {round}.") and knows(b, f"Define harbour {round}."))
         redis.wait_ready()
-    assert all(knows(start(*flags), f"Define word {i}.") for i in range(5))
+    assert stats(a)["shared"]["moves"] >= 2 and a.metric("answer_cache_shared_moves_total") >= 2
+    late = start(*flags)
+    assert all(knows(late, f"Define word {i}.") for i in range(5))
     httpx.post(a.admin_url + "/admin/cache/invalidate", json={"all": True})
     until(lambda: not knows(b, "Define word 0."))
 
