@@ -121,6 +121,7 @@ Result<CachePlan> MakePlan(const PolicySettings& settings, const RequestFacts& f
   if (controls.max_age_s) plan.max_age_ms = *controls.max_age_s * 1000;
   plan.ttl_ms = ttl_s * 1000;
   plan.name_space = controls.name_space;
+  plan.normalised = controls.normalised.value_or(settings.cache_normalised);
   return plan;
 }
 

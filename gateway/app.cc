@@ -226,7 +226,8 @@ Status App::OpenCache() {
   if (redis_ != nullptr && redis_->stats().available)
     invalidation_log_->WaitKnown(milliseconds(2000));  // until then Redis' answers are not served
   exact_ =
-      std::make_unique<cache::ExactCache>(*store_, shared_.get(), Clock::System(), &invalidations_);
+      std::make_unique<cache::ExactCache>(*store_, shared_.get(), Clock::System(), &invalidations_,
+                                          static_cast<size_t>(options_.cache_memory_bytes) / 1024);
   writer_ = std::make_unique<cache::Writer>(*exact_);
   stats_keeper_ = std::make_unique<cache::StatsKeeper>(cache_stats_, *store_, redis_.get(),
                                                        options_.cache_namespace);
@@ -275,6 +276,7 @@ Status App::OpenServers() {
   const cache::PolicySettings policy{.enabled = options_.enable_answer_cache,
                                      .cache_sampled = options_.cache_sampled,
                                      .cache_tools = options_.cache_tools,
+                                     .cache_normalised = options_.cache_normalised,
                                      .ttl_default_s = options_.cache_ttl_s};
   Generator& generator = upstream_ != nullptr ? static_cast<Generator&>(*upstream_)
                                               : static_cast<Generator&>(*engine_generator_);

@@ -56,7 +56,8 @@ class ChatPipeline {
   // counted. An error is what the client would get.
   struct Planned {
     cache::CachePlan plan;
-    cache::CacheKey key;  // without material if the request has no canonical form
+    cache::CacheKey key;         // without material if the request has no canonical form
+    cache::CacheKey normalised;  // without material if it is not asked for, or cannot be made
     cache::EntryOrigin origin;
   };
   Result<Planned> Plan(const openai::ApiRequest& request, std::string_view cache_control,
@@ -70,6 +71,8 @@ class ChatPipeline {
   struct Exchange;  // everything one request needs until its last byte is sent
 
   void CountUnanswered(Exchange& x, ServerReply& reply);
+  bool FromCache(const std::shared_ptr<Exchange>& x, const ServerRequest& http, ServerReply& reply,
+                 std::shared_ptr<cache::Lead>& lead);
   void Replay(const std::shared_ptr<Exchange>& x, cache::CacheHit hit, ServerReply& reply);
   void Follow(const std::shared_ptr<Exchange>& x, std::shared_ptr<Flight> flight,
               const ServerRequest& http, ServerReply& reply);

@@ -230,6 +230,8 @@ const Flag kImplementedFlags[] = {
      [](Options o, Text v) { return SetBool(o.cache_sampled, v); }},
     {"cache-replay-tokens-per-s", "", kCache, kValue, kImplemented, "pace of a stored answer that is streamed; 0 is at once (default: 0)",
      [](Options o, Text v) { return SetInteger(o.cache_replay_tokens_per_s, v, 0, 1'000'000); }},
+    {"cache-normalised", "", kCache, kBool, kImplemented, "also answers to requests whose last user text differs in case, space and end punctuation only (default: off)",
+     [](Options o, Text v) { return SetBool(o.cache_normalised, v); }},
     {"cache-tools", "", kCache, kBool, kImplemented, "also answers to requests with tools (default: off)",
      [](Options o, Text v) { return SetBool(o.cache_tools, v); }},
     {"cache-url", "", kCache, kValue, kImplemented, "a Redis or Valkey that instances share: redis://[USER@]HOST[:PORT][/DB], rediss:// for TLS (default: none)",

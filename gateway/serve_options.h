@@ -58,6 +58,7 @@ struct ServeOptions {
   bool cache_sampled = false;  // also answers of an explicit temperature above 0 without a seed
   int32_t cache_replay_tokens_per_s = 0;  // of stored answers as streams; 0: at once
   bool cache_tools = false;               // also answers to requests with tools
+  bool cache_normalised = false;          // also answers to requests that only mean the same
 
   // Upstreams, instead of a model
   std::vector<std::string> upstreams;  // URLs in order of preference

@@ -59,6 +59,7 @@ Json EffectiveFlags(const ServeOptions& o) {
           {"cache-password-file", TextOrNull(o.cache_password_file)},
           {"cache-tls-ca-file", TextOrNull(o.cache_tls_ca_file)},
           {"cache-tools", o.cache_tools},
+          {"cache-normalised", o.cache_normalised},
           {"upstream", o.upstreams},
           {"upstream-api-key-file", TextOrNull(o.upstream_api_key_file)},
           {"upstream-model", TextOrNull(o.upstream_model)},

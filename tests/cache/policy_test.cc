@@ -229,6 +229,20 @@ TEST(CacheControls, ReadsTheBodyAndTheStricterWins) {
   EXPECT_EQ(more->ttl_s, std::nullopt);
 }
 
+TEST(CacheControls, TheModeChoosesTheTiersAndElseTheServerDoes) {
+  const auto planned = [](const char* body, bool setting) {
+    const json controls = json::parse(body);
+    return MakePlan({.cache_normalised = setting}, {.prompt_bytes = 10},
+                    *ParseControls("", &controls), "{}")
+        ->normalised;
+  };
+  for (const bool setting : {false, true}) {
+    EXPECT_EQ(planned("{}", setting), setting);
+    EXPECT_TRUE(planned(R"({"mode": "normalised"})", setting));
+    EXPECT_FALSE(planned(R"({"mode": "exact"})", setting));
+  }
+}
+
 TEST(CacheControls, MalformedOnesAreErrorsThatNameThem) {
   for (const char* header : {"max-age", "max-age=", "max-age=-1", "max-age=1.5", "max-age=soon",
                              "max-age=\"\"", "no-cache, max-age=1 2"}) {

@@ -130,3 +130,35 @@ def test_another_chat_template_shares_nothing(start, redis, tmp_path):
     assert a.chat("Define harbour.").headers["X-Cache"] == "MISS"
     until(lambda: stats(a)["shared"]["stored"] == 1)
     assert b.chat("Define harbour.").headers["X-Cache"] == "MISS"
+
+
+def test_the_normalised_tier_reaches_across_instances(start, redis, tmp_path):
+    flags = [*shared_flags(redis, tmp_path), "--cache-normalised"]
+    a, b = start(*flags), start(*flags)
+    first = a.chat("What does harbour mean?")
+    until(lambda: stats(a)["shared"]["stored"] == 1)
+    explained = httpx.post(b.admin_url + "/admin/cache/explain", json={
+        "endpoint": "/v1/chat/completions", "request": {
+            "model": "dictionary", "max_tokens": 32,
+            "messages": [{"role": "user", "content": "what does harbour mean"}]}}).json()
+    assert explained["outcome"] == "HIT"
+    verdicts = {(t["tier"], t.get("where")): t["verdict"] for t in explained["tiers"]}
+    assert verdicts[("normalised", "redis")] == "hit" and verdicts[("exact", "redis")] == "miss"
+    near = b.chat("what does  harbour mean")
+    assert (near.headers["X-Cache"], near.headers["X-Cache-Tier"]) == ("HIT", "normalised")
+    assert content(near) == content(first) and near.json()["usage"] == first.json()["usage"]
+    again = b.chat("What does harbour mean")  # from its own memory now
+    assert again.headers["X-Cache-Tier"] == "normalised" and content(again) == content(first)
+    assert b.chat("What does harbour mean?").headers["X-Cache-Tier"] == "exact"
+    assert b.chat("what does harbour mean", cache={"mode": "exact"}).headers["X-Cache"] == "MISS"
+    counts = stats(b)
+    assert counts["hits"]["normalised"] == 2 and counts["hits"]["exact"] == 1 and counts["misses"] == 1
+    assert b.metric("engine_requests_submitted_total") == 1
+    # The exact answer goes before the nearly same one.
+    until(lambda: stats(b)["shared"]["stored"] == 1)
+    assert a.chat("what does harbour mean").headers["X-Cache-Tier"] == "exact"
+    # Whose entry is deleted is no longer found through it.
+    for entry in httpx.get(a.admin_url + "/admin/cache/entries").json()["entries"]:
+        for server in (a, b):
+            httpx.delete(server.admin_url + f"/admin/cache/entries/{entry['id']}")
+    assert b.chat("What  does harbour mean").headers["X-Cache"] == "MISS"

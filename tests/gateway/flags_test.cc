@@ -78,7 +78,7 @@ TEST(Flags, UpstreamsStandInForAModel) {
                                   "3",
                                   "--upstream-timeout-s",
                                   "4",
-                                  "--cache-tools"});
+                                  "--cache-tools", "--cache-normalised"});
   EXPECT_THAT(o.upstreams, ElementsAre("http://a:1/v1", "https://b"));
   EXPECT_EQ(o.upstream_api_key, "sk-1");
   EXPECT_EQ(o.upstream_model, "m");
@@ -90,6 +90,7 @@ TEST(Flags, UpstreamsStandInForAModel) {
   EXPECT_EQ(o.upstream_idle_timeout_s, 3);
   EXPECT_EQ(o.upstream_timeout_s, 4);
   EXPECT_TRUE(o.cache_tools);
+  EXPECT_TRUE(o.cache_normalised);
   ::setenv("NEXTGATE_UPSTREAM_API_KEY", "sk-2", 1);
   EXPECT_EQ(Options({"--upstream", "http://a"}).upstream_api_key, "sk-2");
   ::setenv("NEXTGATE_UPSTREAM_API_KEY", "a\r\nb", 1);
