@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/status.h"
@@ -45,7 +46,8 @@ struct PolicySettings {
   bool cache_tools = false;       // requests with tools are eligible
   bool cache_normalised = false;  // the normalised tier too, unless a request says otherwise
   int64_t ttl_default_s = 3600;
-  int64_t ttl_max_s = 7 * 24 * 3600;  // a client's ttl is clamped to this
+  std::vector<std::pair<std::string, int64_t>> ttl_by_route_s;  // instead of ttl_default_s
+  int64_t ttl_max_s = 7 * 24 * 3600;  // any ttl, a client's too, is clamped to this
   int64_t short_ttl_s = 60;           // time words are eligible up to this TTL
   int64_t prompt_bytes_min = 1;
   int64_t prompt_bytes_max = 1 << 20;
@@ -62,6 +64,7 @@ struct PolicySettings {
 // What the gateway knows about a request. Views need live only during the call.
 struct RequestFacts {
   bool cacheable_route = true;  // chat completions and completions are
+  std::string_view route;       // "/v1/chat/completions"
   std::optional<double>
       temperature;  // as the client wrote it; nothing if omitted, whatever the default
   bool has_seed = false;

@@ -230,25 +230,28 @@ Result<ChatPipeline::Planned> ChatPipeline::Plan(const ApiRequest& request,
   ASSIGN_OR_RETURN(const cache::CacheControls controls,
                    cache::ParseControls(cache_control, request.cache_controls.get()));
   const auto canonical = cache::Canonicalise(*request.canonical_fields);
-  const cache::RequestFacts facts{.temperature = request.temperature_given,
+  const std::string_view route =
+      request.endpoint == Endpoint::kChat ? "/v1/chat/completions" : "/v1/completions";
+  const cache::RequestFacts facts{.route = route,
+                                  .temperature = request.temperature_given,
                                   .has_seed = request.sampling.seed.has_value(),
                                   .has_tools = request.has_tools,
                                   .has_images = request.has_images,
                                   .prompt_bytes = request.prompt_bytes,
                                   .last_user_text = request.last_user_text};
   cache::PolicySettings policy = s_.policy;
-  policy.may_read = principal.cache.read;
-  policy.may_write = principal.cache.write;
-  policy.may_set_ttl = principal.cache.ttl;
-  policy.may_set_namespace = principal.cache.name_space;
-  policy.may_refresh = principal.cache.refresh;
+  const CacheRights& rights = principal.id.empty() ? s_.keyless : principal.cache;
+  policy.may_read = rights.read;
+  policy.may_write = rights.write;
+  policy.may_set_ttl = rights.ttl;
+  policy.may_set_namespace = rights.name_space;
+  policy.may_refresh = rights.refresh;
   Planned planned;
   ASSIGN_OR_RETURN(planned.plan, cache::MakePlan(policy, facts, controls, canonical));
-  planned.origin = {
-      .model = request.model,
-      .route = request.endpoint == Endpoint::kChat ? "/v1/chat/completions" : "/v1/completions",
-      .scope = principal.scope,
-      .position = s_.exact.Position()};
+  planned.origin = {.model = request.model,
+                    .route = std::string(route),
+                    .scope = principal.scope,
+                    .position = s_.exact.Position()};
   planned.origin.scope.name_space = planned.plan.name_space;
   if (planned.plan.read && s_.invalidations != nullptr && s_.invalidations->Stale()) {
     planned.plan.read = false;

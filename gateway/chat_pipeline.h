@@ -41,6 +41,7 @@ class ChatPipeline {
     Metrics& metrics;
     bool access_log = true;
     int32_t replay_tokens_per_s = 0;  // of stored answers as streams; 0: at once
+    CacheRights keyless = {};         // of who has no key of --api-key-file
     const Clock& clock = Clock::System();
     const cache::InvalidationLog* invalidations = nullptr;  // null: nothing is ever too stale
     cache::StatsKeeper* keeper = nullptr;  // hears of the hits of entries; may be null

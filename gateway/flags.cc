@@ -250,7 +250,28 @@ Status CheckUpstreams(const GivenFlags& given, ServeOptions& o,
   return {};
 }
 
+Status CheckCacheLimits(const ServeOptions& o) {
+  const auto within = [&](const char* flag, int64_t ttl_s) -> Status {
+    if (ttl_s <= o.cache_ttl_max_s) return {};
+    return InvalidArgument(fmt::format("--{} {} is above --cache-ttl-max-s {}: give a higher one",
+                                       flag, ttl_s, o.cache_ttl_max_s),
+                           flag);
+  };
+  RETURN_IF_ERROR(within("cache-ttl-s", o.cache_ttl_s));
+  for (const auto& [route, ttl_s] : o.cache_route_ttl_s)
+    RETURN_IF_ERROR(within("cache-route-ttl-s", ttl_s));
+  if (o.cache_prompt_bytes_min > o.cache_prompt_bytes_max)
+    return InvalidArgument(fmt::format("--cache-prompt-bytes-min {} is above -max {}",
+                                       o.cache_prompt_bytes_min, o.cache_prompt_bytes_max),
+                           "cache-prompt-bytes-min");
+  if (o.cache_controls.size() > 1 &&
+      std::ranges::find(o.cache_controls, "none") != o.cache_controls.end())
+    return InvalidArgument("--cache-controls: none goes with no other", "cache-controls");
+  return {};
+}
+
 Status CheckTogether(const ServeOptions& options) {
+  RETURN_IF_ERROR(CheckCacheLimits(options));
   if (options.model.empty() && options.upstreams.empty())
     return InvalidArgument(
         "no MODEL given: nextgate serve MODEL [flags], a checkpoint directory or a hub id; or "

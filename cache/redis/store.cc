@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "cache/memory_store.h"
 
 namespace nextgate::cache {
 namespace {
@@ -90,12 +91,13 @@ std::shared_ptr<const StoredAnswer> RedisStore::Read(const Hash128& hash, const 
 // Nothing if it is too large, or expired.
 std::optional<SealedEntry> RedisStore::Seal(const Hash128& hash, const StoredAnswer& entry,
                                             const std::optional<Hash128>& alias) const {
+  if (MemoryStore::ChargeBytes(entry) > options_.entry_bytes_max) return std::nullopt;
   SealedEntry sealed{.key = Key(hash),
                      .bytes = codec_.Encode(hash, entry),
                      .ttl_ms = entry.expires_unix_ms - clock_.UnixMs(),
                      .alias_key = alias ? AliasKey(*alias) : "",
                      .id = hash.Hex()};
-  if (sealed.ttl_ms <= 0 || sealed.bytes.size() > options_.entry_bytes_max) return std::nullopt;
+  if (sealed.ttl_ms <= 0) return std::nullopt;
   return sealed;
 }
 

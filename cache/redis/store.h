@@ -56,7 +56,8 @@ class RedisStore {
     std::string name_space = "nextgate";
     std::chrono::milliseconds read_budget{40};     // of a request, everything included
     std::chrono::milliseconds write_budget{1000};  // of the writer's thread
-    size_t entry_bytes_max = size_t{16} << 20;
+    size_t entry_bytes_max = size_t{16}
+                             << 20;  // as a MemoryStore charges it; a larger one is not stored
   };
   // Both references must outlive the store.
   RedisStore(Options options, RedisClient& client, const EntryCodec& codec,

@@ -73,6 +73,12 @@ Result<bool> ConfigCommand(const AdminCommandLine& line, const AdminClient& clie
                            std::ostream& out) {
   return Show(line, client, out, "/admin/config", ConfigText);
 }
+Result<bool> ReloadCommand(const AdminCommandLine& line, const AdminClient& client,
+                           std::ostream& out) {
+  ASSIGN_OR_RETURN(const std::string body, client.Call("POST", "/admin/config/reload"));
+  RETURN_IF_ERROR(Print(line, body, ReloadedText, out));
+  return true;
+}
 Result<bool> KeysCommand(const AdminCommandLine& line, const AdminClient& client,
                          std::ostream& out) {
   return Show(line, client, out, "/admin/keys", KeysTable);
@@ -253,17 +259,12 @@ Result<bool> InvalidationsCommand(const AdminCommandLine& line, const AdminClien
 
 AdminCommandFunction FindAdminCommand(std::string_view command) {
   static const std::map<std::string_view, AdminCommandFunction> commands = {
-      {"stats", StatsCommand},
-      {"entries", EntriesCommand},
-      {"entry", EntryCommand},
-      {"delete", DeleteCommand},
-      {"explain", ExplainCommand},
-      {"export", ExportCommand},
-      {"import", ImportCommand},
-      {"config", ConfigCommand},
-      {"keys", KeysCommand},
-      {"invalidate", InvalidateCommand},
-      {"invalidations", InvalidationsCommand}};
+      {"stats", StatsCommand},           {"entries", EntriesCommand},
+      {"entry", EntryCommand},           {"delete", DeleteCommand},
+      {"explain", ExplainCommand},       {"export", ExportCommand},
+      {"import", ImportCommand},         {"config", ConfigCommand},
+      {"reload", ReloadCommand},         {"keys", KeysCommand},
+      {"invalidate", InvalidateCommand}, {"invalidations", InvalidationsCommand}};
   const auto found = commands.find(command);
   return found == commands.end() ? nullptr : found->second;
 }

@@ -16,6 +16,7 @@ std::string EntriesTable(const nlohmann::ordered_json& listing);
 std::string EntryText(const nlohmann::ordered_json& entry);
 std::string ExplainText(const nlohmann::ordered_json& explained);
 std::string ConfigText(const nlohmann::ordered_json& config);
+std::string ReloadedText(const nlohmann::ordered_json& reloaded);
 std::string InvalidatedText(const nlohmann::ordered_json& invalidated);
 std::string InvalidationsTable(const nlohmann::ordered_json& invalidations);
 std::string KeysTable(const nlohmann::ordered_json& keys);

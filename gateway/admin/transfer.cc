@@ -126,6 +126,9 @@ class Importer {
       Reject("the material is not of this scope under this server's secret");
       return {};
     }
+    // No answer lives longer than the invalidations that are remembered for it.
+    entry.expires_unix_ms =
+        std::min(entry.expires_unix_ms, now_ + 1000 * c_.options.cache_ttl_max_s);
     if (now_ >= entry.expires_unix_ms) {
       ++expired_;
       return {};

@@ -78,7 +78,8 @@ TEST(Flags, UpstreamsStandInForAModel) {
                                   "3",
                                   "--upstream-timeout-s",
                                   "4",
-                                  "--cache-tools", "--cache-normalised"});
+                                  "--cache-tools",
+                                  "--cache-normalised"});
   EXPECT_THAT(o.upstreams, ElementsAre("http://a:1/v1", "https://b"));
   EXPECT_EQ(o.upstream_api_key, "sk-1");
   EXPECT_EQ(o.upstream_model, "m");
@@ -112,6 +113,33 @@ TEST(Flags, AFileOfApiKeysIsReadAndCheckedAtOnce) {
   const std::string wrong = WriteFile("api-keys-wrong", line + "\n" + line + "\n");
   EXPECT_THAT(ErrorOf({"m", "--api-key-file", wrong}),
               HasSubstr("line 2: this key was given before"));
+}
+
+TEST(Flags, TimesToLiveSizesAndControlsOfTheAnswerCacheAreChecked) {
+  const ServeOptions o =
+      Options({"m", "--cache-ttl-s", "50", "--cache-ttl-max-s", "700", "--cache-route-ttl-s",
+               "/v1/completions=600", "/v1/chat/completions=0", "--cache-time-words-ttl-s", "5",
+               "--cache-prompt-bytes-min", "10", "--cache-prompt-bytes-max", "20",
+               "--cache-entry-bytes-max", "2048", "--cache-controls", "ttl", "refresh"});
+  EXPECT_EQ(o.cache_ttl_max_s, 700);
+  EXPECT_EQ(o.cache_route_ttl_s.at("/v1/completions"), 600);
+  EXPECT_EQ(o.cache_route_ttl_s.at("/v1/chat/completions"), 0);
+  EXPECT_EQ(o.cache_time_words_ttl_s, 5);
+  EXPECT_EQ(o.cache_prompt_bytes_min, 10);
+  EXPECT_EQ(o.cache_prompt_bytes_max, 20);
+  EXPECT_EQ(o.cache_entry_bytes_max, 2048);
+  EXPECT_THAT(o.cache_controls, ElementsAre("ttl", "refresh"));
+  EXPECT_THAT(ErrorOf({"m", "--cache-ttl-s", "700000"}),
+              HasSubstr("--cache-ttl-s 700000 is above --cache-ttl-max-s 604800"));
+  EXPECT_THAT(ErrorOf({"m", "--cache-route-ttl-s", "/v1/completions=700000"}),
+              HasSubstr("above --cache-ttl-max-s"));
+  for (const char* wrong :
+       {"600", "/v1/embeddings=5", "/v1/completions", "/v1/completions=x", "/v1/completions=-1"})
+    EXPECT_THAT(ErrorOf({"m", "--cache-route-ttl-s", wrong}), HasSubstr("--cache-route-ttl-s"));
+  EXPECT_THAT(ErrorOf({"m", "--cache-prompt-bytes-min", "9", "--cache-prompt-bytes-max", "8"}),
+              HasSubstr("above"));
+  EXPECT_THAT(ErrorOf({"m", "--cache-controls", "read"}), HasSubstr("namespace"));
+  EXPECT_THAT(ErrorOf({"m", "--cache-controls", "none", "ttl"}), HasSubstr("none"));
 }
 
 TEST(Flags, APaceOfReplayIsANumberOfTokens) {
