@@ -56,6 +56,7 @@ class App {
   std::unique_ptr<Upstream> upstream_;                 // null with a model
   openai::ParseLimits limits_;
 
+  std::unique_ptr<cache::Keyring> keyring_;  // never null
   std::unique_ptr<cache::MemoryStore> store_;
   cache::Invalidations invalidations_;
   std::unique_ptr<cache::RedisClient> redis_;  // null, as the next five, without --cache-url
@@ -219,6 +220,11 @@ Status App::OpenCache() {
       cache::MemoryStore::Options{.bytes_max = static_cast<size_t>(options_.cache_memory_bytes),
                                   .entry_bytes_max = entry_bytes_max});
   std::string secret = options_.cache_secret;
+  keyring_ = std::make_unique<cache::Keyring>();
+  if (!options_.cache_encryption_keys.empty()) {
+    ASSIGN_OR_RETURN(const auto keys, cache::Keyring::ParseKeys(options_.cache_encryption_keys));
+    keyring_ = std::make_unique<cache::Keyring>(keys);
+  }
   if (options_.cache_url.empty()) {
     if (secret.empty()) secret = cache::Partitioner::RandomSecret();
   } else {
@@ -227,13 +233,13 @@ Status App::OpenCache() {
     endpoint.ca_file = options_.cache_tls_ca_file;
     redis_ =
         std::make_unique<cache::RedisClient>(cache::RedisClient::Options{.endpoint = endpoint});
-    codec_ = std::make_unique<cache::EntryCodec>(secret);
+    codec_ = std::make_unique<cache::EntryCodec>(secret, *keyring_);
     shared_ = std::make_unique<cache::RedisStore>(
         cache::RedisStore::Options{.name_space = options_.cache_namespace,
                                    .entry_bytes_max = entry_bytes_max},
         *redis_, *codec_);
     tail_ = std::make_unique<cache::RedisTail>(cache::RedisTail::Options{.endpoint = endpoint});
-    live_codec_ = std::make_unique<cache::LiveCodec>(secret);
+    live_codec_ = std::make_unique<cache::LiveCodec>(secret, *keyring_);
     single_flight_ = std::make_unique<cache::SingleFlight>(
         cache::SingleFlight::Options{.name_space = options_.cache_namespace,
                                      .live_bytes_max = entry_bytes_max},
@@ -252,7 +258,8 @@ Status App::OpenCache() {
       cache::InvalidationLog::Services{.invalidations = invalidations_,
                                        .store = *store_,
                                        .client = redis_.get(),
-                                       .tail = tail_.get()});
+                                       .tail = tail_.get(),
+                                       .keys = *keyring_});
   if (redis_ != nullptr && redis_->stats().available)
     invalidation_log_->WaitKnown(milliseconds(2000));  // until then Redis' answers are not served
   exact_ =
@@ -322,6 +329,7 @@ Status App::OpenServers(const std::vector<std::string>& args) {
                                                   .cache_stats = cache_stats_,
                                                   .exact = *exact_,
                                                   .single_flight = single_flight_.get(),
+                                                  .invalidations = invalidation_log_.get(),
                                                   .auth = *auth_,
                                                   .admission = *admission_,
                                                   .reader = *reader_,

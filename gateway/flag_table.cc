@@ -272,6 +272,8 @@ const Flag kImplementedFlags[] = {
      [](Options o, Text v) { return SetInteger(o.cache_max_stale_s, v, 1, 86400); }},
     {"cache-password-file", "", kCache, kValue, kImplemented, "password for Redis; also NEXTGATE_CACHE_PASSWORD",
      [](Options o, Text v) { return SetText(o.cache_password_file, v); }},
+    {"cache-encryption-key-file", "", kCache, kValue, kImplemented, "keys for AES-256-GCM of what lies in Redis, 64 hex digits a line; the first encrypts, all decrypt (default: signed only)",
+     [](Options o, Text v) { return SetText(o.cache_encryption_key_file, v); }},
     {"cache-tls-ca-file", "", kCache, kValue, kImplemented, "authorities (PEM) that sign the Redis' certificate (default: the system's)",
      [](Options o, Text v) { return SetText(o.cache_tls_ca_file, v); }},
 

@@ -10,6 +10,7 @@
 #include <ranges>
 #include <sstream>
 
+#include "cache/aead.h"
 #include "gateway/admin/keys.h"
 #include "gateway/api_keys.h"
 #include "gateway/flag_args.h"
@@ -179,9 +180,24 @@ Status ReadSecret(const char* flag, const std::string& file, const char* variabl
   return {};
 }
 
+// The file's text; its keys are checked already.
+Status ReadEncryptionKeys(ServeOptions& o, std::vector<std::string>& warnings) {
+  if (o.cache_encryption_key_file.empty()) return {};
+  if (o.cache_url.empty())
+    return InvalidArgument("--cache-encryption-key-file needs --cache-url", "cache-url");
+  RETURN_IF_ERROR(ReadSecret("cache-encryption-key-file", o.cache_encryption_key_file, "",
+                             o.cache_encryption_keys, warnings));
+  if (const auto keys = cache::Keyring::ParseKeys(o.cache_encryption_keys); !keys)
+    return InvalidArgument(fmt::format("--cache-encryption-key-file {}: {}",
+                                       o.cache_encryption_key_file, keys.error().message),
+                           "cache-encryption-key-file");
+  return {};
+}
+
 Status ReadCacheSecrets(ServeOptions& o, std::vector<std::string>& warnings) {
   if (o.cache_url.empty() && !o.cache_password_file.empty())
     return InvalidArgument("--cache-password-file needs --cache-url", "cache-url");
+  RETURN_IF_ERROR(ReadEncryptionKeys(o, warnings));
   RETURN_IF_ERROR(ReadSecret("cache-secret-file", o.cache_secret_file, "NEXTGATE_CACHE_SECRET",
                              o.cache_secret, warnings));
   if (!o.cache_url.empty()) {
@@ -204,7 +220,15 @@ Status ReadCacheSecrets(ServeOptions& o, std::vector<std::string>& warnings) {
 
 // The file's text; its keys are checked already.
 Status ReadAdminKeys(ServeOptions& o, std::vector<std::string>& warnings) {
-  if (o.admin_api_key_file.empty()) return {};
+  if (o.admin_api_key_file.empty()) {
+    const std::string& host = o.admin_host;
+    if (host != "localhost" && host != "::1" && !host.starts_with("127."))
+      warnings.push_back(fmt::format(
+          "--admin-host {} without --admin-api-key-file: /admin/ answers this machine's loopback "
+          "only, /health, /ready and /metrics answer everybody",
+          host));
+    return {};
+  }
   RETURN_IF_ERROR(
       ReadSecret("admin-api-key-file", o.admin_api_key_file, "", o.admin_api_keys, warnings));
   if (const auto keys = admin::AdminKeys::Parse(o.admin_api_keys); !keys)

@@ -90,6 +90,7 @@ struct ServeOptions {
   std::string cache_secret_file, cache_secret;      // the second is the first's text. Never logged
   std::string cache_password_file, cache_password;  // likewise
   std::string cache_tls_ca_file;                    // PEM; empty: the system's
+  std::string cache_encryption_key_file, cache_encryption_keys;  // likewise; empty: not encrypted
 };
 
 }  // namespace nextgate::gateway

@@ -131,7 +131,9 @@ RedisStoreStats RedisStore::stats() const {
           .errors = errors_.load(std::memory_order_relaxed),
           .corrupt = corrupt_.load(std::memory_order_relaxed),
           .stored = stored_.load(std::memory_order_relaxed),
-          .not_stored = not_stored_.load(std::memory_order_relaxed)};
+          .not_stored = not_stored_.load(std::memory_order_relaxed),
+          .encrypts = codec_.keys().encrypts(),
+          .keyring = codec_.keys().stats()};
 }
 
 }  // namespace nextgate::cache

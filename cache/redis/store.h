@@ -30,6 +30,9 @@ struct RedisStoreStats {
   int64_t corrupt = 0;  // entries that were not ours, or damaged
   int64_t stored = 0;
   int64_t not_stored = 0;  // Redis refused (full), or did not answer
+  bool encrypts = false;
+  KeyringStats
+      keyring;  // what could not be decrypted, entries (which are corrupt too) and all else
 };
 
 // An entry as Redis gets it.

@@ -67,6 +67,7 @@ Json EffectiveFlags(const ServeOptions& o) {
       {"cache-namespace", o.cache_namespace},
       {"cache-max-stale-s", o.cache_max_stale_s},
       {"cache-password-file", TextOrNull(o.cache_password_file)},
+      {"cache-encryption-key-file", TextOrNull(o.cache_encryption_key_file)},
       {"cache-tls-ca-file", TextOrNull(o.cache_tls_ca_file)},
       {"cache-tools", o.cache_tools},
       {"cache-normalised", o.cache_normalised},

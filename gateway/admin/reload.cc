@@ -25,6 +25,7 @@ std::vector<std::string> Different(const ServeOptions& a, const ServeOptions& b)
   add("api-key", a.api_keys != b.api_keys);
   add("cache-secret-file", a.cache_secret != b.cache_secret);
   add("cache-password-file", a.cache_password != b.cache_password);
+  add("cache-encryption-key-file", a.cache_encryption_keys != b.cache_encryption_keys);
   add("upstream-api-key-file", a.upstream_api_key != b.upstream_api_key);
   return names;
 }

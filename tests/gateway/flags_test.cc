@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -16,6 +17,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
 Result<ParsedServe> Parse(std::vector<std::string> args) { return ParseServeFlags(args); }
 
@@ -142,6 +144,23 @@ TEST(Flags, TimesToLiveSizesAndControlsOfTheAnswerCacheAreChecked) {
   EXPECT_THAT(ErrorOf({"m", "--cache-controls", "none", "ttl"}), HasSubstr("none"));
 }
 
+TEST(Flags, EncryptionKeysAreReadAtOnceAndNeedARedis) {
+  const std::string file = ::testing::TempDir() + "encryption_keys";
+  std::ofstream(file) << std::string(64, 'a') << "\n" << std::string(64, 'b') << "\n";
+  ::setenv("NEXTGATE_CACHE_SECRET", "0123456789abcdef", 1);
+  const ServeOptions o =
+      Options({"m", "--cache-url", "redis://a", "--cache-encryption-key-file", file});
+  EXPECT_EQ(o.cache_encryption_key_file, file);
+  EXPECT_THAT(o.cache_encryption_keys, HasSubstr(std::string(64, 'b')));
+  EXPECT_THAT(ErrorOf({"m", "--cache-encryption-key-file", file}), HasSubstr("needs --cache-url"));
+  std::ofstream(file) << std::string(64, 'a') << "\nbbbb\n";
+  const std::string error =
+      ErrorOf({"m", "--cache-url", "redis://a", "--cache-encryption-key-file", file});
+  EXPECT_THAT(error, HasSubstr("line 2"));
+  EXPECT_THAT(error, Not(HasSubstr("bbbb")));
+  ::unsetenv("NEXTGATE_CACHE_SECRET");
+}
+
 TEST(Flags, APaceOfReplayIsANumberOfTokens) {
   EXPECT_EQ(Options({"m"}).cache_replay_tokens_per_s, 0);
   EXPECT_EQ(Options({"m", "--cache-replay-tokens-per-s", "50"}).cache_replay_tokens_per_s, 50);
@@ -188,6 +207,18 @@ TEST(Flags, AdminKeysAreReadAtOnceAndNeverRepeated) {
               AllOf(HasSubstr("--admin-api-key-file"), HasSubstr("line 1: expected read:KEY"),
                     Not(HasSubstr("hunter"))));
   EXPECT_THAT(ErrorOf({"m", "--admin-api-key-file", "/no/such"}), HasSubstr("No such file"));
+}
+
+TEST(Flags, AnOpenAdminPortWithoutKeysIsToldInOneLine) {
+  for (const char* host : {"127.0.0.1", "localhost", "::1"})
+    EXPECT_THAT(Parse({"m", "--admin-host", host})->warnings, IsEmpty()) << host;
+  for (const char* host : {"0.0.0.0", "::", "10.0.0.1"})
+    EXPECT_THAT(Parse({"m", "--admin-host", host})->warnings,
+                ElementsAre(HasSubstr("without --admin-api-key-file")));
+  const std::string file = WriteFile("open_admin_keys", "read:" + std::string(20, 'k'));
+  ::chmod(file.c_str(), 0600);
+  EXPECT_THAT(Parse({"m", "--admin-host", "0.0.0.0", "--admin-api-key-file", file})->warnings,
+              IsEmpty());
 }
 
 TEST(Flags, TakesUnambiguousPrefixesAndRefusesOthers) {
