@@ -89,10 +89,16 @@ Result<bool> DeleteCommand(const AdminCommandLine& line, const AdminClient& clie
   for (const std::string& id : line.positional) {
     ASSIGN_OR_RETURN(const std::string body,
                      client.Call("DELETE", "/admin/cache/entries/" + PercentEncode(id)));
-    if (line.json)
+    if (line.json) {
       out << body << '\n';
-    else
-      out << "deleted " << Printable(id) << '\n';
+      continue;
+    }
+    ASSIGN_OR_RETURN(const Json json, Parsed(body));
+    out << "deleted " << Printable(id);
+    if (json.value("everywhere", Json()) == true) out << ", within a second on all instances";
+    if (json.value("everywhere", Json()) == false)
+      out << " here; the other instances are told when Redis answers again";
+    out << '\n';
   }
   return true;
 }
