@@ -111,14 +111,16 @@ Status ReadNamespace(const json& value, CacheControls& controls) {
 
 Status ReadMode(const json& value, CacheControls& controls) {
   const std::string mode = value.is_string() ? value.get<std::string>() : "";
-  if (mode == "shadow" || mode == "draft" || mode == "serve" || mode == "normalised")
+  if (mode == "shadow" || mode == "draft" || mode == "serve")
     return MakeError(ErrorCode::kUnimplemented,
-                     fmt::format("'cache.mode' \"{}\" is not supported yet: only the exact tier "
-                                 "is; use \"exact\" or \"off\".",
+                     fmt::format("'cache.mode' \"{}\" is not supported yet: there is no semantic "
+                                 "tier; use \"exact\", \"normalised\" or \"off\".",
                                  mode),
                      "cache.mode");
-  if (mode != "exact" && mode != "off")
-    return InvalidArgument("'cache.mode' must be \"exact\" or \"off\".", "cache.mode");
+  if (mode != "exact" && mode != "normalised" && mode != "off")
+    return InvalidArgument("'cache.mode' must be \"exact\", \"normalised\" or \"off\".",
+                           "cache.mode");
+  if (mode != "off") controls.normalised = mode == "normalised";
   controls.mode_off = mode == "off";
   return {};
 }

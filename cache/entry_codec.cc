@@ -16,9 +16,12 @@
 namespace nextgate::cache {
 namespace {
 
-constexpr std::string_view kMagic = "NGE3";
+constexpr std::string_view kMagic = "NGE3", kEncryptedMagic = "NGE4";
 constexpr size_t kDigestBytes = 16;
 constexpr int kZstdLevel = 1;
+
+std::string HeaderPlace(const Hash128& hash) { return "entry header " + hash.Hex(); }
+std::string PayloadPlace(const Hash128& hash) { return "entry payload " + hash.Hex(); }
 
 std::string PackPayload(const StoredAnswer& entry) {
   const Answer& answer = *entry.answer;
@@ -88,8 +91,8 @@ std::shared_ptr<const Answer> UnpackAnswer(WireReader& in) {
 
 }  // namespace
 
-EntryCodec::EntryCodec(std::string_view secret)
-    : digest_key_(HmacSha256(secret, "nextgate entry digest")) {}
+EntryCodec::EntryCodec(std::string_view secret, const Keyring& keys)
+    : digest_key_(HmacSha256(secret, "nextgate entry digest")), keys_(keys) {}
 
 std::string EntryCodec::Digest(const Hash128& hash, std::string_view bytes) const {
   return HmacSha256(digest_key_, hash.Hex() + std::string(bytes)).substr(0, kDigestBytes);
@@ -102,10 +105,15 @@ std::string EntryCodec::Encode(const Hash128& hash, const StoredAnswer& entry) c
       ZSTD_compress(packed.data(), packed.size(), payload.data(), payload.size(), kZstdLevel);
   CHECK(!ZSTD_isError(size));
   packed.resize(size);
+  std::string labels = PackHeader(hash, entry);
+  if (keys_.encrypts()) {
+    labels = keys_.Seal(HeaderPlace(hash), labels);
+    packed = keys_.Seal(PayloadPlace(hash), packed);
+  }
   WireWriter header, body;
-  header.Text(PackHeader(hash, entry));
+  header.Text(labels);
   body.Text(packed);
-  std::string bytes = std::string(kMagic) + header.bytes();
+  std::string bytes = std::string(keys_.encrypts() ? kEncryptedMagic : kMagic) + header.bytes();
   bytes += Digest(hash, bytes);
   bytes += body.bytes();
   return bytes += Digest(hash, bytes);
@@ -113,7 +121,8 @@ std::string EntryCodec::Encode(const Hash128& hash, const StoredAnswer& entry) c
 
 // The header, proven by its digest, and what follows it.
 Result<EntryCodec::Frame> EntryCodec::OpenFrame(const Hash128& hash, std::string_view bytes) const {
-  if (!bytes.starts_with(kMagic)) return DataLoss("not an entry of this version");
+  const bool encrypted = bytes.starts_with(kEncryptedMagic);
+  if (!encrypted && !bytes.starts_with(kMagic)) return DataLoss("not an entry of this version");
   WireReader in(bytes.substr(kMagic.size()));
   const std::string_view header = in.Text();
   if (in.failed()) return DataLoss("the entry is cut off");
@@ -122,7 +131,13 @@ Result<EntryCodec::Frame> EntryCodec::OpenFrame(const Hash128& hash, std::string
   if (!EqualDigests(Digest(hash, bytes.substr(0, signed_bytes)),
                     bytes.substr(signed_bytes, kDigestBytes)))
     return DataLoss("the entry's digest is wrong: changed, or written with another secret");
-  return Frame{.header = header, .rest = bytes.substr(signed_bytes + kDigestBytes)};
+  Frame frame{.encrypted = encrypted,
+              .header = std::string(header),
+              .rest = bytes.substr(signed_bytes + kDigestBytes)};
+  if (encrypted) {
+    ASSIGN_OR_RETURN(frame.header, keys_.Open(HeaderPlace(hash), header));
+  }
+  return frame;
 }
 
 Result<EntrySummary> EntryCodec::DecodeSummary(const Hash128& hash,
@@ -134,7 +149,8 @@ Result<EntrySummary> EntryCodec::DecodeSummary(const Hash128& hash,
 }
 
 Result<StoredAnswer> EntryCodec::Decode(const Hash128& hash, std::string_view bytes) const {
-  if (!bytes.starts_with(kMagic)) return DataLoss("not an entry of this version");
+  if (!bytes.starts_with(kMagic) && !bytes.starts_with(kEncryptedMagic))
+    return DataLoss("not an entry of this version");
   if (bytes.size() < kMagic.size() + kDigestBytes) return DataLoss("the entry is cut off");
   const std::string_view digest = bytes.substr(bytes.size() - kDigestBytes);
   bytes.remove_suffix(kDigestBytes);
@@ -144,8 +160,13 @@ Result<StoredAnswer> EntryCodec::Decode(const Hash128& hash, std::string_view by
   EntrySummary summary;
   if (!UnpackHeader(frame.header, summary)) return DataLoss("the entry's header is malformed");
   WireReader in(frame.rest);
-  const std::string_view packed = in.Text();
+  std::string_view packed = in.Text();
   if (!in.Done()) return DataLoss("the entry's frame is malformed");
+  std::string opened;
+  if (frame.encrypted) {
+    ASSIGN_OR_RETURN(opened, keys_.Open(PayloadPlace(hash), packed));
+    packed = opened;
+  }
   const uint64_t size = ZSTD_getFrameContentSize(packed.data(), packed.size());
   if (size > kPayloadBytesMax)  // also what zstd returns for errors
     return DataLoss("the entry is too large, or not compressed as it should be");

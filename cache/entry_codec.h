@@ -2,6 +2,7 @@
 // make an entry, change one, or put one under another key.
 //
 //   "NGE3" | header with its length | D1 | zstd(payload) with its length | D2
+//   "NGE4" | the same, with header and zstd(payload) each in a box (cache/aead.h), if there are keys
 //
 //   header  = created, expires, hits, origin with its shared position, fingerprint, scope id, tokens, finish reasons
 //   payload = material, choices, usage, extras, deltas (cache/wire.h)
@@ -19,6 +20,7 @@
 
 #include "base/hash.h"
 #include "base/status.h"
+#include "cache/aead.h"
 #include "cache/answer_store.h"
 #include "cache/entry_summary.h"
 
@@ -33,12 +35,15 @@ class EntryCodec {
   static constexpr size_t kHeaderBytesMax = 4096;
 
   // REQUIRES: !secret.empty(). The key of the digest is derived from it.
-  explicit EntryCodec(std::string_view secret);
+  // `keys` encrypts if it has keys, and must outlive the codec; what is not encrypted is read all the same.
+  explicit EntryCodec(std::string_view secret, const Keyring& keys = Keyring::None());
 
   std::string Encode(const Hash128& hash, const StoredAnswer& entry) const;
 
   // kDataLoss says what is wrong with `bytes`, never what is in them.
   Result<StoredAnswer> Decode(const Hash128& hash, std::string_view bytes) const;
+
+  const Keyring& keys() const { return keys_; }
 
   // What the header of an entry says; `beginning`: its first kHeaderBytesMax bytes, or all of them.
   // `bytes` of the summary is left 0. Errors as Decode's.
@@ -46,11 +51,14 @@ class EntryCodec {
 
  private:
   struct Frame {
-    std::string_view header, rest;
+    bool encrypted = false;
+    std::string header;     // opened
+    std::string_view rest;  // behind D1
   };
   Result<Frame> OpenFrame(const Hash128& hash, std::string_view bytes) const;
   std::string Digest(const Hash128& hash, std::string_view bytes) const;
   std::string digest_key_;
+  const Keyring& keys_;
 };
 
 }  // namespace nextgate::cache

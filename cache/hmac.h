@@ -3,6 +3,7 @@
 // Threads: pure.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -18,6 +19,8 @@ std::string Sha256(std::string_view message);
 std::string RandomBytes(size_t count);
 
 std::string Hex(std::string_view bytes);
+// The bytes of hex digits of either case; nothing if they are none.
+std::optional<std::string> FromHex(std::string_view hex);
 
 // In a time that does not depend on where they differ.
 bool EqualDigests(std::string_view a, std::string_view b);

@@ -51,6 +51,10 @@ bool RequestBeginsWith(std::string_view material, const std::string& prefix) {
   return false;
 }
 
+std::string PrefixPlace(std::string_view record_id) {
+  return "invalidation prefix " + std::string(record_id);
+}
+
 // Entries keep the beginning of long labels only.
 bool SameLabel(const std::optional<std::string>& wanted, const std::string& label) {
   return !wanted || wanted->compare(0, kLabelBytesMax, label, 0, kLabelBytesMax) == 0;
@@ -86,7 +90,7 @@ bool InvalidationPredicate::Matches(const InvalidationSubject& subject) const {
   return !prompt_prefix || RequestBeginsWith(subject.material, *prompt_prefix);
 }
 
-std::string InvalidationRecord::Pack() const {
+std::string InvalidationRecord::Pack(const Keyring& keys) const {
   Json json = {{"v", kVersion}, {"id", id}, {"instant", instant_unix_ms}};
   const auto put = [&](const char* name, const auto& part) {
     if (part) json[name] = *part;
@@ -97,13 +101,17 @@ std::string InvalidationRecord::Pack() const {
   put("namespace", predicate.name_space);
   put("model", predicate.model);
   put("route", predicate.route);
-  put("prompt_prefix", predicate.prompt_prefix);
+  if (keys.encrypts() && predicate.prompt_prefix) {
+    json["sealed_prefix"] = Hex(keys.Seal(PrefixPlace(id), *predicate.prompt_prefix));
+  } else {
+    put("prompt_prefix", predicate.prompt_prefix);
+  }
   put("created_before", predicate.created_before_unix_ms);
   if (predicate.id) json["entry"] = predicate.id->Hex();
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-InvalidationRecord InvalidationRecord::Unpack(std::string_view bytes) {
+InvalidationRecord InvalidationRecord::Unpack(std::string_view bytes, const Keyring& keys) {
   const Json json = Json::parse(bytes, nullptr, /*allow_exceptions=*/false);
   InvalidationRecord record;
   bool readable = json.is_object() && json.contains("v") && json["v"] == kVersion;
@@ -119,7 +127,7 @@ InvalidationRecord InvalidationRecord::Unpack(std::string_view bytes) {
   };
   if (readable) {
     InvalidationPredicate& p = record.predicate;
-    std::optional<std::string> id, entry;
+    std::optional<std::string> id, entry, sealed;
     std::optional<int64_t> instant;
     text("tenant", p.tenant);
     text("team", p.team);
@@ -128,6 +136,7 @@ InvalidationRecord InvalidationRecord::Unpack(std::string_view bytes) {
     text("model", p.model);
     text("route", p.route);
     text("prompt_prefix", p.prompt_prefix);
+    text("sealed_prefix", sealed);
     text("entry", entry);
     text("id", id);
     number("created_before", p.created_before_unix_ms);
@@ -135,6 +144,10 @@ InvalidationRecord InvalidationRecord::Unpack(std::string_view bytes) {
     if (entry) p.id = ParseHash128(*entry);
     readable = readable && id && instant && (!entry || p.id);
     record.id = id.value_or("");
+    if (sealed) {
+      auto prefix = keys.Open(PrefixPlace(record.id), FromHex(*sealed).value_or(""));
+      if (prefix) p.prompt_prefix = std::move(*prefix);
+    }
     record.instant_unix_ms = instant.value_or(0);
   }
   if (readable) return record;

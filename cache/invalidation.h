@@ -29,6 +29,7 @@
 
 #include "base/hash.h"
 #include "base/status.h"
+#include "cache/aead.h"
 #include "cache/answer_store.h"
 #include "cache/entry_summary.h"
 
@@ -68,10 +69,11 @@ struct InvalidationRecord {
   int64_t position = 0;
   bool shared = false;  // Redis has it
 
-  // As it stands in Redis. What cannot be read, by a newer nextgate perhaps, is taken for a record of
-  // everything: rather too much is dead than too little.
-  std::string Pack() const;
-  static InvalidationRecord Unpack(std::string_view bytes);
+  // As it stands in Redis, the prompt's prefix encrypted if there are `keys`. What cannot be read, by a newer
+  // nextgate perhaps, is taken for a record of everything, and a prefix that cannot be decrypted for none:
+  // rather too much is dead than too little.
+  std::string Pack(const Keyring& keys = Keyring::None()) const;
+  static InvalidationRecord Unpack(std::string_view bytes, const Keyring& keys = Keyring::None());
 };
 
 // `prefix` as the canonical request has such text (NFC).

@@ -17,6 +17,15 @@ constexpr size_t kChoicesMax = 1 << 16;
 
 enum Kind : uint64_t { kHello, kDelta, kFinish, kEnd, kGivenUp };
 
+std::string BoxPlace(const LivePlace& place) {
+  WireWriter text;
+  text.Text("live record");
+  text.Text(place.stream);
+  text.Text(place.holder);
+  text.Unsigned(place.number);
+  return text.bytes();
+}
+
 AnswerBuilder::Ending UnpackEnding(WireReader& in) {
   AnswerBuilder::Ending ending;
   ending.choices.resize(std::min(in.Count(), kChoicesMax));
@@ -91,33 +100,37 @@ bool TellEvents(std::string_view events, const LiveListener& listener) {
   return in.Done();
 }
 
-LiveCodec::LiveCodec(std::string_view secret)
+LiveCodec::LiveCodec(std::string_view secret, const Keyring& keys)
     : record_key_(HmacSha256(secret, "nextgate live record")),
-      material_key_(HmacSha256(secret, "nextgate live material")) {}
+      material_key_(HmacSha256(secret, "nextgate live material")),
+      keys_(keys) {}
 
 std::string LiveCodec::DigestOf(std::string_view material) const {
   return HmacSha256(material_key_, material);
 }
 
-std::string LiveCodec::Sign(const LivePlace& place, std::string_view events) const {
+std::string LiveCodec::Sign(const LivePlace& place, std::string_view body) const {
   WireWriter message;
   message.Text(place.stream);
   message.Text(place.holder);
   message.Unsigned(place.number);
-  message.Text(events);
+  message.Text(body);
   return HmacSha256(record_key_, message.bytes()).substr(0, kDigestBytes);
 }
 
 std::string LiveCodec::Seal(const LivePlace& place, std::string_view events) const {
-  return std::string(events) + Sign(place, events);
+  std::string body = keys_.encrypts() ? keys_.Seal(BoxPlace(place), events) : std::string(events);
+  const std::string digest = Sign(place, body);
+  return body += digest;
 }
 
-Result<std::string_view> LiveCodec::Open(const LivePlace& place, std::string_view record) const {
+Result<std::string> LiveCodec::Open(const LivePlace& place, std::string_view record) const {
   if (record.size() < kDigestBytes) return DataLoss("the record is cut off");
-  const std::string_view events = record.substr(0, record.size() - kDigestBytes);
-  if (!EqualDigests(Sign(place, events), record.substr(events.size())))
+  const std::string_view body = record.substr(0, record.size() - kDigestBytes);
+  if (!EqualDigests(Sign(place, body), record.substr(body.size())))
     return DataLoss("the record's digest is wrong: changed, or written with another secret");
-  return events;
+  if (Keyring::IsBox(body)) return keys_.Open(BoxPlace(place), body);  // no event begins so
+  return std::string(body);
 }
 
 }  // namespace nextgate::cache

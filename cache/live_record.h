@@ -1,6 +1,7 @@
 // What one instance tells the others of an answer in the making, as records of a stream in Redis:
 //
-//   record = events | 16 bytes of HMAC-SHA256(secret, stream, holder, number, events)
+//   record = body | 16 bytes of HMAC-SHA256(secret, stream, holder, number, body)
+//   body   = events, or a box of them (cache/aead.h) if there are keys
 //   event  = hello (digest of the key's material, number of choices) | delta | end of a choice
 //          | end of the answer (choices, usage, extras) | given up
 //
@@ -17,6 +18,7 @@
 #include <string_view>
 
 #include "base/status.h"
+#include "cache/aead.h"
 #include "cache/answer.h"
 #include "cache/wire.h"
 
@@ -62,19 +64,21 @@ struct LivePlace {
 class LiveCodec {
  public:
   // REQUIRES: !secret.empty(). The keys of the digests are derived from it.
-  explicit LiveCodec(std::string_view secret);
+  // `keys` encrypts if it has keys, and must outlive the codec; what is not encrypted is read all the same.
+  explicit LiveCodec(std::string_view secret, const Keyring& keys = Keyring::None());
 
   // 32 bytes that prove two materials equal and say nothing about them.
   std::string DigestOf(std::string_view material) const;
 
   std::string Seal(const LivePlace& place, std::string_view events) const;
   // The record's events; kDataLoss if it is not what an instance with the secret put there.
-  Result<std::string_view> Open(const LivePlace& place, std::string_view record) const;
+  Result<std::string> Open(const LivePlace& place, std::string_view record) const;
 
  private:
-  std::string Sign(const LivePlace& place, std::string_view events) const;
+  std::string Sign(const LivePlace& place, std::string_view body) const;
   std::string record_key_;
   std::string material_key_;
+  const Keyring& keys_;
 };
 
 }  // namespace nextgate::cache

@@ -49,13 +49,14 @@ class MemoryStore::Shard {
     return all;
   }
 
-  bool Put(const Hash128& hash, EntryPtr entry, size_t bytes_max, int64_t now_ms) {
+  bool Put(const Hash128& hash, EntryPtr entry, size_t bytes_max, size_t entry_bytes_max,
+           int64_t now_ms) {
     const size_t charge = ChargeBytes(*entry);
     std::vector<Node> removed;
     std::lock_guard lock(mutex_);
     if (const auto found = index_.find(hash); found != index_.end())
       removed.push_back(Remove(found));
-    if (charge > bytes_max || now_ms >= entry->expires_unix_ms) {
+    if (charge > std::min(bytes_max, entry_bytes_max) || now_ms >= entry->expires_unix_ms) {
       ++stats_.rejections;
       return false;
     }
@@ -176,6 +177,7 @@ size_t ChooseShards(const MemoryStore::Options& options) {
 MemoryStore::MemoryStore(const Options& options, const Clock& clock)
     : clock_(clock),
       bytes_max_(options.bytes_max),
+      entry_bytes_max_(options.entry_bytes_max),
       num_shards_(ChooseShards(options)),
       shard_shift_(64 - std::countr_zero(num_shards_)),
       shards_(std::make_unique<Shard[]>(num_shards_)) {}
@@ -209,7 +211,8 @@ void MemoryStore::ForEach(const Visitor& visit) const {
 
 bool MemoryStore::Put(const Hash128& hash, std::shared_ptr<const StoredAnswer> entry) {
   CHECK(entry != nullptr && entry->answer != nullptr);
-  return ShardOf(hash).Put(hash, std::move(entry), bytes_max_ / num_shards_, clock_.UnixMs());
+  return ShardOf(hash).Put(hash, std::move(entry), bytes_max_ / num_shards_, entry_bytes_max_,
+                           clock_.UnixMs());
 }
 
 bool MemoryStore::Erase(const Hash128& hash) { return ShardOf(hash).Erase(hash); }

@@ -30,6 +30,7 @@ class MemoryStore final : public AnswerStore {
     size_t bytes_max = size_t{256} << 20;
     // 0: as many as leave each shard 4 MiB, a power of two, 1 to 64.
     size_t num_shards = 0;
+    size_t entry_bytes_max = SIZE_MAX;  // an entry that is charged more is not stored
   };
   // `clock` must outlive the store. REQUIRES: num_shards is 0 or a power of two.
   explicit MemoryStore(const Options& options, const Clock& clock = Clock::System());
@@ -55,6 +56,7 @@ class MemoryStore final : public AnswerStore {
 
   const Clock& clock_;
   const size_t bytes_max_;
+  const size_t entry_bytes_max_;
   size_t num_shards_;
   int shard_shift_;
   std::unique_ptr<Shard[]> shards_;

@@ -1,5 +1,7 @@
 #include "cache/policy.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <string>
 
@@ -65,7 +67,7 @@ void CollectIneligible(const PolicySettings& settings, const RequestFacts& facts
 Status CheckRights(const PolicySettings& settings, const CacheControls& controls) {
   const auto denied = [](const char* what, const char* param) {
     return MakeError(ErrorCode::kPermissionDenied,
-                     std::string("This API key may not ") + what + ".", param);
+                     fmt::format("You may not {} with this API key, or without one.", what), param);
   };
   if (!settings.may_set_ttl && controls.ttl_s)
     return denied("choose how long its answers are cached", "cache.ttl");
@@ -102,8 +104,11 @@ Result<CachePlan> MakePlan(const PolicySettings& settings, const RequestFacts& f
                            const CacheControls& controls,
                            const std::expected<std::string, Ineligible>& canonical) {
   RETURN_IF_ERROR(CheckRights(settings, controls));
-  const int64_t ttl_s =
-      std::min(controls.ttl_s.value_or(settings.ttl_default_s), settings.ttl_max_s);
+  const auto route = std::ranges::find(settings.ttl_by_route_s, facts.route,
+                                       &std::pair<std::string, int64_t>::first);
+  const int64_t own =
+      route == settings.ttl_by_route_s.end() ? settings.ttl_default_s : route->second;
+  const int64_t ttl_s = std::min(controls.ttl_s.value_or(own), settings.ttl_max_s);
 
   CachePlan plan;
   if (!settings.enabled) Bypass(plan, Reason::kDisabled);
@@ -121,6 +126,7 @@ Result<CachePlan> MakePlan(const PolicySettings& settings, const RequestFacts& f
   if (controls.max_age_s) plan.max_age_ms = *controls.max_age_s * 1000;
   plan.ttl_ms = ttl_s * 1000;
   plan.name_space = controls.name_space;
+  plan.normalised = controls.normalised.value_or(settings.cache_normalised);
   return plan;
 }
 

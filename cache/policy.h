@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/status.h"
@@ -25,6 +26,7 @@ struct CacheControls {
   bool no_store = false;             // neither read, nor stored, nor published
   bool only_if_cached = false;       // 504 on a miss
   bool mode_off = false;             // body mode "off": same effect as no_store
+  std::optional<bool> normalised;    // body mode "normalised" or "exact"; else as the server is set
   std::optional<int64_t> max_age_s;  // only if Age <= this (header max-age; body "s-maxage")
   std::optional<int64_t> ttl_s;      // body "ttl": keep my answer this long
   std::string name_space;            // body "namespace"
@@ -34,16 +36,18 @@ struct CacheControls {
 // unknown directives are ignored, as HTTP says. `body_cache` is the body's `cache` (nullptr or null
 // if absent):
 // {"ttl": s, "s-maxage": s, "no-cache": bool, "no-store": bool, "namespace": string, "mode":
-// "exact"|"off"}. Errors are kInvalidArgument (kUnimplemented for the semantic modes and
+// "exact"|"normalised"|"off"}. Errors are kInvalidArgument (kUnimplemented for the semantic modes and
 // "threshold") with a message for the client and the param ("Cache-Control", "cache.ttl", …).
 Result<CacheControls> ParseControls(std::string_view header, const nlohmann::json* body_cache);
 
 struct PolicySettings {
   bool enabled = true;
-  bool cache_sampled = false;  // temperature above 0 without a seed is eligible too
-  bool cache_tools = false;    // requests with tools are eligible
+  bool cache_sampled = false;     // temperature above 0 without a seed is eligible too
+  bool cache_tools = false;       // requests with tools are eligible
+  bool cache_normalised = false;  // the normalised tier too, unless a request says otherwise
   int64_t ttl_default_s = 3600;
-  int64_t ttl_max_s = 7 * 24 * 3600;  // a client's ttl is clamped to this
+  std::vector<std::pair<std::string, int64_t>> ttl_by_route_s;  // instead of ttl_default_s
+  int64_t ttl_max_s = 7 * 24 * 3600;  // any ttl, a client's too, is clamped to this
   int64_t short_ttl_s = 60;           // time words are eligible up to this TTL
   int64_t prompt_bytes_min = 1;
   int64_t prompt_bytes_max = 1 << 20;
@@ -60,6 +64,7 @@ struct PolicySettings {
 // What the gateway knows about a request. Views need live only during the call.
 struct RequestFacts {
   bool cacheable_route = true;  // chat completions and completions are
+  std::string_view route;       // "/v1/chat/completions"
   std::optional<double>
       temperature;  // as the client wrote it; nothing if omitted, whatever the default
   bool has_seed = false;
@@ -78,6 +83,7 @@ struct CachePlan {
   std::optional<int64_t> max_age_ms;
   int64_t ttl_ms = 0;
   std::string name_space;       // goes into Scope
+  bool normalised = false;      // look in the normalised tier too, and store for it (normalise.h)
   std::vector<Reason> reasons;  // all of them, most important first; empty iff read
 };
 

@@ -14,17 +14,16 @@ using std::chrono::steady_clock;
 
 namespace {
 
-// KEYS: entry, lock, term. ARGV: token, lease in ms. A Redis without room still says what it knows.
+// Behind kLookEither. KEYS: entry, alias or the entry again, lock, term. ARGV: the beginning of entries' keys, token,
+// lease in ms. A Redis without room still says what it knows.
 constexpr const char* kTake = R"(
-local entry = redis.call('GET', KEYS[1])
-if entry then return {'entry', entry} end
-local holder = redis.call('GET', KEYS[2])
-if holder then return {'held', holder} end
-local term = redis.pcall('INCR', KEYS[3])
-if type(term) ~= 'number' then return {'refused', ''} end
-local set = redis.pcall('SET', KEYS[2], term .. ' ' .. ARGV[1], 'PX', ARGV[2])
-if set.err then return {'refused', ''} end
-return {'led', term})";
+local holder = redis.call('GET', KEYS[3])
+if holder then return {'held', holder, ''} end
+local term = redis.pcall('INCR', KEYS[4])
+if type(term) ~= 'number' then return {'refused', '', ''} end
+local set = redis.pcall('SET', KEYS[3], term .. ' ' .. ARGV[2], 'PX', ARGV[3])
+if set.err then return {'refused', '', ''} end
+return {'led', term, ''})";
 
 }  // namespace
 
@@ -46,18 +45,25 @@ std::string SingleFlight::Key(std::string_view kind, const Hash128& hash) const 
   return fmt::format("{{{}}}:{}:{}", options_.name_space, kind, hash.Hex());
 }
 
-SingleFlight::Turn SingleFlight::Take(const CacheKey& key, bool goes_on) {
+SingleFlight::Turn SingleFlight::Take(const CacheKey& key, bool goes_on,
+                                      const CacheKey* normalised) {
+  static const std::string script = std::string(RedisStore::kLookEither) + kTake;
   const std::string token = Hex(RandomBytes(12));
-  const RedisCommand take[] = {{"EVAL", kTake, "3", s_.store.Key(key.hash), Key("lock", key.hash),
-                                fmt::format("{{{}}}:term", options_.name_space), token,
-                                std::to_string(options_.lease.count())}};
+  const bool either = normalised != nullptr && !normalised->material.empty();
+  const RedisCommand take[] = {
+      {"EVAL", script, "4", s_.store.Key(key.hash),
+       either ? s_.store.AliasKey(normalised->hash) : s_.store.Key(key.hash), Key("lock", key.hash),
+       fmt::format("{{{}}}:term", options_.name_space),
+       fmt::format("{{{}}}:e:", options_.name_space), token,
+       std::to_string(options_.lease.count())}};
   const auto deadline = steady_clock::now() + options_.turn_budget;
   auto replies = s_.client.Run(take, deadline);
-  const bool answered = replies && replies->front().elements.size() == 2;
+  const bool answered = replies && replies->front().elements.size() == 3;
   const std::string what = answered ? replies->front().elements[0].text : "";
-  if (what == "entry") {
-    if (auto entry = s_.store.Read(key.hash, replies->front().elements[1]))
-      return {.entry = std::move(entry)};
+  if (what == "entry" || what == "alias") {
+    auto found = s_.store.ReadEither(key.hash, replies->front());
+    if (found.entry) return {.entry = std::move(found.entry), .alias_of = found.alias_of};
+    if (what == "alias") return Take(key, goes_on);  // damaged: as if there were none
   } else if (replies && replies->front().text.starts_with("TRYAGAIN")) {
     // A cluster moves our keys to another node, and some are here and some are there.
     if (auto entry = s_.store.Get(key.hash, deadline)) return {.entry = std::move(entry)};
@@ -168,8 +174,8 @@ void Lead::End(const AnswerBuilder::Ending& ending) {
   term_->ended = true;
 }
 
-bool Lead::Store(const StoredAnswer& entry) {
-  auto sealed = home_.s_.store.Seal(term_->hash, entry);
+bool Lead::Store(const StoredAnswer& entry, const std::optional<Hash128>& alias) {
+  auto sealed = home_.s_.store.Seal(term_->hash, entry, alias);
   const bool storable = sealed.has_value();
   if (!storable) home_.s_.store.CountPut(false);
   {

@@ -30,6 +30,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -72,7 +73,8 @@ class Lead {
 
   // Stores the entry in Redis and ends the turn, in the background; what becomes of it is counted by
   // RedisStore. False if that will not be: the turn is lost, or the entry too large.
-  bool Store(const StoredAnswer& entry);
+  // `alias`: the normalised request that it answers too.
+  bool Store(const StoredAnswer& entry, const std::optional<Hash128>& alias = std::nullopt);
 
   bool lost() const;
 
@@ -115,12 +117,14 @@ class SingleFlight {
   struct Turn {
     std::shared_ptr<const StoredAnswer>
         entry;                           // stored already; the caller proves it on its material
+    std::optional<Hash128> alias_of;     // with `entry`: it is this one, which the alias leads to
     std::shared_ptr<Lead> lead;          // ours
     std::unique_ptr<Follower> follower;  // another's
   };
   // Whose turn it is to generate the answer. Waits for Redis `turn_budget` at most. `goes_on`: a
   // follower whose leader is gone asks (for the counters).
-  Turn Take(const CacheKey& key, bool goes_on = false);
+  // `normalised`: what is stored for it is as good as a turn, if it has material.
+  Turn Take(const CacheKey& key, bool goes_on = false, const CacheKey* normalised = nullptr);
 
   SingleFlightStats stats() const;
   const Options& options() const { return options_; }

@@ -24,10 +24,12 @@ redis.call('PEXPIRE', KEYS[1], ARGV[2])
 redis.call('PEXPIRE', KEYS[2], ARGV[3])
 return 1)";
 
-// KEYS: lock, entry. ARGV: holder, then the entry and its time to live in ms if there is one.
+// KEYS: lock, entry, alias. ARGV: holder, then the entry and its time to live in ms if there is one, and its
+// id if it has an alias.
 constexpr const char* kRelease = R"(
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 local put = ARGV[2] and redis.pcall('SET', KEYS[2], ARGV[2], 'PX', ARGV[3]) or {}
+if ARGV[4] and not put.err then redis.pcall('SET', KEYS[3], ARGV[4], 'PX', ARGV[3]) end
 redis.call('DEL', KEYS[1])
 if put.err then return put end
 return 1)";
@@ -88,8 +90,10 @@ steady_clock::time_point SingleFlight::NextDue() const {
 std::vector<SingleFlight::Work> SingleFlight::Gather(steady_clock::time_point now) {
   std::vector<Work> all;
   for (const auto& [lock, holder] : std::exchange(to_release_, {}))
-    all.push_back(
-        {Work::Kind::kAbandon, nullptr, nullptr, {"EVAL", kRelease, "2", lock, lock, holder}});
+    all.push_back({Work::Kind::kAbandon,
+                   nullptr,
+                   nullptr,
+                   {"EVAL", kRelease, "3", lock, lock, lock, holder}});
   for (const TermPtr& term : terms_) {
     if (term->in_flight.empty() && !term->pending.empty()) {
       ++term->number;
@@ -113,12 +117,18 @@ std::vector<SingleFlight::Work> SingleFlight::Gather(steady_clock::time_point no
     }
     if (!term->pending.empty()) dirty_ = true;  // behind a record whose fate is unknown
     if (!term->closing || !term->pending.empty()) continue;
-    RedisCommand release = {
-        "EVAL",      kRelease, "2", term->lock, term->entry ? term->entry->key : term->lock,
-        term->holder};
+    const bool alias = term->entry && !term->entry->alias_key.empty();
+    RedisCommand release = {"EVAL",
+                            kRelease,
+                            "3",
+                            term->lock,
+                            term->entry ? term->entry->key : term->lock,
+                            alias ? term->entry->alias_key : term->lock,
+                            term->holder};
     if (term->entry) {
       release.push_back(term->entry->bytes);
       release.push_back(std::to_string(term->entry->ttl_ms));
+      if (alias) release.push_back(term->entry->id);
     }
     all.push_back({Work::Kind::kRelease, term, nullptr, std::move(release)});
   }

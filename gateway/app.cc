@@ -8,6 +8,7 @@
 #include <memory>
 #include <thread>
 
+#include "base/cpu_quota.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "cache/memory_store.h"
@@ -15,7 +16,6 @@
 #include "gateway/admin/routes.h"
 #include "gateway/hub.h"
 #include "gateway/routes.h"
-#include "gateway/secrets.h"
 #include "gateway/signals.h"
 
 namespace nextgate::gateway {
@@ -26,28 +26,29 @@ using std::chrono::milliseconds;
 // The parts of one server, in the order they are built; destroyed in reverse.
 class App {
  public:
-  static Result<std::unique_ptr<App>> Open(const ServeOptions& options);
+  static Result<std::unique_ptr<App>> Open(const ServeOptions& options,
+                                           const std::vector<std::string>& args);
 
   int api_port() const { return api_->port(); }
   int admin_port() const { return admin_->port(); }
 
-  // Reads --api-key-file again: the keys of requests that begin from now on. A file that is wrong changes
-  // nothing.
-  void ReloadKeys();
+  admin::Reloader& reloader() { return *reloader_; }
 
   // Not ready → stop accepting → finish streams → deadline.
   void Shutdown();
 
  private:
-  explicit App(const ServeOptions& options) : options_(options) {}
+  explicit App(const ServeOptions& options) : options_(options), effective_(options) {}
   Status OpenModel();
   Result<std::string> OpenGenerationConfig();
   Status OpenUpstream();
   Status OpenCache();
   Status OpenKeys();
-  Status OpenServers();
+  Status OpenServers(const std::vector<std::string>& args);
+  Status OpenAdmin(const std::vector<std::string>& args);
 
   const ServeOptions& options_;
+  ServeOptions effective_;  // with what was found out since
   std::string model_dir_;
   std::unique_ptr<engine::Tokenizer> tokenizer_;
   std::unique_ptr<ChatTemplate> template_;
@@ -57,6 +58,7 @@ class App {
   std::unique_ptr<Upstream> upstream_;                 // null with a model
   openai::ParseLimits limits_;
 
+  std::unique_ptr<cache::Keyring> keyring_;  // never null
   std::unique_ptr<cache::MemoryStore> store_;
   cache::Invalidations invalidations_;
   std::unique_ptr<cache::RedisClient> redis_;  // null, as the next five, without --cache-url
@@ -86,7 +88,8 @@ class App {
   std::unique_ptr<SharedFlights> shared_flights_;  // null, too
   std::unique_ptr<ChatPipeline> pipeline_;
   std::unique_ptr<RouteContext> context_;
-  admin::AdminKeys admin_keys_;
+  admin::AdminKeyRing admin_keys_;
+  std::unique_ptr<admin::Reloader> reloader_;
   std::unique_ptr<admin::AdminContext> admin_context_;
   std::atomic<bool> ready_ = false;
   std::unique_ptr<HttpServer> api_;
@@ -108,6 +111,28 @@ int32_t QueueCapacity(const ServeOptions& options) {
 
 int AdminPort(const ServeOptions& options) {
   return options.admin_port.value_or(options.port == 0 ? 0 : options.port + 1);
+}
+
+cache::PolicySettings PolicyOf(const ServeOptions& o) {
+  return {.enabled = o.enable_answer_cache,
+          .cache_sampled = o.cache_sampled,
+          .cache_tools = o.cache_tools,
+          .cache_normalised = o.cache_normalised,
+          .ttl_default_s = o.cache_ttl_s,
+          .ttl_by_route_s = {o.cache_route_ttl_s.begin(), o.cache_route_ttl_s.end()},
+          .ttl_max_s = o.cache_ttl_max_s,
+          .short_ttl_s = o.cache_time_words_ttl_s,
+          .prompt_bytes_min = o.cache_prompt_bytes_min,
+          .prompt_bytes_max = o.cache_prompt_bytes_max};
+}
+
+// What who has no key of a file may do with the answer cache.
+CacheRights KeylessRights(const ServeOptions& o) {
+  if (o.cache_controls.empty()) return {};
+  std::vector<std::string> rights = {"read", "write"};
+  for (const std::string& control : o.cache_controls)
+    if (control != "none") rights.push_back(control);
+  return *ParseCacheRights(rights);  // the flag took no others
 }
 
 Status App::OpenModel() {
@@ -193,9 +218,16 @@ Result<std::string> App::OpenGenerationConfig() {
 }
 
 Status App::OpenCache() {
+  const auto entry_bytes_max = static_cast<size_t>(options_.cache_entry_bytes_max);
   store_ = std::make_unique<cache::MemoryStore>(
-      cache::MemoryStore::Options{.bytes_max = static_cast<size_t>(options_.cache_memory_bytes)});
+      cache::MemoryStore::Options{.bytes_max = static_cast<size_t>(options_.cache_memory_bytes),
+                                  .entry_bytes_max = entry_bytes_max});
   std::string secret = options_.cache_secret;
+  keyring_ = std::make_unique<cache::Keyring>();
+  if (!options_.cache_encryption_keys.empty()) {
+    ASSIGN_OR_RETURN(const auto keys, cache::Keyring::ParseKeys(options_.cache_encryption_keys));
+    keyring_ = std::make_unique<cache::Keyring>(keys);
+  }
   if (options_.cache_url.empty()) {
     if (secret.empty()) secret = cache::Partitioner::RandomSecret();
   } else {
@@ -205,13 +237,16 @@ Status App::OpenCache() {
     endpoint.key = fmt::format("{{{}}}:generation", options_.cache_namespace);
     redis_ =
         std::make_unique<cache::RedisClient>(cache::RedisClient::Options{.endpoint = endpoint});
-    codec_ = std::make_unique<cache::EntryCodec>(secret);
+    codec_ = std::make_unique<cache::EntryCodec>(secret, *keyring_);
     shared_ = std::make_unique<cache::RedisStore>(
-        cache::RedisStore::Options{.name_space = options_.cache_namespace}, *redis_, *codec_);
+        cache::RedisStore::Options{.name_space = options_.cache_namespace,
+                                   .entry_bytes_max = entry_bytes_max},
+        *redis_, *codec_);
     tail_ = std::make_unique<cache::RedisTail>(cache::RedisTail::Options{.endpoint = endpoint});
-    live_codec_ = std::make_unique<cache::LiveCodec>(secret);
+    live_codec_ = std::make_unique<cache::LiveCodec>(secret, *keyring_);
     single_flight_ = std::make_unique<cache::SingleFlight>(
-        cache::SingleFlight::Options{.name_space = options_.cache_namespace},
+        cache::SingleFlight::Options{.name_space = options_.cache_namespace,
+                                     .live_bytes_max = entry_bytes_max},
         cache::SingleFlight::Services{*redis_, *tail_, *shared_, *live_codec_});
     catalogue_ =
         std::make_unique<cache::RedisCatalogue>(options_.cache_namespace, *redis_, *codec_);
@@ -222,15 +257,18 @@ Status App::OpenCache() {
   invalidation_log_ = std::make_unique<cache::InvalidationLog>(
       cache::InvalidationLog::Options{
           .name_space = options_.cache_namespace,
-          .max_stale = milliseconds(int64_t{1000} * options_.cache_max_stale_s)},
+          .max_stale = milliseconds(int64_t{1000} * options_.cache_max_stale_s),
+          .keep = std::chrono::hours(options_.cache_ttl_max_s / 3600 + 25)},
       cache::InvalidationLog::Services{.invalidations = invalidations_,
                                        .store = *store_,
                                        .client = redis_.get(),
-                                       .tail = tail_.get()});
+                                       .tail = tail_.get(),
+                                       .keys = *keyring_});
   if (redis_ != nullptr && redis_->stats().available)
     invalidation_log_->WaitKnown(milliseconds(2000));  // until then Redis' answers are not served
   exact_ =
-      std::make_unique<cache::ExactCache>(*store_, shared_.get(), Clock::System(), &invalidations_);
+      std::make_unique<cache::ExactCache>(*store_, shared_.get(), Clock::System(), &invalidations_,
+                                          static_cast<size_t>(options_.cache_memory_bytes) / 1024);
   writer_ = std::make_unique<cache::Writer>(*exact_);
   stats_keeper_ = std::make_unique<cache::StatsKeeper>(cache_stats_, *store_, redis_.get(),
                                                        options_.cache_namespace);
@@ -251,18 +289,7 @@ Status App::OpenKeys() {
   return {};
 }
 
-void App::ReloadKeys() {
-  const std::string& name = options_.api_key_file;
-  const auto text = ReadSecretFile(name);
-  auto keys = text ? ApiKeys::Parse(text->value) : std::unexpected(text.error());
-  if (!keys)
-    return LogError("audit who=SIGHUP action=reload-api-keys result=kept file={} error=\"{}\"",
-                    name, keys.error().message);
-  LogInfo("audit who=SIGHUP action=reload-api-keys result=ok keys={}", keys->size());
-  auth_->Exchange(std::make_shared<const ApiKeys>(std::move(*keys)));
-}
-
-Status App::OpenServers() {
+Status App::OpenServers(const std::vector<std::string>& args) {
   names_ = options_.served_model_names;
   if (upstream_ != nullptr) {
     names_ = {options_.upstream_model.empty() ? "upstream" : options_.upstream_model};
@@ -276,10 +303,6 @@ Status App::OpenServers() {
       RequestReader{.limits = limits_, .model_names = names_, .upstream = upstream_.get()});
   recorder_ = std::make_unique<Recorder>(
       Recorder{.metrics = *metrics_, .access_log = !options_.disable_access_log});
-  const cache::PolicySettings policy{.enabled = options_.enable_answer_cache,
-                                     .cache_sampled = options_.cache_sampled,
-                                     .cache_tools = options_.cache_tools,
-                                     .ttl_default_s = options_.cache_ttl_s};
   Generator& generator = upstream_ != nullptr ? static_cast<Generator&>(*upstream_)
                                               : static_cast<Generator&>(*engine_generator_);
   if (single_flight_ != nullptr)
@@ -291,11 +314,12 @@ Status App::OpenServers() {
                              .shared_flights = shared_flights_.get(),
                              .writer = *writer_,
                              .stats = cache_stats_,
-                             .policy = policy,
+                             .policy = PolicyOf(options_),
                              .partitioner = *partitioner_,
                              .metrics = *metrics_,
                              .access_log = !options_.disable_access_log,
                              .replay_tokens_per_s = options_.cache_replay_tokens_per_s,
+                             .keyless = KeylessRights(options_),
                              .invalidations = invalidation_log_.get(),
                              .keeper = stats_keeper_.get(),
                              .live = &live_});
@@ -310,6 +334,7 @@ Status App::OpenServers() {
                                                   .cache_stats = cache_stats_,
                                                   .exact = *exact_,
                                                   .single_flight = single_flight_.get(),
+                                                  .invalidations = invalidation_log_.get(),
                                                   .auth = *auth_,
                                                   .admission = *admission_,
                                                   .reader = *reader_,
@@ -323,11 +348,29 @@ Status App::OpenServers() {
                           .allowed_origins = options_.allowed_origins});
   RegisterApiRoutes(*api_, *context_);
   RETURN_IF_ERROR(api_->Start());
+  RETURN_IF_ERROR(OpenAdmin(args));
+  stats_keeper_->Start(fmt::format("{}:{}", options_.host, api_->port()),
+                       [this] { return live_.size(); });
+  ready_ = true;
+  return {};
+}
+
+Status App::OpenAdmin(const std::vector<std::string>& args) {
+  effective_.served_model_names = names_;
+  effective_.port = api_->port();
+  if (engine_ != nullptr) {
+    effective_.max_model_len = engine_->info().max_model_len;
+    effective_.device = "cpu";
+    if (effective_.num_threads == 0) effective_.num_threads = UsableProcessors();
+  }
   admin_ = std::make_unique<HttpServer>(HttpServer::Options{
       .host = options_.admin_host, .port = AdminPort(options_), .connections_max = 64});
   if (!options_.admin_api_keys.empty()) {
-    ASSIGN_OR_RETURN(admin_keys_, admin::AdminKeys::Parse(options_.admin_api_keys));
+    ASSIGN_OR_RETURN(admin::AdminKeys keys, admin::AdminKeys::Parse(options_.admin_api_keys));
+    admin_keys_.Exchange(std::make_shared<const admin::AdminKeys>(std::move(keys)));
   }
+  reloader_ = std::make_unique<admin::Reloader>(admin::Reloader::Parts{
+      .options = options_, .args = args, .auth = *auth_, .admin_keys = admin_keys_});
   admin_context_ = std::make_unique<admin::AdminContext>(
       admin::AdminContext{.keys = admin_keys_,
                           .pipeline = *pipeline_,
@@ -341,16 +384,14 @@ Status App::OpenServers() {
                           .invalidations = *invalidation_log_,
                           .partitioner = *partitioner_,
                           .reader = *reader_,
-                          .options = options_,
-                          .recorder = *recorder_});
+                          .options = effective_,
+                          .recorder = *recorder_,
+                          .reloader = reloader_.get(),
+                          .server = admin_.get()});
   RegisterAdminRoutes(*admin_, *context_);
   admin::RegisterAdminApi(*admin_, *admin_context_);
   admin::RegisterDashboard(*admin_, *recorder_);
-  RETURN_IF_ERROR(admin_->Start());
-  stats_keeper_->Start(fmt::format("{}:{}", options_.host, api_->port()),
-                       [this] { return live_.size(); });
-  ready_ = true;
-  return {};
+  return admin_->Start();
 }
 
 // Before the weights are loaded: what would fail after them.
@@ -362,11 +403,12 @@ Status CheckAddresses(const ServeOptions& options) {
                    admin.error().message + " (the admin API: --admin-host, --admin-port)");
 }
 
-Result<std::unique_ptr<App>> App::Open(const ServeOptions& options) {
+Result<std::unique_ptr<App>> App::Open(const ServeOptions& options,
+                                       const std::vector<std::string>& args) {
   RETURN_IF_ERROR(CheckAddresses(options));
   std::unique_ptr<App> app(new App(options));
   RETURN_IF_ERROR(options.upstreams.empty() ? app->OpenModel() : app->OpenUpstream());
-  RETURN_IF_ERROR(app->OpenServers());
+  RETURN_IF_ERROR(app->OpenServers(args));
   return app;
 }
 
@@ -385,18 +427,18 @@ void App::Shutdown() {
 
 }  // namespace
 
-int RunServe(const ServeOptions& options) {
-  const bool reloads = !options.api_key_file.empty();
+int RunServe(const ServeOptions& options, const std::vector<std::string>& args) {
+  const bool reloads = !options.api_key_file.empty() || !options.admin_api_key_file.empty();
   RaiseOpenFilesLimit();
   Signals signals(reloads);
-  auto app = App::Open(options);
+  auto app = App::Open(options, args);
   if (!app) {
     LogError("{}", app.error().message);
     return 1;
   }
   LogInfo("ready: http://{}:{}/v1   dashboard: http://{}:{}/dashboard", options.host,
           (*app)->api_port(), options.admin_host, (*app)->admin_port());
-  signals.Started([&app = **app] { app.ReloadKeys(); });
+  signals.Started([&app = **app] { (void)app.reloader().Reload("SIGHUP"); });  // which logs
   const std::string_view signal = signals.Wait();
   LogInfo("signal={} stopping: finishing what runs, at most {} s", signal,
           options.shutdown_timeout_s);

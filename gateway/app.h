@@ -1,6 +1,9 @@
 // The whole server: model, engine, answer cache and the two HTTP ports, built from ServeOptions.
 #pragma once
 
+#include <string>
+#include <vector>
+
 #include "gateway/serve_options.h"
 
 namespace nextgate::gateway {
@@ -10,6 +13,7 @@ namespace nextgate::gateway {
 // (the reason is logged).
 //
 // Threads: call from main, before any other thread is started (it blocks the two signals for all).
-int RunServe(const ServeOptions& options);
+// `args`: the command line that `options` are of, for reloads (gateway/admin/reload.h).
+int RunServe(const ServeOptions& options, const std::vector<std::string>& args);
 
 }  // namespace nextgate::gateway

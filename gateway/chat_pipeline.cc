@@ -45,7 +45,7 @@ struct ChatPipeline::Exchange {
   RequestRecord record;
   Ticket ticket;
   cache::CachePlan plan;
-  cache::CacheKey key;
+  cache::CacheKey key, normalised;
   cache::EntryOrigin origin;
   cache::StatsSeries* counts = nullptr;  // null: not understood, counted nowhere
   cache::Served served = cache::Served::kGenerated;
@@ -84,55 +84,13 @@ void ChatPipeline::Run(std::shared_ptr<const ApiRequest> request, const ServerRe
   if (!planned) return Fail(*x, planned.error(), reply);
   x->plan = std::move(planned->plan);
   x->key = std::move(planned->key);
+  x->normalised = std::move(planned->normalised);
   x->origin = std::move(planned->origin);
   x->counts = &s_.stats.For({.model = x->origin.model,
                              .route = x->origin.route,
                              .name_space = x->origin.scope.name_space});
   std::shared_ptr<cache::Lead> lead;  // the other instances wait for our answer
-  if (x->plan.read) {
-    const int64_t floor = s_.exact.Floor(x->key, x->origin);
-    if (auto hit = s_.exact.LookupHere(x->key, x->plan)) return Replay(x, std::move(*hit), reply);
-    while (x->flight == nullptr && MayShareAFlight(x->plan)) {
-      const auto [flight, first] = s_.flights.Join(x->key, x->origin.position, floor);
-      if (first) {
-        x->flight = flight;
-        break;
-      }
-      switch (flight->WaitBegun(http.client_left)) {
-        case Flight::Begun::kStored:
-          return Replay(x, flight->stored(), reply);
-        case Flight::Begun::kGenerating:
-          return Follow(x, flight, http, reply);
-        case Flight::Begun::kClientLeft:
-          CountUnanswered(*x, reply);
-          return Fail(*x, ClientLeftError(), reply);
-        case Flight::Begun::kGaveUp:
-          break;  // what stood in its way may not stand in ours: one of those who waited is first now
-      }
-    }
-    SharedFlights::Turn turn;
-    if (x->flight != nullptr && s_.shared_flights != nullptr) {
-      turn.hit = s_.exact.LookupHere(x->key, x->plan);
-      if (!turn.hit)
-        turn = s_.shared_flights->Take(x->request, x->record.id, x->key, x->plan, http.client_left,
-                                       floor);
-    } else {
-      turn.hit = s_.exact.Lookup(x->key, x->plan);
-    }
-    if (turn.client_left) {
-      CountUnanswered(*x, reply);
-      return Fail(*x, ClientLeftError(), reply);
-    }
-    if (turn.remote != nullptr) {
-      x->flight->Begin(std::move(turn.remote));
-      return Follow(x, x->flight, http, reply);
-    }
-    lead = std::move(turn.lead);
-    if (auto& hit = turn.hit) {
-      if (x->flight != nullptr) x->flight->BeginStored(*hit);
-      return Replay(x, std::move(*hit), reply);
-    }
-  }
+  if (x->plan.read && FromCache(x, http, reply, lead)) return;
   CountUnanswered(*x, reply);
   if (x->plan.only_if_cached)
     return Fail(*x,
@@ -153,6 +111,60 @@ void ChatPipeline::Run(std::shared_ptr<const ApiRequest> request, const ServerRe
     *source = s_.shared_flights->Publish(std::move(*source), std::move(lead), x->origin.position);
   x->flight->Begin(std::move(*source));
   Answer(x, http, reply);
+}
+
+// The answer is known, here or elsewhere, or in the making, or it was given up: true, and the reply says so.
+// False: it is ours to generate, and to tell if there is a `lead`.
+bool ChatPipeline::FromCache(const std::shared_ptr<Exchange>& x, const ServerRequest& http,
+                             ServerReply& reply, std::shared_ptr<cache::Lead>& lead) {
+  const auto replay = [&](cache::CacheHit hit) { return Replay(x, std::move(hit), reply), true; };
+  const auto client_left = [&] {
+    CountUnanswered(*x, reply);
+    return Fail(*x, ClientLeftError(), reply), true;
+  };
+  const int64_t floor = s_.exact.Floor(x->key, x->origin);
+  if (auto hit = s_.exact.LookupHere(x->key, x->plan)) return replay(std::move(*hit));
+  // Whoever is nearly known here may be known exactly in Redis.
+  if (s_.exact.LookupNormalisedHere(x->normalised, x->plan))
+    if (auto hit = s_.exact.Lookup(x->key, x->plan, &x->normalised)) return replay(std::move(*hit));
+  bool alone = false;
+  while (x->flight == nullptr && MayShareAFlight(x->plan) && !alone) {
+    const auto [flight, first] = s_.flights.Join(x->key, x->origin.position, floor);
+    if (first) {
+      x->flight = flight;
+      break;
+    }
+    switch (flight->WaitBegun(http.client_left)) {
+      case Flight::Begun::kStored:
+        if (!flight->stored().normalised || x->plan.normalised) return replay(flight->stored());
+        alone = true;  // the one in front takes what only means the same
+        break;
+      case Flight::Begun::kGenerating:
+        return Follow(x, flight, http, reply), true;
+      case Flight::Begun::kClientLeft:
+        return client_left();
+      case Flight::Begun::kGaveUp:
+        break;  // what stood in its way may not stand in ours: one of those who waited is first now
+    }
+  }
+  SharedFlights::Turn turn;
+  if (x->flight != nullptr && s_.shared_flights != nullptr) {
+    turn.hit = s_.exact.LookupHere(x->key, x->plan);
+    if (!turn.hit)
+      turn = s_.shared_flights->Take(x->request, x->record.id, x->key, x->plan, http.client_left,
+                                     floor, &x->normalised);
+  } else {
+    turn.hit = s_.exact.Lookup(x->key, x->plan, &x->normalised);
+  }
+  if (turn.client_left) return client_left();
+  if (turn.remote != nullptr) {
+    x->flight->Begin(std::move(turn.remote));
+    return Follow(x, x->flight, http, reply), true;
+  }
+  lead = std::move(turn.lead);
+  if (!turn.hit) return false;
+  if (x->flight != nullptr) x->flight->BeginStored(*turn.hit);
+  return replay(std::move(*turn.hit));
 }
 
 // The same answer is being generated for somebody else.
@@ -232,25 +244,28 @@ Result<ChatPipeline::Planned> ChatPipeline::Plan(const ApiRequest& request,
   ASSIGN_OR_RETURN(const cache::CacheControls controls,
                    cache::ParseControls(cache_control, request.cache_controls.get()));
   const auto canonical = cache::Canonicalise(*request.canonical_fields);
-  const cache::RequestFacts facts{.temperature = request.temperature_given,
+  const std::string_view route =
+      request.endpoint == Endpoint::kChat ? "/v1/chat/completions" : "/v1/completions";
+  const cache::RequestFacts facts{.route = route,
+                                  .temperature = request.temperature_given,
                                   .has_seed = request.sampling.seed.has_value(),
                                   .has_tools = request.has_tools,
                                   .has_images = request.has_images,
                                   .prompt_bytes = request.prompt_bytes,
                                   .last_user_text = request.last_user_text};
   cache::PolicySettings policy = s_.policy;
-  policy.may_read = principal.cache.read;
-  policy.may_write = principal.cache.write;
-  policy.may_set_ttl = principal.cache.ttl;
-  policy.may_set_namespace = principal.cache.name_space;
-  policy.may_refresh = principal.cache.refresh;
+  const CacheRights& rights = principal.id.empty() ? s_.keyless : principal.cache;
+  policy.may_read = rights.read;
+  policy.may_write = rights.write;
+  policy.may_set_ttl = rights.ttl;
+  policy.may_set_namespace = rights.name_space;
+  policy.may_refresh = rights.refresh;
   Planned planned;
   ASSIGN_OR_RETURN(planned.plan, cache::MakePlan(policy, facts, controls, canonical));
-  planned.origin = {
-      .model = request.model,
-      .route = request.endpoint == Endpoint::kChat ? "/v1/chat/completions" : "/v1/completions",
-      .scope = principal.scope,
-      .position = s_.exact.Position()};
+  planned.origin = {.model = request.model,
+                    .route = std::string(route),
+                    .scope = principal.scope,
+                    .position = s_.exact.Position()};
   planned.origin.scope.name_space = planned.plan.name_space;
   if (planned.plan.read && s_.invalidations != nullptr && s_.invalidations->Stale()) {
     planned.plan.read = false;
@@ -261,6 +276,8 @@ Result<ChatPipeline::Planned> ChatPipeline::Plan(const ApiRequest& request,
     const std::string partition =
         s_.partitioner.Partition(planned.origin.scope, s_.generator.fingerprint());
     planned.key = cache::MakeKey(partition, *canonical);
+    if (planned.plan.normalised && planned.plan.read)
+      planned.normalised = cache::NormalisedKey(planned.key.material).value_or(cache::CacheKey());
   }
   return planned;
 }
@@ -270,16 +287,17 @@ void ChatPipeline::Replay(const std::shared_ptr<Exchange>& x, cache::CacheHit hi
   x->answer = std::move(hit.answer);
   x->from_cache = true;
   x->record.path = "cache";
-  x->record.cache = "HIT(exact)";
+  const auto tier = hit.normalised ? cache::Tier::kNormalised : cache::Tier::kExact;
+  x->record.cache = fmt::format("HIT({})", cache::TierName(tier));
   x->Enter(LiveRequests::Phase::kReplay);
   x->served = cache::Served::kStored;
-  x->counts->CountHit(cache::Tier::kExact);
+  x->counts->CountHit(tier);
   if (hit.entry != nullptr) {
     hit.entry->hits.Count();
-    if (s_.keeper != nullptr) s_.keeper->CountEntryHit(x->key.hash, *hit.entry);
+    if (s_.keeper != nullptr) s_.keeper->CountEntryHit(hit.id, *hit.entry);
   }
   reply.headers.emplace_back("X-Cache", "HIT");
-  reply.headers.emplace_back("X-Cache-Tier", cache::TierName(cache::Tier::kExact));
+  reply.headers.emplace_back("X-Cache-Tier", cache::TierName(tier));
   reply.headers.emplace_back("Age", std::to_string(hit.age_s));
   const int64_t expires_ms = hit.entry != nullptr ? hit.entry->expires_unix_ms : 0;
   reply.headers.emplace_back("Cache-Status",

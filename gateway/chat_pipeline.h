@@ -42,6 +42,7 @@ class ChatPipeline {
     Metrics& metrics;
     bool access_log = true;
     int32_t replay_tokens_per_s = 0;  // of stored answers as streams; 0: at once
+    CacheRights keyless = {};         // of who has no key of --api-key-file
     const Clock& clock = Clock::System();
     const cache::InvalidationLog* invalidations = nullptr;  // null: nothing is ever too stale
     cache::StatsKeeper* keeper = nullptr;  // hears of the hits of entries; may be null
@@ -58,7 +59,8 @@ class ChatPipeline {
   // counted. An error is what the client would get.
   struct Planned {
     cache::CachePlan plan;
-    cache::CacheKey key;  // without material if the request has no canonical form
+    cache::CacheKey key;         // without material if the request has no canonical form
+    cache::CacheKey normalised;  // without material if it is not asked for, or cannot be made
     cache::EntryOrigin origin;
   };
   Result<Planned> Plan(const openai::ApiRequest& request, std::string_view cache_control,
@@ -72,6 +74,8 @@ class ChatPipeline {
   struct Exchange;  // everything one request needs until its last byte is sent
 
   void CountUnanswered(Exchange& x, ServerReply& reply);
+  bool FromCache(const std::shared_ptr<Exchange>& x, const ServerRequest& http, ServerReply& reply,
+                 std::shared_ptr<cache::Lead>& lead);
   void Replay(const std::shared_ptr<Exchange>& x, cache::CacheHit hit, ServerReply& reply);
   void Follow(const std::shared_ptr<Exchange>& x, std::shared_ptr<Flight> flight,
               const ServerRequest& http, ServerReply& reply);

@@ -17,6 +17,8 @@
 namespace nextgate::gateway {
 namespace {
 
+constexpr int64_t kTenYears = int64_t{10} * 365 * 86400;  // in seconds
+
 // --- readers of values: what is allowed stands in the error ---
 
 Result<int64_t> Integer(std::string_view text, int64_t low, int64_t high) {
@@ -111,6 +113,21 @@ Status SetCacheNamespace(ServeOptions& o, std::string_view v) {
 Status AppendUpstream(ServeOptions& o, std::string_view v) {
   RETURN_IF_ERROR(ParseUpstreamUrl(v));
   o.upstreams.emplace_back(v);
+  return {};
+}
+Status AppendRouteTtl(ServeOptions& o, std::string_view v) {
+  const size_t equals = std::min(v.find('='), v.size());
+  const std::string route(v.substr(0, equals));
+  if (equals == v.size() || (route != "/v1/chat/completions" && route != "/v1/completions"))
+    return InvalidArgument(fmt::format(
+        "expected /v1/chat/completions=SECONDS or /v1/completions=SECONDS, got '{}'", v));
+  ASSIGN_OR_RETURN(o.cache_route_ttl_s[route], Integer(v.substr(equals + 1), 0, kTenYears));
+  return {};
+}
+Status AppendCacheControl(ServeOptions& o, std::string_view v) {
+  std::string control;
+  RETURN_IF_ERROR(SetChoice(control, v, {"ttl", "namespace", "refresh", "none"}));
+  o.cache_controls.push_back(std::move(control));
   return {};
 }
 Status AppendOrigin(ServeOptions& options, std::string_view text) {
@@ -225,11 +242,25 @@ const Flag kImplementedFlags[] = {
     {"cache-memory-bytes", "", kCache, kValue, kImplemented, "bound of the in-process store (default: 67108864)",
      [](Options o, Text v) { return SetInteger(o.cache_memory_bytes, v, 0, int64_t{1} << 44); }},
     {"cache-ttl-s", "", kCache, kValue, kImplemented, "seconds an answer may be served (default: 86400)",
-     [](Options o, Text v) { return SetInteger(o.cache_ttl_s, v, 1, int64_t{10} * 365 * 86400); }},
+     [](Options o, Text v) { return SetInteger(o.cache_ttl_s, v, 1, kTenYears); }},
+    {"cache-route-ttl-s", "", kCache, kList, kImplemented, "the same of one route: /v1/chat/completions=S or /v1/completions=S, 0 stores nothing (default: cache-ttl-s)", AppendRouteTtl},
+    {"cache-ttl-max-s", "", kCache, kValue, kImplemented, "most seconds, whatever a request asks for; the same on all instances (default: 604800)",
+     [](Options o, Text v) { return SetInteger(o.cache_ttl_max_s, v, 1, kTenYears); }},
+    {"cache-time-words-ttl-s", "", kCache, kValue, kImplemented, "questions with words like today are cached for at most this; else not at all (default: 60)",
+     [](Options o, Text v) { return SetInteger(o.cache_time_words_ttl_s, v, 0, kTenYears); }},
+    {"cache-prompt-bytes-min", "", kCache, kValue, kImplemented, "requests with a shorter prompt are not cached (default: 1)",
+     [](Options o, Text v) { return SetInteger(o.cache_prompt_bytes_min, v, 0, int64_t{1} << 32); }},
+    {"cache-prompt-bytes-max", "", kCache, kValue, kImplemented, "requests with a longer prompt are not cached (default: 1048576)",
+     [](Options o, Text v) { return SetInteger(o.cache_prompt_bytes_max, v, 0, int64_t{1} << 32); }},
+    {"cache-entry-bytes-max", "", kCache, kValue, kImplemented, "largest answer that is stored, with its request, uncompressed (default: 16777216)",
+     [](Options o, Text v) { return SetInteger(o.cache_entry_bytes_max, v, 1024, int64_t{1} << 28); }},
+    {"cache-controls", "", kCache, kList, kImplemented, "what who has no key of --api-key-file may choose of the answer cache: ttl, namespace, refresh, or none (default: all)", AppendCacheControl},
     {"cache-sampled", "", kCache, kBool, kImplemented, "also answers sampled above temperature 0 without a seed (default: off)",
      [](Options o, Text v) { return SetBool(o.cache_sampled, v); }},
     {"cache-replay-tokens-per-s", "", kCache, kValue, kImplemented, "pace of a stored answer that is streamed; 0 is at once (default: 0)",
      [](Options o, Text v) { return SetInteger(o.cache_replay_tokens_per_s, v, 0, 1'000'000); }},
+    {"cache-normalised", "", kCache, kBool, kImplemented, "also answers to requests whose last user text differs in case, space and end punctuation only (default: off)",
+     [](Options o, Text v) { return SetBool(o.cache_normalised, v); }},
     {"cache-tools", "", kCache, kBool, kImplemented, "also answers to requests with tools (default: off)",
      [](Options o, Text v) { return SetBool(o.cache_tools, v); }},
     {"cache-url", "", kCache, kValue, kImplemented, "a Redis or Valkey that instances share: redis://[USER@]HOST[:PORT][/DB], redis+sentinel://HOST,…/MASTER[/DB], redis+cluster://HOST,…; rediss for TLS (default: none)",
@@ -241,6 +272,8 @@ const Flag kImplementedFlags[] = {
      [](Options o, Text v) { return SetInteger(o.cache_max_stale_s, v, 1, 86400); }},
     {"cache-password-file", "", kCache, kValue, kImplemented, "password for Redis; also NEXTGATE_CACHE_PASSWORD",
      [](Options o, Text v) { return SetText(o.cache_password_file, v); }},
+    {"cache-encryption-key-file", "", kCache, kValue, kImplemented, "keys for AES-256-GCM of what lies in Redis, 64 hex digits a line; the first encrypts, all decrypt (default: signed only)",
+     [](Options o, Text v) { return SetText(o.cache_encryption_key_file, v); }},
     {"cache-tls-ca-file", "", kCache, kValue, kImplemented, "authorities (PEM) that sign the Redis' certificate (default: the system's)",
      [](Options o, Text v) { return SetText(o.cache_tls_ca_file, v); }},
 

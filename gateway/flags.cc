@@ -11,6 +11,7 @@
 #include <sstream>
 
 #include "base/file.h"
+#include "cache/aead.h"
 #include "gateway/admin/keys.h"
 #include "gateway/api_keys.h"
 #include "gateway/flag_args.h"
@@ -184,9 +185,24 @@ Status ReadSecret(const char* flag, const std::string& file, const char* variabl
   return {};
 }
 
+// The file's text; its keys are checked already.
+Status ReadEncryptionKeys(ServeOptions& o, std::vector<std::string>& warnings) {
+  if (o.cache_encryption_key_file.empty()) return {};
+  if (o.cache_url.empty())
+    return InvalidArgument("--cache-encryption-key-file needs --cache-url", "cache-url");
+  RETURN_IF_ERROR(ReadSecret("cache-encryption-key-file", o.cache_encryption_key_file, "",
+                             o.cache_encryption_keys, warnings));
+  if (const auto keys = cache::Keyring::ParseKeys(o.cache_encryption_keys); !keys)
+    return InvalidArgument(fmt::format("--cache-encryption-key-file {}: {}",
+                                       o.cache_encryption_key_file, keys.error().message),
+                           "cache-encryption-key-file");
+  return {};
+}
+
 Status ReadCacheSecrets(ServeOptions& o, std::vector<std::string>& warnings) {
   if (o.cache_url.empty() && !o.cache_password_file.empty())
     return InvalidArgument("--cache-password-file needs --cache-url", "cache-url");
+  RETURN_IF_ERROR(ReadEncryptionKeys(o, warnings));
   RETURN_IF_ERROR(ReadSecret("cache-secret-file", o.cache_secret_file, "NEXTGATE_CACHE_SECRET",
                              o.cache_secret, warnings));
   if (!o.cache_url.empty()) {
@@ -209,7 +225,15 @@ Status ReadCacheSecrets(ServeOptions& o, std::vector<std::string>& warnings) {
 
 // The file's text; its keys are checked already.
 Status ReadAdminKeys(ServeOptions& o, std::vector<std::string>& warnings) {
-  if (o.admin_api_key_file.empty()) return {};
+  if (o.admin_api_key_file.empty()) {
+    const std::string& host = o.admin_host;
+    if (host != "localhost" && host != "::1" && !host.starts_with("127."))
+      warnings.push_back(fmt::format(
+          "--admin-host {} without --admin-api-key-file: /admin/ answers this machine's loopback "
+          "only, /health, /ready and /metrics answer everybody",
+          host));
+    return {};
+  }
   RETURN_IF_ERROR(
       ReadSecret("admin-api-key-file", o.admin_api_key_file, "", o.admin_api_keys, warnings));
   if (const auto keys = admin::AdminKeys::Parse(o.admin_api_keys); !keys)
@@ -255,7 +279,28 @@ Status CheckUpstreams(const GivenFlags& given, ServeOptions& o,
   return {};
 }
 
+Status CheckCacheLimits(const ServeOptions& o) {
+  const auto within = [&](const char* flag, int64_t ttl_s) -> Status {
+    if (ttl_s <= o.cache_ttl_max_s) return {};
+    return InvalidArgument(fmt::format("--{} {} is above --cache-ttl-max-s {}: give a higher one",
+                                       flag, ttl_s, o.cache_ttl_max_s),
+                           flag);
+  };
+  RETURN_IF_ERROR(within("cache-ttl-s", o.cache_ttl_s));
+  for (const auto& [route, ttl_s] : o.cache_route_ttl_s)
+    RETURN_IF_ERROR(within("cache-route-ttl-s", ttl_s));
+  if (o.cache_prompt_bytes_min > o.cache_prompt_bytes_max)
+    return InvalidArgument(fmt::format("--cache-prompt-bytes-min {} is above -max {}",
+                                       o.cache_prompt_bytes_min, o.cache_prompt_bytes_max),
+                           "cache-prompt-bytes-min");
+  if (o.cache_controls.size() > 1 &&
+      std::ranges::find(o.cache_controls, "none") != o.cache_controls.end())
+    return InvalidArgument("--cache-controls: none goes with no other", "cache-controls");
+  return {};
+}
+
 Status CheckTogether(const ServeOptions& options) {
+  RETURN_IF_ERROR(CheckCacheLimits(options));
   if (options.model.empty() && options.upstreams.empty())
     return InvalidArgument(
         "no MODEL given: nextgate serve MODEL [flags], a checkpoint directory or a hub id; or "

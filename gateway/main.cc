@@ -47,7 +47,7 @@ int Serve(std::span<const std::string> args) {
   nextgate::SetLogLevel(LevelOf(parsed->options.log_level));
   for (const std::string& warning : parsed->warnings) nextgate::LogWarning("{}", warning);
   try {
-    return nextgate::gateway::RunServe(parsed->options);
+    return nextgate::gateway::RunServe(parsed->options, {args.begin(), args.end()});
   } catch (const std::exception& error) {  // ours are Results: a library's, or memory that is out
     nextgate::LogError("stopped by an unexpected error: {}", error.what());
     return 1;

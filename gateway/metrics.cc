@@ -148,6 +148,11 @@ std::vector<MetricFamily> SharedFamilies(const cache::SharedStats& shared) {
                one(shared.store.stored)),
       FamilyOf("answer_cache_shared_not_stored_total", "Answers that Redis did not take",
                MetricType::Counter, one(shared.store.not_stored)),
+      FamilyOf("answer_cache_shared_undecryptable_total",
+               "What in Redis could not be decrypted: its key is not here, or it was changed",
+               MetricType::Counter,
+               {{static_cast<double>(shared.store.keyring.no_key), {{"reason", "no_key"}}},
+                {static_cast<double>(shared.store.keyring.damaged), {{"reason", "damaged"}}}}),
       FamilyOf("answer_cache_shared_connections", "Connections to Redis", MetricType::Gauge,
                one(shared.client.connections)),
       FamilyOf("answer_cache_shared_flights_total",
@@ -172,6 +177,26 @@ std::vector<MetricFamily> SharedFamilies(const cache::SharedStats& shared) {
       FamilyOf("answer_cache_shared_moves_total",
                "Times that another server became the master, or got our keys", MetricType::Counter,
                one(shared.client.moves)),
+  };
+}
+
+std::vector<MetricFamily> InvalidationFamilies(const cache::InvalidationLog& log) {
+  const cache::InvalidationStats stats = log.invalidations().stats();
+  const auto one = [](int64_t value) {
+    return std::vector<Sample>{{static_cast<double>(value), {}}};
+  };
+  return {
+      FamilyOf("answer_cache_invalidations", "Invalidations in force", MetricType::Gauge,
+               one(stats.records)),
+      FamilyOf("answer_cache_invalidations_pending", "Invalidations that Redis has yet to be told",
+               MetricType::Gauge, one(log.pending())),
+      FamilyOf("answer_cache_invalidated_total",
+               "Dead answers: found and not served, or removed from memory", MetricType::Counter,
+               {{static_cast<double>(stats.refused), {{"what", "refused"}}},
+                {static_cast<double>(stats.erased), {{"what", "erased"}}}}),
+      FamilyOf("answer_cache_stale",
+               "1 while nothing stored is served, for want of news from Redis", MetricType::Gauge,
+               one(log.Stale() ? 1 : 0)),
   };
 }
 
@@ -296,7 +321,8 @@ void Metrics::CountLimitsAlone() { impl_->limits_alone.Increment(); }
 std::string Metrics::Expose(const std::optional<engine::EngineStats>& engine,
                             const cache::StatsSnapshot& answers, const cache::StoreStats& store,
                             const std::optional<cache::SharedStats>& shared,
-                            const std::vector<UpstreamStats>& upstreams) const {
+                            const std::vector<UpstreamStats>& upstreams,
+                            const cache::InvalidationLog* invalidations) const {
   std::vector<MetricFamily> families = impl_->registry.Collect();
   if (engine)
     for (auto& family : EngineFamilies(*engine, impl_->labels))
@@ -304,6 +330,8 @@ std::string Metrics::Expose(const std::optional<engine::EngineStats>& engine,
   for (auto& family : AnswerCacheFamilies(answers, store)) families.push_back(std::move(family));
   if (shared)
     for (auto& family : SharedFamilies(*shared)) families.push_back(std::move(family));
+  if (invalidations != nullptr)
+    for (auto& family : InvalidationFamilies(*invalidations)) families.push_back(std::move(family));
   if (!upstreams.empty())
     for (auto& family : UpstreamFamilies(upstreams)) families.push_back(std::move(family));
   return prometheus::TextSerializer().Serialize(families);

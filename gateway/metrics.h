@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "cache/redis/invalidation_log.h"
 #include "cache/stats.h"
 #include "engine/engine.h"
 #include "gateway/upstream/peer.h"
@@ -49,7 +50,8 @@ class Metrics {
   std::string Expose(const std::optional<engine::EngineStats>& engine,
                      const cache::StatsSnapshot& answers, const cache::StoreStats& store,
                      const std::optional<cache::SharedStats>& shared,
-                     const std::vector<UpstreamStats>& upstreams = {}) const;
+                     const std::vector<UpstreamStats>& upstreams = {},
+                     const cache::InvalidationLog* invalidations = nullptr) const;
 
   static constexpr std::string_view kContentType = "text/plain; version=0.0.4; charset=utf-8";
 

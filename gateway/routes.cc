@@ -200,10 +200,10 @@ void Expose(const RouteContext& c, const ServerRequest&, ServerReply& reply) {
   reply.content_type = Metrics::kContentType;
   std::optional<engine::EngineStats> engine;
   if (c.engine != nullptr) engine = c.engine->Stats();
-  reply.body =
-      c.metrics.Expose(engine, c.cache_stats.Snapshot(), c.exact.store().stats(),
-                       admin::SharedStatsOf(c.exact, c.single_flight),
-                       c.upstream == nullptr ? std::vector<UpstreamStats>() : c.upstream->stats());
+  reply.body = c.metrics.Expose(
+      engine, c.cache_stats.Snapshot(), c.exact.store().stats(),
+      admin::SharedStatsOf(c.exact, c.single_flight),
+      c.upstream == nullptr ? std::vector<UpstreamStats>() : c.upstream->stats(), c.invalidations);
 }
 
 void Version(const RouteContext&, const ServerRequest&, ServerReply& reply) {

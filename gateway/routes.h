@@ -31,7 +31,8 @@ struct RouteContext {
   const Recorder& recorder;
   cache::CacheStats& cache_stats;
   cache::ExactCache& exact;
-  const cache::SingleFlight* single_flight = nullptr;  // null as exact.shared() is
+  const cache::SingleFlight* single_flight = nullptr;     // null as exact.shared() is
+  const cache::InvalidationLog* invalidations = nullptr;  // null: not told in /metrics
   const Auth& auth;
   Admission& admission;
   const RequestReader& reader;

@@ -4,6 +4,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -58,6 +60,14 @@ struct ServeOptions {
   bool cache_sampled = false;  // also answers of an explicit temperature above 0 without a seed
   int32_t cache_replay_tokens_per_s = 0;  // of stored answers as streams; 0: at once
   bool cache_tools = false;               // also answers to requests with tools
+  bool cache_normalised = false;          // also answers to requests that only mean the same
+  std::map<std::string, int64_t, std::less<>> cache_route_ttl_s;  // instead of cache_ttl_s
+  int64_t cache_ttl_max_s = 7 * 24 * 3600;                        // of what clients ask for, too
+  int64_t cache_time_words_ttl_s = 60;  // longer: no answers to questions with "today" …
+  int64_t cache_prompt_bytes_min = 1;   // of requests that are cached
+  int64_t cache_prompt_bytes_max = 1 << 20;
+  int64_t cache_entry_bytes_max = 16 << 20;  // of an answer with its request
+  std::vector<std::string> cache_controls;   // of who has no key of a file; empty: all of them
 
   // Upstreams, instead of a model
   std::vector<std::string> upstreams;  // URLs in order of preference
@@ -80,6 +90,7 @@ struct ServeOptions {
   std::string cache_secret_file, cache_secret;      // the second is the first's text. Never logged
   std::string cache_password_file, cache_password;  // likewise
   std::string cache_tls_ca_file;                    // PEM; empty: the system's
+  std::string cache_encryption_key_file, cache_encryption_keys;  // likewise; empty: not encrypted
 };
 
 }  // namespace nextgate::gateway

@@ -24,10 +24,18 @@ constexpr int kBrokenMax = 2;
 SharedFlights::Turn SharedFlights::Take(const std::shared_ptr<const openai::ApiRequest>& request,
                                         const std::string& id, const cache::CacheKey& key,
                                         const cache::CachePlan& plan,
-                                        const std::function<bool()>& client_left, int64_t floor) {
+                                        const std::function<bool()>& client_left, int64_t floor,
+                                        const cache::CacheKey* normalised) {
   int broken = 0;
   for (int turns = 0; turns < kTurnsMax; ++turns) {
-    auto turn = single_flight_.Take(key);
+    auto turn = single_flight_.Take(key, /*goes_on=*/false, normalised);
+    if (turn.alias_of) {
+      if (auto hit =
+              exact_.AcceptNormalised(*turn.alias_of, std::move(turn.entry), *normalised, plan))
+        return {.hit = std::move(hit)};
+      normalised = nullptr;  // dead, or another's
+      continue;
+    }
     if (turn.entry != nullptr && exact_.Dead(key.hash, *turn.entry)) {
       // It stands in the way of the turn to generate it anew.
       if (exact_.shared()->Erase(key.hash)) continue;

@@ -36,10 +36,11 @@ class SharedFlights {
   };
   // At most one is set; none: generate, and tell nobody. Waits until the other instance's answer has
   // begun or it has given up, asking `client_left` now and then. What began below `floor` was invalidated
-  // (cache::ExactCache::Floor): it is not listened to.
+  // (cache::ExactCache::Floor): it is not listened to. `normalised`: what is stored for it is a hit too.
   Turn Take(const std::shared_ptr<const openai::ApiRequest>& request, const std::string& id,
             const cache::CacheKey& key, const cache::CachePlan& plan,
-            const std::function<bool()>& client_left, int64_t floor = 0);
+            const std::function<bool()>& client_left, int64_t floor = 0,
+            const cache::CacheKey* normalised = nullptr);
 
   // `source`, told to the other instances too, as begun at `position` (cache::EntryOrigin). `lead` may
   // be null: then it is not.

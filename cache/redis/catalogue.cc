@@ -31,6 +31,10 @@ std::string RedisCatalogue::EntryKey(const Hash128& id) const {
   return fmt::format("{{{}}}:e:{}", name_space_, id.Hex());
 }
 
+std::string RedisCatalogue::AliasKey(const Hash128& normalised) const {
+  return fmt::format("{{{}}}:n:{}", name_space_, normalised.Hex());
+}
+
 // An error reply to any of the commands is the error of all.
 Result<std::vector<RedisReply>> RedisCatalogue::Run(std::span<const RedisCommand> commands) {
   ASSIGN_OR_RETURN(auto replies, client_.Run(commands, steady_clock::now() + kBudget));
@@ -128,6 +132,12 @@ Result<std::shared_ptr<const StoredAnswer>> RedisCatalogue::Peek(const Hash128& 
   return std::make_shared<const StoredAnswer>(std::move(entry));
 }
 
+Result<std::optional<Hash128>> RedisCatalogue::Alias(const Hash128& normalised) {
+  const RedisCommand get[] = {{"GET", AliasKey(normalised)}};
+  ASSIGN_OR_RETURN(const auto replies, Run(get));
+  return ParseHash128(replies[0].text);
+}
+
 Result<int64_t> RedisCatalogue::Hits(const Hash128& id, int64_t created_unix_ms,
                                      int64_t hits_when_written) {
   const RedisCommand get[] = {{"GET", HitsKey(name_space_, id, created_unix_ms)}};
@@ -136,7 +146,7 @@ Result<int64_t> RedisCatalogue::Hits(const Hash128& id, int64_t created_unix_ms,
 }
 
 Result<bool> RedisCatalogue::PutIfNewer(const Hash128& id, const StoredAnswer& entry,
-                                        int64_t now_unix_ms) {
+                                        int64_t now_unix_ms, const std::optional<Hash128>& alias) {
   const RedisCommand header[] = {
       {"GETRANGE", EntryKey(id), "0", std::to_string(EntryCodec::kHeaderBytesMax - 1)}};
   ASSIGN_OR_RETURN(const auto found, Run(header));
@@ -144,8 +154,9 @@ Result<bool> RedisCatalogue::PutIfNewer(const Hash128& id, const StoredAnswer& e
   if (there && there->created_unix_ms >= entry.created_unix_ms) return false;
   const int64_t ttl_ms = entry.expires_unix_ms - now_unix_ms;
   if (ttl_ms <= 0) return false;
-  const RedisCommand set[] = {
-      {"SET", EntryKey(id), codec_.Encode(id, entry), "PX", std::to_string(ttl_ms)}};
+  const std::string ttl = std::to_string(ttl_ms);
+  std::vector<RedisCommand> set = {{"SET", EntryKey(id), codec_.Encode(id, entry), "PX", ttl}};
+  if (alias) set.push_back({"SET", AliasKey(*alias), id.Hex(), "PX", ttl});
   RETURN_IF_ERROR(Run(set));
   return true;
 }

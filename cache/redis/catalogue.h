@@ -11,6 +11,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -43,11 +44,15 @@ class RedisCatalogue {
 
   // nullptr: there is none. kDataLoss: not ours, or damaged.
   Result<std::shared_ptr<const StoredAnswer>> Peek(const Hash128& id);
+  // The entry that answers this normalised request, if there is one.
+  Result<std::optional<Hash128>> Alias(const Hash128& normalised);
   // Its hits in all instances. REQUIRES: there is such an entry, created then.
   Result<int64_t> Hits(const Hash128& id, int64_t created_unix_ms, int64_t hits_when_written);
 
-  // Puts an entry unless one that was made later is there. False if it was not put.
-  Result<bool> PutIfNewer(const Hash128& id, const StoredAnswer& entry, int64_t now_unix_ms);
+  // Puts an entry unless one that was made later is there. False if it was not put. `alias`: the normalised
+  // request that it answers too.
+  Result<bool> PutIfNewer(const Hash128& id, const StoredAnswer& entry, int64_t now_unix_ms,
+                          const std::optional<Hash128>& alias = std::nullopt);
 
   // True if there was one.
   Result<bool> Erase(const Hash128& id);
@@ -58,6 +63,7 @@ class RedisCatalogue {
   Result<std::vector<EntrySummary>> Summaries(std::span<const Hash128> ids);
   Result<std::vector<RedisReply>> Run(std::span<const RedisCommand> commands);
   std::string EntryKey(const Hash128& id) const;
+  std::string AliasKey(const Hash128& normalised) const;
 
   const std::string name_space_;
   RedisClient& client_;

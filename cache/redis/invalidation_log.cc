@@ -84,7 +84,7 @@ void InvalidationLog::Heard(const std::vector<RedisTail::Record>& records) {
   for (const RedisTail::Record& record : records) {
     const int64_t position = PositionOf(record.id);
     if (record.fields.size() < 2 || position == 0) continue;
-    InvalidationRecord known = InvalidationRecord::Unpack(record.fields[1]);
+    InvalidationRecord known = InvalidationRecord::Unpack(record.fields[1], s_.keys);
     known.position = position;
     {
       const std::lock_guard lock(mutex_);
@@ -172,7 +172,7 @@ bool InvalidationLog::Publish(InvalidationRecord record) {
   const int64_t oldest_ms =
       s_.clock.UnixMs() - std::chrono::duration_cast<milliseconds>(options_.keep).count();
   const RedisCommand publish[] = {{"EVAL", kPublish, "1", Key("invalidations"),
-                                   std::to_string(oldest_ms), record.Pack(),
+                                   std::to_string(oldest_ms), record.Pack(s_.keys),
                                    std::to_string(PositionMs(s_.invalidations.position()))}};
   const auto replies = s_.client->Run(publish, steady_clock::now() + options_.budget);
   if (!replies) return false;

@@ -58,6 +58,7 @@ class InvalidationLog {
     RedisClient* client = nullptr;
     RedisTail* tail = nullptr;
     const Clock& clock = Clock::System();
+    const Keyring& keys = Keyring::None();
   };
   InvalidationLog(Options options, const Services& services);
   ~InvalidationLog();

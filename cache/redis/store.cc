@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <utility>
+#include <vector>
 
 #include "base/log.h"
+#include "cache/memory_store.h"
 
 namespace nextgate::cache {
 namespace {
@@ -15,12 +17,46 @@ void Count(std::atomic<int64_t>& counter) { counter.fetch_add(1, std::memory_ord
 
 }  // namespace
 
+const char* const RedisStore::kLookEither = R"(
+local entry = redis.call('GET', KEYS[1])
+if entry then return {'entry', entry, ''} end
+if KEYS[2] ~= KEYS[1] then
+  local id = redis.call('GET', KEYS[2])
+  entry = id and redis.call('GET', ARGV[1] .. id)
+  if entry then return {'alias', entry, id} end
+end
+)";
+
 RedisStore::RedisStore(Options options, RedisClient& client, const EntryCodec& codec,
                        const Clock& clock)
     : options_(std::move(options)), client_(client), codec_(codec), clock_(clock) {}
 
 std::string RedisStore::Key(const Hash128& hash) const {
   return fmt::format("{{{}}}:e:{}", options_.name_space, hash.Hex());
+}
+
+std::string RedisStore::AliasKey(const Hash128& normalised) const {
+  return fmt::format("{{{}}}:n:{}", options_.name_space, normalised.Hex());
+}
+
+RedisFound RedisStore::GetEither(const Hash128& hash, const Hash128& normalised) {
+  const RedisCommand look[] = {{"EVAL", kLookEither, "2", Key(hash), AliasKey(normalised),
+                                fmt::format("{{{}}}:e:", options_.name_space)}};
+  const auto replies = client_.Run(look, steady_clock::now() + options_.read_budget);
+  if (replies && replies->front().elements.size() == 3) return ReadEither(hash, replies->front());
+  CountLookup(replies && !replies->front().is_error());
+  return {};
+}
+
+RedisFound RedisStore::ReadEither(const Hash128& hash, const RedisReply& reply) {
+  if (reply.elements[0].text != "alias")
+    return {.entry = Read(hash, reply.elements[1]), .alias_of = {}};
+  const auto id = ParseHash128(reply.elements[2].text);
+  if (!id) {
+    Count(corrupt_);
+    return {};
+  }
+  return {.entry = Read(*id, reply.elements[1]), .alias_of = id};
 }
 
 std::shared_ptr<const StoredAnswer> RedisStore::Get(const Hash128& hash) {
@@ -57,19 +93,26 @@ std::shared_ptr<const StoredAnswer> RedisStore::Read(const Hash128& hash, const 
 }
 
 // Nothing if it is too large, or expired.
-std::optional<SealedEntry> RedisStore::Seal(const Hash128& hash, const StoredAnswer& entry) const {
+std::optional<SealedEntry> RedisStore::Seal(const Hash128& hash, const StoredAnswer& entry,
+                                            const std::optional<Hash128>& alias) const {
+  if (MemoryStore::ChargeBytes(entry) > options_.entry_bytes_max) return std::nullopt;
   SealedEntry sealed{.key = Key(hash),
                      .bytes = codec_.Encode(hash, entry),
-                     .ttl_ms = entry.expires_unix_ms - clock_.UnixMs()};
-  if (sealed.ttl_ms <= 0 || sealed.bytes.size() > options_.entry_bytes_max) return std::nullopt;
+                     .ttl_ms = entry.expires_unix_ms - clock_.UnixMs(),
+                     .alias_key = alias ? AliasKey(*alias) : "",
+                     .id = hash.Hex()};
+  if (sealed.ttl_ms <= 0) return std::nullopt;
   return sealed;
 }
 
-bool RedisStore::Put(const Hash128& hash, const StoredAnswer& entry) {
+bool RedisStore::Put(const Hash128& hash, const StoredAnswer& entry,
+                     const std::optional<Hash128>& alias) {
   bool stored = false;
-  if (auto sealed = Seal(hash, entry)) {
-    const RedisCommand set[] = {{"SET", std::move(sealed->key), std::move(sealed->bytes), "PX",
-                                 std::to_string(sealed->ttl_ms)}};
+  if (auto sealed = Seal(hash, entry, alias)) {
+    const std::string ttl = std::to_string(sealed->ttl_ms);
+    std::vector<RedisCommand> set = {
+        {"SET", std::move(sealed->key), std::move(sealed->bytes), "PX", ttl}};
+    if (alias) set.push_back({"SET", sealed->alias_key, sealed->id, "PX", ttl});
     const auto replies = client_.Run(set, steady_clock::now() + options_.write_budget);
     stored = replies && !replies->front().is_error();
   }
@@ -92,7 +135,9 @@ RedisStoreStats RedisStore::stats() const {
           .errors = errors_.load(std::memory_order_relaxed),
           .corrupt = corrupt_.load(std::memory_order_relaxed),
           .stored = stored_.load(std::memory_order_relaxed),
-          .not_stored = not_stored_.load(std::memory_order_relaxed)};
+          .not_stored = not_stored_.load(std::memory_order_relaxed),
+          .encrypts = codec_.keys().encrypts(),
+          .keyring = codec_.keys().stats()};
 }
 
 }  // namespace nextgate::cache

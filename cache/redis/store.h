@@ -1,5 +1,6 @@
 // Answers that all instances share, in Redis: `{namespace}:e:<hash>`, one key an answer, with the
-// answer's time to live. The braces put all keys of a namespace on one node of a cluster.
+// answer's time to live. The braces put all keys of a namespace on one node of a cluster. For the
+// normalised tier `{namespace}:n:<hash>` holds the hash of the entry that answers, as long as that lives.
 //
 // Whatever goes wrong (nobody there, too slow, a damaged entry, no room) is a miss or an answer not
 // kept; it is counted and never reaches a user.
@@ -29,6 +30,9 @@ struct RedisStoreStats {
   int64_t corrupt = 0;  // entries that were not ours, or damaged
   int64_t stored = 0;
   int64_t not_stored = 0;  // Redis refused (full), or did not answer
+  bool encrypts = false;
+  KeyringStats
+      keyring;  // what could not be decrypted, entries (which are corrupt too) and all else
 };
 
 // An entry as Redis gets it.
@@ -36,15 +40,27 @@ struct SealedEntry {
   std::string key;
   std::string bytes;
   int64_t ttl_ms = 0;
+  std::string alias_key;  // of the normalised request it answers too; "": none
+  std::string id;         // what stands there
+};
+
+struct RedisFound {
+  std::shared_ptr<const StoredAnswer> entry;  // null: none
+  std::optional<Hash128> alias_of;            // it is this entry, found under the normalised hash
 };
 
 class RedisStore {
  public:
+  // The beginning of a script: returns {"entry", entry, ""} of KEYS[1], or else {"alias", entry, id} of
+  // the alias KEYS[2] if that is another key, whose entry's key is ARGV[1] with the id behind it.
+  static const char* const kLookEither;
+
   struct Options {
     std::string name_space = "nextgate";
     std::chrono::milliseconds read_budget{40};     // of a request, everything included
     std::chrono::milliseconds write_budget{1000};  // of the writer's thread
-    size_t entry_bytes_max = size_t{16} << 20;
+    size_t entry_bytes_max = size_t{16}
+                             << 20;  // as a MemoryStore charges it; a larger one is not stored
   };
   // Both references must outlive the store.
   RedisStore(Options options, RedisClient& client, const EntryCodec& codec,
@@ -55,8 +71,12 @@ class RedisStore {
   std::shared_ptr<const StoredAnswer> Get(const Hash128& hash);
   std::shared_ptr<const StoredAnswer> Get(const Hash128& hash, Deadline deadline);
 
-  // True once Redis has said that it has it.
-  bool Put(const Hash128& hash, const StoredAnswer& entry);
+  // The same or else, at once, the entry that the alias `normalised` leads to.
+  RedisFound GetEither(const Hash128& hash, const Hash128& normalised);
+
+  // True once Redis has said that it has it, and the alias if one is given.
+  bool Put(const Hash128& hash, const StoredAnswer& entry,
+           const std::optional<Hash128>& alias = std::nullopt);
 
   // True once Redis has said that it is gone. Waits as a look-up does.
   bool Erase(const Hash128& hash);
@@ -65,8 +85,12 @@ class RedisStore {
   // replied; what it returns and every lookup without an entry, `answered` by Redis or not, is counted,
   // as is what became of a sealed entry.
   std::string Key(const Hash128& hash) const;
+  std::string AliasKey(const Hash128& normalised) const;
+  // Of what kLookEither replied. REQUIRES: a list of three.
+  RedisFound ReadEither(const Hash128& hash, const RedisReply& reply);
   std::shared_ptr<const StoredAnswer> Read(const Hash128& hash, const RedisReply& reply);
-  std::optional<SealedEntry> Seal(const Hash128& hash, const StoredAnswer& entry) const;
+  std::optional<SealedEntry> Seal(const Hash128& hash, const StoredAnswer& entry,
+                                  const std::optional<Hash128>& alias = std::nullopt) const;
   void CountLookup(bool answered);
   void CountPut(bool stored);
 

@@ -73,6 +73,7 @@ const std::vector<CommandSpec>& Specs() {
       {"invalidations", "", "those in force", 0, 0, {}},
       {"requests", "[--limit N]", "what that instance is answering now", 0, 0, {"limit"}},
       {"config", "", "the flags the server runs with, secrets masked", 0, 0, {}},
+      {"reload", "", "reads the files of keys again; says what else needs a restart", 0, 0, {}},
       {"keys",
        "[new ROLE [LABEL]]\n"
        "       new-api [LABEL] [--tenant T] [--team T] [--user U] [--models M,…] [--cache "

@@ -77,6 +77,12 @@ Result<bool> ConfigCommand(const AdminCommandLine& line, const AdminClient& clie
                            std::ostream& out) {
   return Show(line, client, out, "/admin/config", ConfigText);
 }
+Result<bool> ReloadCommand(const AdminCommandLine& line, const AdminClient& client,
+                           std::ostream& out) {
+  ASSIGN_OR_RETURN(const std::string body, client.Call("POST", "/admin/config/reload"));
+  RETURN_IF_ERROR(Print(line, body, ReloadedText, out));
+  return true;
+}
 Result<bool> KeysCommand(const AdminCommandLine& line, const AdminClient& client,
                          std::ostream& out) {
   return Show(line, client, out, "/admin/keys", KeysTable);
@@ -87,10 +93,16 @@ Result<bool> DeleteCommand(const AdminCommandLine& line, const AdminClient& clie
   for (const std::string& id : line.positional) {
     ASSIGN_OR_RETURN(const std::string body,
                      client.Call("DELETE", "/admin/cache/entries/" + PercentEncode(id)));
-    if (line.json)
+    if (line.json) {
       out << body << '\n';
-    else
-      out << "deleted " << Printable(id) << '\n';
+      continue;
+    }
+    ASSIGN_OR_RETURN(const Json json, Parsed(body));
+    out << "deleted " << Printable(id);
+    if (json.value("everywhere", Json()) == true) out << ", within a second on all instances";
+    if (json.value("everywhere", Json()) == false)
+      out << " here; the other instances are told when Redis answers again";
+    out << '\n';
   }
   return true;
 }
@@ -257,12 +269,19 @@ Result<bool> InvalidationsCommand(const AdminCommandLine& line, const AdminClien
 
 AdminCommandFunction FindAdminCommand(std::string_view command) {
   static const std::map<std::string_view, AdminCommandFunction> commands = {
-      {"stats", StatsCommand},           {"entries", EntriesCommand},
-      {"entry", EntryCommand},           {"delete", DeleteCommand},
-      {"explain", ExplainCommand},       {"export", ExportCommand},
-      {"import", ImportCommand},         {"requests", RequestsCommand},
-      {"config", ConfigCommand},         {"keys", KeysCommand},
-      {"invalidate", InvalidateCommand}, {"invalidations", InvalidationsCommand}};
+      {"stats", StatsCommand},
+      {"entries", EntriesCommand},
+      {"entry", EntryCommand},
+      {"delete", DeleteCommand},
+      {"explain", ExplainCommand},
+      {"export", ExportCommand},
+      {"import", ImportCommand},
+      {"requests", RequestsCommand},
+      {"config", ConfigCommand},
+      {"reload", ReloadCommand},
+      {"keys", KeysCommand},
+      {"invalidate", InvalidateCommand},
+      {"invalidations", InvalidationsCommand}};
   const auto found = commands.find(command);
   return found == commands.end() ? nullptr : found->second;
 }

@@ -227,6 +227,18 @@ std::string ConfigText(const Json& config) {
   return Table(rows);
 }
 
+std::string ReloadedText(const Json& reloaded) {
+  std::string text;
+  const Json& files = Member(reloaded, "reloaded");
+  for (const auto& [flag, what] : files.items())
+    text += fmt::format("--{}: {} keys\n", Printable(flag), Member(what, "keys").dump());
+  if (text.empty()) text = "there is no file of keys to read again\n";
+  for (const Json& flag : Member(reloaded, "needs_restart"))
+    text += fmt::format("--{} is another now; it needs a restart\n",
+                        Printable(flag.get<std::string>()));
+  return text;
+}
+
 std::string InvalidatedText(const Json& invalidated) {
   const bool dry = invalidated.at("dry_run");
   const Json& redis = invalidated.at("redis");

@@ -17,6 +17,7 @@ std::string EntryText(const nlohmann::ordered_json& entry);
 std::string ExplainText(const nlohmann::ordered_json& explained);
 std::string RequestsTable(const nlohmann::ordered_json& requests);
 std::string ConfigText(const nlohmann::ordered_json& config);
+std::string ReloadedText(const nlohmann::ordered_json& reloaded);
 std::string InvalidatedText(const nlohmann::ordered_json& invalidated);
 std::string InvalidationsTable(const nlohmann::ordered_json& invalidations);
 std::string KeysTable(const nlohmann::ordered_json& keys);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "gateway/admin/query.h"
+#include "gateway/flags.h"
 
 namespace nextgate::gateway::admin {
 namespace {
@@ -14,69 +15,88 @@ Json Masked(const std::string& secret) { return secret.empty() ? Json() : Json("
 
 Json EffectiveFlags(const ServeOptions& o) {
   const int32_t default_admin_port = o.port == 0 ? 0 : o.port + 1;
-  return {{"model", o.model},
-          {"served-model-name", o.served_model_names},
-          {"revision", o.revision},
-          {"load-format", o.load_format},
-          {"hf-overrides", TextOrNull(o.hf_overrides)},
-          {"generation-config", o.generation_config},
-          {"chat-template", TextOrNull(o.chat_template)},
-          {"dtype", o.dtype},
-          {"device", o.device},
-          {"tensor-parallel-size", o.tensor_parallel_size},
-          {"max-model-len", o.max_model_len},
-          {"max-num-seqs", o.max_num_seqs},
-          {"max-num-batched-tokens", o.max_num_batched_tokens},
-          {"gpu-memory-utilization", o.gpu_memory_utilization},
-          {"enable-chunked-prefill", o.enable_chunked_prefill},
-          {"seed", o.seed},
-          {"num-threads", o.num_threads},
-          {"host", o.host},
-          {"port", o.port},
-          {"admin-host", o.admin_host},
-          {"admin-port", o.admin_port.value_or(default_admin_port)},
-          {"admin-api-key-file", TextOrNull(o.admin_api_key_file)},
-          {"api-key", o.api_keys.empty() ? Json() : Json(fmt::format("{} set", o.api_keys.size()))},
-          {"api-key-file", TextOrNull(o.api_key_file)},
-          {"allowed-origins", o.allowed_origins},
-          {"disable-access-log", o.disable_access_log},
-          {"log-level", o.log_level},
-          {"max-logprobs", o.max_logprobs},
-          {"max-body-bytes", o.max_body_bytes},
-          {"max-messages", o.max_messages},
-          {"max-waiting-requests", o.max_waiting_requests},
-          {"shutdown-timeout", o.shutdown_timeout_s},
-          {"shutdown-timeout-s", o.shutdown_timeout_s},
-          {"enable-answer-cache", o.enable_answer_cache},
-          {"cache-memory-bytes", o.cache_memory_bytes},
-          {"cache-ttl-s", o.cache_ttl_s},
-          {"cache-sampled", o.cache_sampled},
-          {"cache-replay-tokens-per-s", o.cache_replay_tokens_per_s},
-          {"cache-url", TextOrNull(o.cache_url)},
-          {"cache-secret-file", TextOrNull(o.cache_secret_file)},
-          {"cache-namespace", o.cache_namespace},
-          {"cache-max-stale-s", o.cache_max_stale_s},
-          {"cache-password-file", TextOrNull(o.cache_password_file)},
-          {"cache-tls-ca-file", TextOrNull(o.cache_tls_ca_file)},
-          {"cache-tools", o.cache_tools},
-          {"upstream", o.upstreams},
-          {"upstream-api-key-file", TextOrNull(o.upstream_api_key_file)},
-          {"upstream-model", TextOrNull(o.upstream_model)},
-          {"upstream-revision", TextOrNull(o.upstream_revision)},
-          {"upstream-tls-ca-file", TextOrNull(o.upstream_tls_ca_file)},
-          {"upstream-retries", o.upstream_retries},
-          {"upstream-connect-timeout-s", o.upstream_connect_timeout_s},
-          {"upstream-first-byte-timeout-s", o.upstream_first_byte_timeout_s},
-          {"upstream-idle-timeout-s", o.upstream_idle_timeout_s},
-          {"upstream-timeout-s", o.upstream_timeout_s}};
+  Json flags = {
+      {"model", o.model},
+      {"served-model-name", o.served_model_names},
+      {"revision", o.revision},
+      {"load-format", o.load_format},
+      {"hf-overrides", TextOrNull(o.hf_overrides)},
+      {"generation-config", o.generation_config},
+      {"chat-template", TextOrNull(o.chat_template)},
+      {"dtype", o.dtype},
+      {"device", o.device},
+      {"tensor-parallel-size", o.tensor_parallel_size},
+      {"max-model-len", o.max_model_len},
+      {"max-num-seqs", o.max_num_seqs},
+      {"max-num-batched-tokens", o.max_num_batched_tokens},
+      {"gpu-memory-utilization", o.gpu_memory_utilization},
+      {"enable-chunked-prefill", o.enable_chunked_prefill},
+      {"seed", o.seed},
+      {"num-threads", o.num_threads},
+      {"host", o.host},
+      {"port", o.port},
+      {"admin-host", o.admin_host},
+      {"admin-port", o.admin_port.value_or(default_admin_port)},
+      {"admin-api-key-file", TextOrNull(o.admin_api_key_file)},
+      {"api-key", o.api_keys.empty() ? Json() : Json(fmt::format("{} set", o.api_keys.size()))},
+      {"api-key-file", TextOrNull(o.api_key_file)},
+      {"allowed-origins", o.allowed_origins},
+      {"disable-access-log", o.disable_access_log},
+      {"log-level", o.log_level},
+      {"max-logprobs", o.max_logprobs},
+      {"max-body-bytes", o.max_body_bytes},
+      {"max-messages", o.max_messages},
+      {"max-waiting-requests", o.max_waiting_requests},
+      {"shutdown-timeout", o.shutdown_timeout_s},
+      {"shutdown-timeout-s", o.shutdown_timeout_s},
+      {"enable-answer-cache", o.enable_answer_cache},
+      {"cache-memory-bytes", o.cache_memory_bytes},
+      {"cache-ttl-s", o.cache_ttl_s},
+      {"cache-route-ttl-s", o.cache_route_ttl_s},
+      {"cache-ttl-max-s", o.cache_ttl_max_s},
+      {"cache-time-words-ttl-s", o.cache_time_words_ttl_s},
+      {"cache-prompt-bytes-min", o.cache_prompt_bytes_min},
+      {"cache-prompt-bytes-max", o.cache_prompt_bytes_max},
+      {"cache-entry-bytes-max", o.cache_entry_bytes_max},
+      {"cache-controls",
+       o.cache_controls.empty() ? Json({"ttl", "namespace", "refresh"}) : Json(o.cache_controls)},
+      {"cache-sampled", o.cache_sampled},
+      {"cache-replay-tokens-per-s", o.cache_replay_tokens_per_s},
+      {"cache-url", TextOrNull(o.cache_url)},
+      {"cache-secret-file", TextOrNull(o.cache_secret_file)},
+      {"cache-namespace", o.cache_namespace},
+      {"cache-max-stale-s", o.cache_max_stale_s},
+      {"cache-password-file", TextOrNull(o.cache_password_file)},
+      {"cache-encryption-key-file", TextOrNull(o.cache_encryption_key_file)},
+      {"cache-tls-ca-file", TextOrNull(o.cache_tls_ca_file)},
+      {"cache-tools", o.cache_tools},
+      {"cache-normalised", o.cache_normalised},
+      {"upstream", o.upstreams},
+      {"upstream-api-key-file", TextOrNull(o.upstream_api_key_file)},
+      {"upstream-model", TextOrNull(o.upstream_model)},
+      {"upstream-revision", TextOrNull(o.upstream_revision)},
+      {"upstream-tls-ca-file", TextOrNull(o.upstream_tls_ca_file)},
+      {"upstream-retries", o.upstream_retries},
+      {"upstream-connect-timeout-s", o.upstream_connect_timeout_s},
+      {"upstream-first-byte-timeout-s", o.upstream_first_byte_timeout_s},
+      {"upstream-idle-timeout-s", o.upstream_idle_timeout_s},
+      {"upstream-timeout-s", o.upstream_timeout_s}};
+  if (o.upstreams.empty()) return flags;
+  for (const Flag& flag : ServeFlags())
+    if ((flag.group == "Model" || flag.group == "Engine") && flags.contains(flag.name))
+      flags[std::string(flag.name)] = nullptr;
+  return flags;
 }
 
 Status ShowConfig(const AdminContext& c, const AdminRequest& request, ServerReply& reply) {
   QueryReader query(request.http, {});
   RETURN_IF_ERROR(query.status());
+  Json flags = EffectiveFlags(c.options);
+  if (c.server != nullptr) flags["admin-port"] = c.server->port();
   AnswerJson(reply, {{"version", NEXTGATE_VERSION},
                      {"model_names", c.reader.model_names},
-                     {"flags", EffectiveFlags(c.options)},
+                     {"flags", std::move(flags)},
+                     {"reloadable", kReloadable},
                      {"secrets",
                       {{"cache-secret", Masked(c.options.cache_secret)},
                        {"cache-password", Masked(c.options.cache_password)},
@@ -84,11 +104,24 @@ Status ShowConfig(const AdminContext& c, const AdminRequest& request, ServerRepl
   return {};
 }
 
+Status ReloadConfig(const AdminContext& c, const AdminRequest& request, ServerReply& reply) {
+  QueryReader query(request.http, {});
+  RETURN_IF_ERROR(query.status());
+  if (c.reloader == nullptr)
+    return MakeError(ErrorCode::kUnimplemented, "this server has nothing that can be reloaded");
+  ASSIGN_OR_RETURN(const Reloader::Report report, c.reloader->Reload(request.caller.label));
+  Json reloaded = Json::object();
+  for (const auto& [flag, keys] : report.keys) reloaded[flag] = {{"keys", keys}};
+  AnswerJson(reply, {{"reloaded", std::move(reloaded)}, {"needs_restart", report.needs_restart}});
+  return {};
+}
+
 Status ListKeys(const AdminContext& c, const AdminRequest& request, ServerReply& reply) {
   QueryReader query(request.http, {});
   RETURN_IF_ERROR(query.status());
   Json keys = Json::array();
-  for (const AdminKeys::Key& key : c.keys.keys())
+  const auto held = c.keys.Get();
+  for (const AdminKeys::Key& key : held->keys())
     keys.push_back({{"label", key.caller.label}, {"role", RoleName(key.caller.role)}});
   AnswerJson(reply, {{"keys", std::move(keys)},
                      {"caller",

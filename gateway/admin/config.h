@@ -6,9 +6,11 @@
 namespace nextgate::gateway::admin {
 
 Status ShowConfig(const AdminContext& c, const AdminRequest& request, ServerReply& reply);
+Status ReloadConfig(const AdminContext& c, const AdminRequest& request, ServerReply& reply);
 Status ListKeys(const AdminContext& c, const AdminRequest& request, ServerReply& reply);
 
-// By flag name without dashes. A secret is "set" or null, a list of secrets "N set".
+// By flag name without dashes. A secret is "set" or null, a list of secrets "N set". With upstreams null for
+// what only a model has.
 Json EffectiveFlags(const ServeOptions& options);
 
 }  // namespace nextgate::gateway::admin

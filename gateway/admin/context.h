@@ -18,6 +18,7 @@
 #include "cache/stats_keeper.h"
 #include "cache/writer.h"
 #include "gateway/admin/keys.h"
+#include "gateway/admin/reload.h"
 #include "gateway/chat_pipeline.h"
 #include "gateway/flight.h"
 #include "gateway/http_server.h"
@@ -31,7 +32,7 @@ namespace nextgate::gateway::admin {
 using Json = nlohmann::ordered_json;
 
 struct AdminContext {
-  const AdminKeys& keys;
+  const AdminKeyRing& keys;
   const ChatPipeline& pipeline;
   const Flights& flights;
   cache::ExactCache& exact;
@@ -43,8 +44,11 @@ struct AdminContext {
   cache::InvalidationLog& invalidations;
   const cache::Partitioner& partitioner;
   const RequestReader& reader;
-  const ServeOptions& options;
+  const ServeOptions&
+      options;  // with what was found out at the start: names, lengths, threads, ports
   const Recorder& recorder;
+  Reloader* reloader = nullptr;        // null: nothing can be reloaded
+  const HttpServer* server = nullptr;  // which knows its port; null: the options do
   const Clock& clock = Clock::System();
 };
 

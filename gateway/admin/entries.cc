@@ -156,10 +156,13 @@ Status DeleteEntry(const AdminContext& c, const AdminRequest& request, ServerRep
   }
   const bool from_memory = c.exact.store().Erase(id);
   if (!from_memory && !from_redis) return std::unexpected(NoSuchEntry());
-  LogInfo("audit who={} action=delete_entry id={} memory={} redis={}", request.caller.label,
-          id.Hex(), from_memory, from_redis);
-  AnswerJson(reply,
-             {{"id", id.Hex()}, {"deleted", {{"memory", from_memory}, {"redis", from_redis}}}});
+  Json everywhere;  // null: there are no other instances
+  if (c.catalogue != nullptr) everywhere = c.invalidations.Issue({.id = id}).shared;
+  LogInfo("audit who={} action=delete_entry id={} memory={} redis={} everywhere={}",
+          request.caller.label, id.Hex(), from_memory, from_redis, everywhere.dump());
+  AnswerJson(reply, {{"id", id.Hex()},
+                     {"deleted", {{"memory", from_memory}, {"redis", from_redis}}},
+                     {"everywhere", std::move(everywhere)}});
   return {};
 }
 

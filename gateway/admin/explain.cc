@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
+#include <optional>
 #include <utility>
 
 #include "gateway/admin/entries.h"
@@ -109,13 +111,28 @@ class TierWalk {
       : c_(c), p_(planned), now_(c.clock.UnixMs()) {}
 
   Json Walk() {
-    AskStore("memory", [&] { return Result<EntryPtr>(c_.exact.store().Peek(p_.key.hash)); });
-    tiers_.push_back({{"tier", "normalised"}, {"verdict", "disabled"}});
-    AskFlights();
-    if (c_.catalogue != nullptr) {
-      AskStore("redis", [&] { return c_.catalogue->Peek(p_.key.hash); });
+    const Probe memory = [&](const Hash128& id) {
+      return Result<EntryPtr>(c_.exact.store().Peek(id));
+    };
+    const Probe redis = [&](const Hash128& id) { return c_.catalogue->Peek(id); };
+    const bool shared = c_.catalogue != nullptr;
+    AskExact("memory", memory);
+    // What is nearly known here may be known exactly in Redis, which is asked then.
+    const auto alias = c_.exact.aliases().Find(p_.normalised.hash);
+    Json near = AskNormalised("memory", memory, alias, /*taken=*/false);
+    const bool near_here = near["verdict"] == "hit";
+    if (!near_here) AskFlights();
+    if (shared) {
+      AskExact("redis", redis);
     } else {
       tiers_.push_back({{"tier", "exact"}, {"where", "redis"}, {"verdict", "disabled"}});
+    }
+    if (near_here && found_.empty()) found_ = "HIT";
+    tiers_.push_back(std::move(near));
+    if (near_here) AskFlights();
+    if (shared && asking() && !p_.normalised.material.empty()) {
+      const auto id = c_.catalogue->Alias(p_.normalised.hash);
+      tiers_.push_back(AskNormalised("redis", redis, id.value_or(std::nullopt), /*taken=*/true));
     }
     tiers_.push_back({{"tier", "semantic"}, {"verdict", "disabled"}});
     return std::move(tiers_);
@@ -124,37 +141,59 @@ class TierWalk {
 
  private:
   using EntryPtr = std::shared_ptr<const cache::StoredAnswer>;
+  using Probe = std::function<Result<EntryPtr>(const Hash128& id)>;
 
   bool asking() const { return p_.plan.read && found_.empty(); }
 
-  template <class Peek>
-  void AskStore(const char* where, Peek peek) {
+  void AskExact(const char* where, const Probe& probe) {
     Json tier = {{"tier", "exact"}, {"where", where}, {"verdict", "not_asked"}};
     if (asking()) {
-      const Result<EntryPtr> entry = peek();
-      if (!entry) {
-        tier["verdict"] = "miss";
-        tier["detail"] = entry.error().message;
-      } else {
-        Judge(*entry, tier);
-      }
+      Judge(p_.key.hash, probe, /*normalised=*/false, tier);
+      if (tier["verdict"] == "hit") found_ = "HIT";
     }
     tiers_.push_back(std::move(tier));
   }
 
-  void Judge(const EntryPtr& entry, Json& tier) {
+  // `id`: the entry that the normalised request leads to. `taken`: what is found is the answer.
+  Json AskNormalised(const char* where, const Probe& probe, const std::optional<Hash128>& id,
+                     bool taken) {
+    Json tier = {{"tier", "normalised"}, {"where", where}, {"verdict", "disabled"}};
+    if (!p_.plan.normalised) return tier;
+    tier["verdict"] = "not_asked";
+    if (!asking()) return tier;
+    if (const auto key = cache::NormalisedKey(p_.key.material); !key) {
+      tier["verdict"] = "ineligible";
+      tier["detail"] = cache::UnnormalisableCode(key.error());
+    } else if (!id) {
+      tier["verdict"] = "miss";
+    } else {
+      Judge(*id, probe, /*normalised=*/true, tier);
+      if (taken && tier["verdict"] == "hit") found_ = "HIT";
+    }
+    return tier;
+  }
+
+  void Judge(const Hash128& id, const Probe& probe, bool normalised, Json& tier) {
     tier["verdict"] = "miss";
+    const Result<EntryPtr> found = probe(id);
+    if (!found) {
+      tier["detail"] = found.error().message;
+      return;
+    }
+    const EntryPtr& entry = *found;
     if (entry == nullptr) return;
-    if (entry->material != p_.key.material) {
+    const bool same = normalised ? cache::ExactCache::Answers(*entry, p_.normalised)
+                                 : entry->material == p_.key.material;
+    if (!same) {
       tier["detail"] = "another request with the same hash";
       return;
     }
-    if (c_.exact.Dead(p_.key.hash, *entry)) {
+    if (c_.exact.Dead(id, *entry)) {
       tier["detail"] = "invalidated";
       return;
     }
     const int64_t age_ms = std::max<int64_t>(0, now_ - entry->created_unix_ms);
-    tier["entry"] = SummaryJson(cache::Summarise(p_.key.hash, *entry), now_);
+    tier["entry"] = SummaryJson(cache::Summarise(id, *entry), now_);
     tier["age_s"] = age_ms / 1000;
     if (p_.plan.max_age_ms && age_ms > *p_.plan.max_age_ms) {
       tier["detail"] = "older than max-age";
@@ -162,7 +201,6 @@ class TierWalk {
       tier["detail"] = "expired";
     } else {
       tier["verdict"] = "hit";
-      found_ = "HIT";
     }
   }
 
@@ -214,7 +252,8 @@ Status Explain(const AdminContext& c, const AdminRequest& request, ServerReply& 
                        {"write", plan.write},
                        {"ttl_s", plan.ttl_ms / 1000},
                        {"max_age_s", plan.max_age_ms ? Json(*plan.max_age_ms / 1000) : Json()},
-                       {"only_if_cached", plan.only_if_cached}}},
+                       {"only_if_cached", plan.only_if_cached},
+                       {"normalised", plan.normalised}}},
                      {"rules", RulesJson(plan)},
                      {"tiers", std::move(tiers)},
                      {"key", std::move(key)},

@@ -11,11 +11,14 @@
 // that a web page might have sent are refused: those with an Origin other than ours, and those whose
 // Host is a name other than localhost (DNS rebinding).
 //
-// Threads: immutable.
+// Threads: AdminKeys is immutable; AdminKeyRing from any thread.
 #pragma once
 
+#include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/status.h"
@@ -56,6 +59,27 @@ class AdminKeys {
 
  private:
   std::vector<Key> keys_;
+};
+
+// The keys that hold now, which can be exchanged for others while requests run.
+class AdminKeyRing {
+ public:
+  explicit AdminKeyRing(AdminKeys keys = {})
+      : keys_(std::make_shared<const AdminKeys>(std::move(keys))) {}
+
+  std::shared_ptr<const AdminKeys> Get() const {
+    const std::lock_guard lock(mutex_);
+    return keys_;
+  }
+  // REQUIRES: not null.
+  void Exchange(std::shared_ptr<const AdminKeys> keys) {
+    const std::lock_guard lock(mutex_);
+    keys_ = std::move(keys);
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::shared_ptr<const AdminKeys> keys_;
 };
 
 // A fresh key, "nga_" and 43 random characters, and the line for the file.

@@ -40,13 +40,14 @@ constexpr AdminRoute kRoutes[] = {
     {"GET", "/admin/cache/invalidations", Role::kRead, ListInvalidations},
     {"GET", "/admin/requests", Role::kRead, ListRequests, /*polled=*/true},
     {"GET", "/admin/config", Role::kRead, ShowConfig},
+    {"POST", "/admin/config/reload", Role::kWrite, ReloadConfig},
     {"GET", "/admin/keys", Role::kRead, ListKeys},
     {"GET", "/admin/openapi.json", Role::kRead, ShowOpenApi},
 };
 
 Status Handle(const AdminContext& c, const AdminRoute& route, const ServerRequest& http,
               ServerReply& reply) {
-  ASSIGN_OR_RETURN(const AdminCaller caller, c.keys.Identify(http));
+  ASSIGN_OR_RETURN(const AdminCaller caller, c.keys.Get()->Identify(http));
   RETURN_IF_ERROR(AdminKeys::Require(caller, route.role));
   return route.function(c, {.http = http, .caller = caller}, reply);
 }

@@ -126,6 +126,9 @@ class Importer {
       Reject("the material is not of this scope under this server's secret");
       return {};
     }
+    // No answer lives longer than the invalidations that are remembered for it.
+    entry.expires_unix_ms =
+        std::min(entry.expires_unix_ms, now_ + 1000 * c_.options.cache_ttl_max_s);
     if (now_ >= entry.expires_unix_ms) {
       ++expired_;
       return {};
@@ -137,9 +140,11 @@ class Importer {
     }
     entry.material.shrink_to_fit();
     const auto shared = std::make_shared<const cache::StoredAnswer>(std::move(entry));
+    std::optional<Hash128> alias;
+    if (c_.options.cache_normalised) alias = c_.exact.Alias(id, shared->material);
     bool put = false;
     if (c_.catalogue != nullptr) {
-      ASSIGN_OR_RETURN(put, c_.catalogue->PutIfNewer(id, *shared, now_));
+      ASSIGN_OR_RETURN(put, c_.catalogue->PutIfNewer(id, *shared, now_, alias));
     }
     const auto here = c_.exact.store().Peek(id);
     if (here == nullptr || here->created_unix_ms < shared->created_unix_ms)

@@ -160,6 +160,13 @@ TEST(MemoryStore, AnEntryTooLargeEvictsNobody) {
   EXPECT_EQ(store.Get(HashOf(1)), nullptr);
 }
 
+TEST(MemoryStore, AnEntryAboveItsOwnBoundIsNotStored) {
+  MemoryStore store({.bytes_max = 100'000, .num_shards = 1, .entry_bytes_max = 2'000});
+  EXPECT_TRUE(store.Put(HashOf(1), Entry("a", 1'000, INT64_MAX)));
+  EXPECT_FALSE(store.Put(HashOf(2), Entry("b", 2'000, INT64_MAX)));
+  EXPECT_EQ(store.stats().entries, 1);
+}
+
 TEST(MemoryStore, ShardsShareTheBytesAndSpreadTheKeys) {
   EXPECT_EQ(MemoryStore({.bytes_max = 1 << 20}).num_shards(), 1u);
   EXPECT_EQ(MemoryStore({.bytes_max = size_t{256} << 20}).num_shards(), 64u);

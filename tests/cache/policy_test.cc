@@ -127,6 +127,25 @@ TEST(CachePolicy, AllReasonsAreListedMostImportantFirst) {
             (std::vector{Reason::kSampled, Reason::kTools, Reason::kTimeWords, Reason::kNoCache}));
 }
 
+TEST(CachePolicy, ARouteMayHaveATtlOfItsOwn) {
+  const PolicySettings settings{.ttl_default_s = 100,
+                                .ttl_by_route_s = {{"/a", 0}, {"/b", 7}, {"/c", 5000}},
+                                .ttl_max_s = 1000};
+  const auto ttl_ms = [&](std::string_view route, std::optional<int64_t> ttl_s) {
+    RequestFacts facts = Question();
+    facts.route = route;
+    const CachePlan plan = Plan(facts, {.ttl_s = ttl_s}, settings);
+    EXPECT_EQ(plan.write, plan.ttl_ms > 0);
+    return plan.ttl_ms;
+  };
+  EXPECT_EQ(ttl_ms("/d", {}), 100'000);
+  EXPECT_EQ(ttl_ms("/a", {}), 0);
+  EXPECT_EQ(ttl_ms("/b", {}), 7'000);
+  EXPECT_EQ(ttl_ms("/c", {}), 1'000'000);
+  EXPECT_EQ(ttl_ms("/a", 9), 9'000);
+  EXPECT_EQ(ttl_ms("/b", 2000), 1'000'000);
+}
+
 TEST(CachePolicy, TtlIsTheClientsWithinTheOperatorsBounds) {
   const PolicySettings settings{.ttl_default_s = 100, .ttl_max_s = 1000};
   EXPECT_EQ(Plan(Question(), {}, settings).ttl_ms, 100'000);
@@ -227,6 +246,20 @@ TEST(CacheControls, ReadsTheBodyAndTheStricterWins) {
   ASSERT_TRUE(more.has_value());
   EXPECT_TRUE(more->mode_off && more->no_cache);
   EXPECT_EQ(more->ttl_s, std::nullopt);
+}
+
+TEST(CacheControls, TheModeChoosesTheTiersAndElseTheServerDoes) {
+  const auto planned = [](const char* body, bool setting) {
+    const json controls = json::parse(body);
+    return MakePlan({.cache_normalised = setting}, {.prompt_bytes = 10},
+                    *ParseControls("", &controls), "{}")
+        ->normalised;
+  };
+  for (const bool setting : {false, true}) {
+    EXPECT_EQ(planned("{}", setting), setting);
+    EXPECT_TRUE(planned(R"({"mode": "normalised"})", setting));
+    EXPECT_FALSE(planned(R"({"mode": "exact"})", setting));
+  }
 }
 
 TEST(CacheControls, MalformedOnesAreErrorsThatNameThem) {

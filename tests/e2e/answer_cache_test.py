@@ -172,3 +172,30 @@ def test_a_client_that_leaves_a_slow_replay_ends_it(start):
     while "status=499" not in server.log() and time.monotonic() < deadline:
         time.sleep(0.02)
     assert "status=499" in server.log(), server.log()
+
+
+def test_times_to_live_sizes_and_controls_are_the_operators(start):
+    server = start("--cache-ttl-s", "500", "--cache-ttl-max-s", "700", "--cache-route-ttl-s", "/v1/completions=0",
+                   "--cache-prompt-bytes-max", "60", "--cache-controls", "ttl")
+
+    def ttl(reply):
+        return int(reply.headers["Cache-Status"].split("ttl=")[1])
+
+    for text, cache, expected in (("Define harbour.", {}, 500), ("Define rope.", {"ttl": 5000}, 700),
+                                  ("Define ship.", {"ttl": 90}, 90)):
+        assert server.chat(text, cache=cache).headers["X-Cache"] == "MISS"
+        hit = server.chat(text, cache=cache)
+        assert hit.headers["X-Cache"] == "HIT" and expected - 30 < ttl(hit) <= expected
+    for _ in range(2):  # looked up, and never stored
+        body = {"model": "dictionary", "prompt": "harbour", "max_tokens": 4}
+        assert server.post("/v1/completions", body).headers["X-Cache"] == "MISS"
+    long = server.chat("Define " + 60 * "x")
+    assert (long.headers["X-Cache"], long.headers["X-Cache-Reason"]) == ("BYPASS", "prompt_too_long")
+    for cache, param in (({"namespace": "n"}, "cache.namespace"), ({"no-cache": True}, "Cache-Control")):
+        refused = server.chat("Define harbour.", cache=cache)
+        assert refused.status_code == 403 and refused.json()["error"]["param"] == param
+        assert "or without one" in refused.json()["error"]["message"]
+    assert server.chat("Define harbour.", cache={"no-store": True}).status_code == 200
+    small = start("--cache-entry-bytes-max", "1024")
+    for _ in range(2):
+        assert small.chat("Define harbour." + 1024 * " ").headers["X-Cache"] == "MISS"

@@ -180,3 +180,75 @@ def test_wrong_options_of_new_api_are_named():
                              (["--tenant", "x" * 200], "tenant")):
         out = subprocess.run([BINARY, "admin", "keys", "new-api", "l", *options], capture_output=True, text=True)
         assert out.returncode == 2 and message in out.stderr, (options, out)
+
+
+def test_the_admin_api_reloads_both_files_or_neither_and_says_what_needs_a_restart(start, tmp_path):
+    def made(role):
+        out = subprocess.run([BINARY, "admin", "keys", "new", role, role], capture_output=True, text=True, check=True)
+        line = next(x for x in out.stdout.splitlines() + out.stderr.splitlines() if "sha256:" in x).strip()
+        return next(w for w in out.stdout.split() if w.startswith("nga_")), line[line.index(role + ":"):]
+
+    write, write_line = made("write")
+    read, read_line = made("read")
+    new, new_line = made("write")
+    first, line_first = new_key()
+    second, line_second = new_key()
+    path = key_file(tmp_path, line_first)
+    admins = tmp_path / "admins"
+    admins.touch(0o600)
+    admins.write_text(f"{write_line}\n{read_line}\n")
+    config = tmp_path / "config.toml"
+    config.write_text("cache-ttl-s = 100\n")
+    server = start("--api-key-file", path, "--admin-api-key-file", str(admins), "--config", str(config))
+
+    def reload(key):
+        return httpx.post(server.admin_url + "/admin/config/reload", headers=as_key(key))
+
+    def allowed(key):
+        return httpx.get(server.url + "/v1/models", headers=as_key(key)).status_code == 200
+
+    assert reload(read).status_code == 403 and reload("nga_unknown").status_code == 401
+    # One of the two is wrong: neither is taken.
+    admins.write_text(f"{new_line}\nwrite:short\n")
+    with open(path, "w") as file:
+        file.write(line_second)
+    wrong = reload(write)
+    assert wrong.status_code == 400, wrong.text
+    message = wrong.json()["error"]["message"]
+    assert "nothing was changed" in message and "line 2" in message and str(admins) in message and "short" not in message
+    wait_for(lambda: "who=write action=reload result=kept" in server.log())
+    assert allowed(first) and not allowed(second)
+    os.kill(server.process.pid, signal.SIGHUP)
+    wait_for(lambda: "who=SIGHUP action=reload result=kept" in server.log())
+    # Both right.
+    admins.write_text(f"{new_line}\n")
+    config.write_text("cache-ttl-s = 200\n")
+    done = reload(write)
+    assert done.json() == {"reloaded": {"admin-api-key-file": {"keys": 1}, "api-key-file": {"keys": 1}},
+                           "needs_restart": ["cache-ttl-s"]}
+    wait_for(lambda: "who=write action=reload result=ok keys=2" in server.log())
+    assert allowed(second) and not allowed(first)
+    assert reload(write).status_code == 401 and reload(new).status_code == 200
+    shown = httpx.get(server.admin_url + "/admin/config", headers=as_key(new)).json()
+    assert shown["flags"]["cache-ttl-s"] == 100 and shown["reloadable"] == ["admin-api-key-file", "api-key-file"]
+    # The file of the configuration is checked too.
+    config.write_text("cache-tlt-s = 200\n")
+    assert "cache-tlt-s" in reload(new).json()["error"]["message"]
+    out = subprocess.run([BINARY, "admin", "reload", "--url", server.admin_url], capture_output=True, text=True,
+                         env={**os.environ, "NEXTGATE_ADMIN_KEY": new})
+    assert out.returncode == 1 and "nothing was changed" in out.stderr
+    config.write_text("cache-ttl-s = 200\n")
+    out = subprocess.run([BINARY, "admin", "reload", "--url", server.admin_url], capture_output=True, text=True,
+                         env={**os.environ, "NEXTGATE_ADMIN_KEY": new})
+    assert out.returncode == 0 and "--cache-ttl-s is another now; it needs a restart" in out.stdout, out
+
+
+def test_the_configuration_shown_is_the_effective_one(start):
+    server = start()
+    shown = httpx.get(server.admin_url + "/admin/config").json()
+    flags = shown["flags"]
+    (model,) = httpx.get(server.url + "/v1/models").json()["data"]
+    assert flags["max-model-len"] == model["max_model_len"] > 0
+    assert flags["num-threads"] >= 1 and flags["device"] == "cpu"
+    assert flags["served-model-name"] == ["dictionary"] == shown["model_names"]
+    assert (flags["port"], flags["admin-port"]) == (server.port, server.admin_port)

@@ -14,8 +14,10 @@ import httpx
 import pytest
 import yaml
 
+from api_keys_test import as_key, key_file, new_key
 from conftest import BINARY, MODEL, ROOT, Server
 from redis_server import RedisServer
+from upstream_test import Gateway
 
 DEPLOY = ROOT / "deploy"
 
@@ -120,17 +122,22 @@ def test_every_metric_of_the_dashboard_exists(tmp_path):
     secret = tmp_path / "secret"
     secret.touch(0o600)
     secret.write_text("x" * 64)
+    key, line = new_key("--rpm", "1")  # so that one request is refused
     server = Server("--cache-url", redis.url, "--cache-secret-file", str(secret))
+    before = Gateway("--api-key-file", key_file(tmp_path, line), upstreams=[server.url])
     try:
         server.chat("Define harbour.")
-        exposed = set(re.findall(r"^([a-z_:]+)", httpx.get(server.admin_url + "/metrics").text, re.M))
+        assert [before.chat("Define harbour.", headers=as_key(key)).status_code for _ in range(2)] == [200, 429]
+        exposed = {name for s in (server, before)
+                   for name in re.findall(r"^([a-z_:]+)", httpx.get(s.admin_url + "/metrics").text, re.M)}
     finally:
+        before.stop()
         server.stop()
         redis.remove()
     dashboard = json.loads((DEPLOY / "grafana/dashboards/nextgate.json").read_text())
     expressions = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
-    named = {name for e in expressions for name in re.findall(r"(?:answer_cache|engine|gateway|vllm:)[a-z_:]*", e)}
-    assert len(expressions) >= 15 and len(named) >= 12
+    named = {name for e in expressions for name in re.findall(r"(?:answer_cache|engine|gateway_|upstream_|vllm:)[a-z_:]*", e)}
+    assert len(expressions) >= 30 and len(named) >= 24
     assert named <= exposed, named - exposed
 
 

@@ -130,3 +130,68 @@ def test_another_chat_template_shares_nothing(start, redis, tmp_path):
     assert a.chat("Define harbour.").headers["X-Cache"] == "MISS"
     until(lambda: stats(a)["shared"]["stored"] == 1)
     assert b.chat("Define harbour.").headers["X-Cache"] == "MISS"
+
+
+def test_the_normalised_tier_reaches_across_instances(start, redis, tmp_path):
+    flags = [*shared_flags(redis, tmp_path), "--cache-normalised"]
+    a, b = start(*flags), start(*flags)
+    first = a.chat("What does harbour mean?")
+    until(lambda: stats(a)["shared"]["stored"] == 1)
+    explained = httpx.post(b.admin_url + "/admin/cache/explain", json={
+        "endpoint": "/v1/chat/completions", "request": {
+            "model": "dictionary", "max_tokens": 32,
+            "messages": [{"role": "user", "content": "what does harbour mean"}]}}).json()
+    assert explained["outcome"] == "HIT"
+    verdicts = {(t["tier"], t.get("where")): t["verdict"] for t in explained["tiers"]}
+    assert verdicts[("normalised", "redis")] == "hit" and verdicts[("exact", "redis")] == "miss"
+    near = b.chat("what does  harbour mean")
+    assert (near.headers["X-Cache"], near.headers["X-Cache-Tier"]) == ("HIT", "normalised")
+    assert content(near) == content(first) and near.json()["usage"] == first.json()["usage"]
+    again = b.chat("What does harbour mean")  # from its own memory now
+    assert again.headers["X-Cache-Tier"] == "normalised" and content(again) == content(first)
+    assert b.chat("What does harbour mean?").headers["X-Cache-Tier"] == "exact"
+    assert b.chat("what does harbour mean", cache={"mode": "exact"}).headers["X-Cache"] == "MISS"
+    counts = stats(b)
+    assert counts["hits"]["normalised"] == 2 and counts["hits"]["exact"] == 1 and counts["misses"] == 1
+    assert b.metric("engine_requests_submitted_total") == 1
+    # The exact answer goes before the nearly same one.
+    until(lambda: stats(b)["shared"]["stored"] == 1)
+    assert a.chat("what does harbour mean").headers["X-Cache-Tier"] == "exact"
+    # Whose entry is deleted is no longer found through it.
+    for entry in httpx.get(a.admin_url + "/admin/cache/entries").json()["entries"]:
+        for server in (a, b):
+            httpx.delete(server.admin_url + f"/admin/cache/entries/{entry['id']}")
+    assert b.chat("What  does harbour mean").headers["X-Cache"] == "MISS"
+
+
+def test_a_deleted_entry_is_gone_on_all_instances(pair, redis):
+    a, b = pair
+    a.chat("What does harbour mean?")
+    until(lambda: stats(a)["shared"]["stored"] == 1)
+    assert b.chat("What does harbour mean?").headers["X-Cache"] == "HIT"  # and kept in its memory
+    (entry,) = httpx.get(a.admin_url + "/admin/cache/entries").json()["entries"]
+    gone = httpx.delete(a.admin_url + f"/admin/cache/entries/{entry['id']}").json()
+    assert gone["deleted"] == {"memory": True, "redis": True} and gone["everywhere"] is True
+    until(lambda: stats(b)["entries"] == 0)
+    for server in pair:
+        assert server.chat("What does harbour mean?", max_tokens=32).headers["X-Cache"] in ("MISS", "HIT")
+    assert a.metric("engine_requests_submitted_total") + b.metric("engine_requests_submitted_total") == 2
+
+
+def test_who_writes_to_redis_cannot_lead_the_normalised_tier_to_another_answer(start, redis, tmp_path):
+    flags = [*shared_flags(redis, tmp_path), "--cache-normalised"]
+    a, b = start(*flags), start(*flags)
+    harbour, rope = content(a.chat("What does harbour mean?")), content(a.chat("What does rope mean?"))
+    until(lambda: stats(a)["shared"]["stored"] == 2)
+    # Every alias leads to the same entry now.
+    moved = redis.command("EVAL", "local aliases = redis.call('KEYS', '*:n:*') local id = redis.call('GET', aliases[1]) "
+                                  "for _, key in ipairs(aliases) do redis.call('SET', key, id) end return #aliases", 0)
+    assert moved == b":2"
+    got = {word: b.chat(f"what does {word} mean") for word in ("harbour", "rope")}
+    assert sorted(r.headers["X-Cache"] for r in got.values()) == ["HIT", "MISS"]
+    # Each is answered as it was asked; the model may put the answer to the other writing differently.
+    hit = next(word for word, reply in got.items() if reply.headers["X-Cache"] == "HIT")
+    assert content(got[hit]) == {"harbour": harbour, "rope": rope}[hit]
+    redis.command("EVAL", "for _, key in ipairs(redis.call('KEYS', '*:n:*')) do redis.call('SET', key, 'nonsense') end", 0)
+    c = start(*flags)
+    assert c.chat("What  does harbour mean").headers["X-Cache"] == "MISS"

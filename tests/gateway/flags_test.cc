@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -16,6 +17,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
 Result<ParsedServe> Parse(std::vector<std::string> args) { return ParseServeFlags(args); }
 
@@ -78,7 +80,8 @@ TEST(Flags, UpstreamsStandInForAModel) {
                                   "3",
                                   "--upstream-timeout-s",
                                   "4",
-                                  "--cache-tools"});
+                                  "--cache-tools",
+                                  "--cache-normalised"});
   EXPECT_THAT(o.upstreams, ElementsAre("http://a:1/v1", "https://b"));
   EXPECT_EQ(o.upstream_api_key, "sk-1");
   EXPECT_EQ(o.upstream_model, "m");
@@ -90,6 +93,7 @@ TEST(Flags, UpstreamsStandInForAModel) {
   EXPECT_EQ(o.upstream_idle_timeout_s, 3);
   EXPECT_EQ(o.upstream_timeout_s, 4);
   EXPECT_TRUE(o.cache_tools);
+  EXPECT_TRUE(o.cache_normalised);
   ::setenv("NEXTGATE_UPSTREAM_API_KEY", "sk-2", 1);
   EXPECT_EQ(Options({"--upstream", "http://a"}).upstream_api_key, "sk-2");
   ::setenv("NEXTGATE_UPSTREAM_API_KEY", "a\r\nb", 1);
@@ -111,6 +115,50 @@ TEST(Flags, AFileOfApiKeysIsReadAndCheckedAtOnce) {
   const std::string wrong = WriteFile("api-keys-wrong", line + "\n" + line + "\n");
   EXPECT_THAT(ErrorOf({"m", "--api-key-file", wrong}),
               HasSubstr("line 2: this key was given before"));
+}
+
+TEST(Flags, TimesToLiveSizesAndControlsOfTheAnswerCacheAreChecked) {
+  const ServeOptions o =
+      Options({"m", "--cache-ttl-s", "50", "--cache-ttl-max-s", "700", "--cache-route-ttl-s",
+               "/v1/completions=600", "/v1/chat/completions=0", "--cache-time-words-ttl-s", "5",
+               "--cache-prompt-bytes-min", "10", "--cache-prompt-bytes-max", "20",
+               "--cache-entry-bytes-max", "2048", "--cache-controls", "ttl", "refresh"});
+  EXPECT_EQ(o.cache_ttl_max_s, 700);
+  EXPECT_EQ(o.cache_route_ttl_s.at("/v1/completions"), 600);
+  EXPECT_EQ(o.cache_route_ttl_s.at("/v1/chat/completions"), 0);
+  EXPECT_EQ(o.cache_time_words_ttl_s, 5);
+  EXPECT_EQ(o.cache_prompt_bytes_min, 10);
+  EXPECT_EQ(o.cache_prompt_bytes_max, 20);
+  EXPECT_EQ(o.cache_entry_bytes_max, 2048);
+  EXPECT_THAT(o.cache_controls, ElementsAre("ttl", "refresh"));
+  EXPECT_THAT(ErrorOf({"m", "--cache-ttl-s", "700000"}),
+              HasSubstr("--cache-ttl-s 700000 is above --cache-ttl-max-s 604800"));
+  EXPECT_THAT(ErrorOf({"m", "--cache-route-ttl-s", "/v1/completions=700000"}),
+              HasSubstr("above --cache-ttl-max-s"));
+  for (const char* wrong :
+       {"600", "/v1/embeddings=5", "/v1/completions", "/v1/completions=x", "/v1/completions=-1"})
+    EXPECT_THAT(ErrorOf({"m", "--cache-route-ttl-s", wrong}), HasSubstr("--cache-route-ttl-s"));
+  EXPECT_THAT(ErrorOf({"m", "--cache-prompt-bytes-min", "9", "--cache-prompt-bytes-max", "8"}),
+              HasSubstr("above"));
+  EXPECT_THAT(ErrorOf({"m", "--cache-controls", "read"}), HasSubstr("namespace"));
+  EXPECT_THAT(ErrorOf({"m", "--cache-controls", "none", "ttl"}), HasSubstr("none"));
+}
+
+TEST(Flags, EncryptionKeysAreReadAtOnceAndNeedARedis) {
+  const std::string file = ::testing::TempDir() + "encryption_keys";
+  std::ofstream(file) << std::string(64, 'a') << "\n" << std::string(64, 'b') << "\n";
+  ::setenv("NEXTGATE_CACHE_SECRET", "0123456789abcdef", 1);
+  const ServeOptions o =
+      Options({"m", "--cache-url", "redis://a", "--cache-encryption-key-file", file});
+  EXPECT_EQ(o.cache_encryption_key_file, file);
+  EXPECT_THAT(o.cache_encryption_keys, HasSubstr(std::string(64, 'b')));
+  EXPECT_THAT(ErrorOf({"m", "--cache-encryption-key-file", file}), HasSubstr("needs --cache-url"));
+  std::ofstream(file) << std::string(64, 'a') << "\nbbbb\n";
+  const std::string error =
+      ErrorOf({"m", "--cache-url", "redis://a", "--cache-encryption-key-file", file});
+  EXPECT_THAT(error, HasSubstr("line 2"));
+  EXPECT_THAT(error, Not(HasSubstr("bbbb")));
+  ::unsetenv("NEXTGATE_CACHE_SECRET");
 }
 
 TEST(Flags, APaceOfReplayIsANumberOfTokens) {
@@ -161,6 +209,18 @@ TEST(Flags, AdminKeysAreReadAtOnceAndNeverRepeated) {
               AllOf(HasSubstr("--admin-api-key-file"), HasSubstr("line 1: expected read:KEY"),
                     Not(HasSubstr("hunter"))));
   EXPECT_THAT(ErrorOf({"m", "--admin-api-key-file", "/no/such"}), HasSubstr("No such file"));
+}
+
+TEST(Flags, AnOpenAdminPortWithoutKeysIsToldInOneLine) {
+  for (const char* host : {"127.0.0.1", "localhost", "::1"})
+    EXPECT_THAT(Parse({"m", "--admin-host", host})->warnings, IsEmpty()) << host;
+  for (const char* host : {"0.0.0.0", "::", "10.0.0.1"})
+    EXPECT_THAT(Parse({"m", "--admin-host", host})->warnings,
+                ElementsAre(HasSubstr("without --admin-api-key-file")));
+  const std::string file = WriteFile("open_admin_keys", "read:" + std::string(20, 'k'));
+  ::chmod(file.c_str(), 0600);
+  EXPECT_THAT(Parse({"m", "--admin-host", "0.0.0.0", "--admin-api-key-file", file})->warnings,
+              IsEmpty());
 }
 
 TEST(Flags, TakesUnambiguousPrefixesAndRefusesOthers) {

@@ -25,9 +25,9 @@ WRAPPERS = {
     "prometheus/": {"gateway/metrics.cc"},
     "hiredis/": {"cache/redis/connection.cc"},
     "zstd.h": {"cache/entry_codec.cc"},
-    "utf8proc.h": {"cache/key.cc"},
+    "utf8proc.h": {"cache/key.cc", "cache/normalise.cc"},
     "toml++/": {"gateway/flags.cc"},
-    "openssl/": {"cache/hmac.cc", "cache/redis/connection.cc", "gateway/auth.cc", "gateway/hub_blob.cc",
+    "openssl/": {"cache/aead.cc", "cache/hmac.cc", "cache/redis/connection.cc", "gateway/auth.cc", "gateway/hub_blob.cc",
                  "gateway/upstream/socket.cc"},
     "cublasLt.h": {"kernels/gemm/linear.cu", "kernels/gemm/cublas_handle.cu"},
 }

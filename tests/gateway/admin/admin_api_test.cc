@@ -51,7 +51,7 @@ class AdminApiTest : public ChatPipelineTest {
     return BodyOf(Send("POST", "/admin/cache/explain", question.dump()));
   }
 
-  AdminKeys no_keys_;
+  AdminKeyRing no_keys_;
   cache::InvalidationLog invalidation_log_{{}, {.invalidations = invalidations_, .store = store_}};
   cache::StatsKeeper keeper_{stats_, store_, nullptr, "test"};
   openai::ParseLimits limits_{.vocab_size = 8192};
