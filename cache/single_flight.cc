@@ -56,13 +56,17 @@ SingleFlight::Turn SingleFlight::Take(const CacheKey& key, bool goes_on,
        fmt::format("{{{}}}:term", options_.name_space),
        fmt::format("{{{}}}:e:", options_.name_space), token,
        std::to_string(options_.lease.count())}};
-  auto replies = s_.client.Run(take, steady_clock::now() + options_.turn_budget);
+  const auto deadline = steady_clock::now() + options_.turn_budget;
+  auto replies = s_.client.Run(take, deadline);
   const bool answered = replies && replies->front().elements.size() == 3;
   const std::string what = answered ? replies->front().elements[0].text : "";
   if (what == "entry" || what == "alias") {
     auto found = s_.store.ReadEither(key.hash, replies->front());
     if (found.entry) return {.entry = std::move(found.entry), .alias_of = found.alias_of};
     if (what == "alias") return Take(key, goes_on);  // damaged: as if there were none
+  } else if (replies && replies->front().text.starts_with("TRYAGAIN")) {
+    // A cluster moves our keys to another node, and some are here and some are there.
+    if (auto entry = s_.store.Get(key.hash, deadline)) return {.entry = std::move(entry)};
   } else {
     s_.store.CountLookup(answered);
   }

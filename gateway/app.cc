@@ -234,6 +234,7 @@ Status App::OpenCache() {
     ASSIGN_OR_RETURN(cache::RedisEndpoint endpoint, cache::ParseRedisUrl(options_.cache_url));
     endpoint.password = options_.cache_password;
     endpoint.ca_file = options_.cache_tls_ca_file;
+    endpoint.key = fmt::format("{{{}}}:generation", options_.cache_namespace);
     redis_ =
         std::make_unique<cache::RedisClient>(cache::RedisClient::Options{.endpoint = endpoint});
     codec_ = std::make_unique<cache::EntryCodec>(secret, *keyring_);

@@ -263,7 +263,7 @@ const Flag kImplementedFlags[] = {
      [](Options o, Text v) { return SetBool(o.cache_normalised, v); }},
     {"cache-tools", "", kCache, kBool, kImplemented, "also answers to requests with tools (default: off)",
      [](Options o, Text v) { return SetBool(o.cache_tools, v); }},
-    {"cache-url", "", kCache, kValue, kImplemented, "a Redis or Valkey that instances share: redis://[USER@]HOST[:PORT][/DB], rediss:// for TLS (default: none)",
+    {"cache-url", "", kCache, kValue, kImplemented, "a Redis or Valkey that instances share: redis://[USER@]HOST[:PORT][/DB], redis+sentinel://HOST,…/MASTER[/DB], redis+cluster://HOST,…; rediss for TLS (default: none)",
      SetCacheUrl},
     {"cache-secret-file", "", kCache, kValue, kImplemented, "secret of all instances that share or exchange exports, at least 16 bytes; also NEXTGATE_CACHE_SECRET",
      [](Options o, Text v) { return SetText(o.cache_secret_file, v); }},

@@ -174,6 +174,9 @@ std::vector<MetricFamily> SharedFamilies(const cache::SharedStats& shared) {
                MetricType::Gauge, one(shared.flight.leading)),
       FamilyOf("answer_cache_shared_outages_total", "Times that Redis was given up for a while",
                MetricType::Counter, one(shared.client.openings)),
+      FamilyOf("answer_cache_shared_moves_total",
+               "Times that another server became the master, or got our keys", MetricType::Counter,
+               one(shared.client.moves)),
   };
 }
 

@@ -83,7 +83,7 @@ struct ServeOptions {
   int32_t upstream_timeout_s = 3600;
 
   // What instances share
-  std::string cache_url;  // redis://…, rediss://…; empty: this process alone
+  std::string cache_url;  // as ParseRedisUrl reads it; empty: this process alone
   std::string cache_namespace = "nextgate";
   int32_t cache_max_stale_s =
       60;  // without a word from Redis, after which nothing stored is served

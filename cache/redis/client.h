@@ -3,9 +3,14 @@
 //
 // The breaker opens after `failures_max` failures in a row (time-outs, broken connections, a server
 // that is loading or has become a read-only replica). While it is open every Run is refused at once.
-// A keeper thread resolves, connects and probes, at first after `retry_first`, doubling up to
+// A keeper thread locates, connects and probes, at first after `retry_first`, doubling up to
 // `retry_max`, until a probe is answered within `probe_timeout`; its connection goes to the pool and
 // the breaker closes. It starts open: the first connection is the keeper's too.
+//
+// Where Sentinels or a cluster say which server it is, one that says that it is not (any more) opens
+// the breaker at once, and the keeper asks them without waiting; while one is away it asks them every
+// half `retry_first`, and probes when they name another. A cluster's redirections are followed within
+// the same Run: MOVED moves all connections, ASK is for the commands that it answered.
 //
 // Threads: all methods may be called from any thread; one thread inside ("redis-keeper").
 // Invariants: (1) at most `connections_max` connections; (2) a connection on which anything failed
@@ -23,6 +28,7 @@
 
 #include "base/status.h"
 #include "cache/redis/connection.h"
+#include "cache/redis/locator.h"
 
 namespace nextgate::cache {
 
@@ -33,6 +39,7 @@ struct RedisClientStats {
   int64_t failures = 0;     // not answered in time, or broken
   int64_t refusals = 0;     // not tried: the breaker was open
   int64_t openings = 0;     // of the breaker
+  int64_t moves = 0;        // to another server
 };
 
 class RedisClient {
@@ -45,6 +52,7 @@ class RedisClient {
     std::chrono::milliseconds retry_max{30'000};
     std::chrono::milliseconds connect_timeout{1000};  // the keeper's
     std::chrono::milliseconds probe_timeout{40};      // as patient as a request is
+    std::chrono::milliseconds locate_timeout{500};    // of one Sentinel or node of a cluster
   };
   // Starts the keeper; returns at once.
   explicit RedisClient(Options options);
@@ -65,22 +73,38 @@ class RedisClient {
  private:
   using ConnectionPtr = std::unique_ptr<RedisConnection>;
 
-  Result<ConnectionPtr> Take(Deadline deadline);
-  void GiveBack(ConnectionPtr connection);
-  void Drop(const Error& error);
+  using Location = std::shared_ptr<const RedisLocation>;
+  struct Pooled {
+    ConnectionPtr connection;
+    Location location;
+  };
+
+  Result<std::vector<RedisReply>> RunOnce(std::span<const RedisCommand> commands, Deadline deadline,
+                                          RedisNode* asked);
+  Status Redirect(std::span<const RedisCommand> commands, std::vector<RedisReply>& replies,
+                  RedisNode asked, Deadline deadline);
+  Result<Pooled> Take(Deadline deadline);
+  void GiveBack(Pooled pooled);
+  void Fail(const Error& error, int connections, bool elsewhere);
+  void MoveTo(Location location);
   void Keep();
-  Result<ConnectionPtr> Probe();
+  void AwaitTurn(std::unique_lock<std::mutex>& lock);
+  Result<Pooled> Probe();
+  Status Fitness(const RedisReply& reply) const;
 
   const Options options_;
+  RedisLocator locator_;
   mutable std::mutex mutex_;          // guards everything below
   std::condition_variable returned_;  // a connection came back, or the breaker opened
   std::condition_variable changed_;   // for the keeper, and for WaitAvailable
-  std::shared_ptr<const RedisAddresses> addresses_;
-  std::vector<ConnectionPtr> idle_;
+  Location location_;                 // of the last server that was fit; null at first
+  std::vector<Pooled> idle_;          // all there
+  RedisNode tried_;                   // the server of the last probe
   RedisClientStats stats_;
   int failures_in_row_ = 0;
   std::chrono::milliseconds retry_;
   bool probed_ = false;
+  bool elsewhere_ = false;  // the breaker opened because it is another server now
   bool stopping_ = false;
   std::thread keeper_;  // last: starts when everything above exists
 };

@@ -18,15 +18,21 @@ constexpr size_t kEntryHitsMax = 65'536;
 constexpr int64_t kForgetInstanceMs = 3'600'000;
 constexpr size_t kFieldsAtOnce = 2000;
 
-// KEYS: this instance's sequence key, then what is added to. ARGV: the batch's number, then for each
-// key its end (unix ms, 0: never), the number of its fields, and field and increment for each; the
-// field "" means that the key is a counter itself.
+constexpr size_t kBatchesMax = 300;  // kept, in case Redis forgets them
+
+// KEYS: this instance's sequence key, the generation, then what is added to. ARGV: the generation as
+// known ('': any), the batch's number, '1' if batches before it may be missing, then for each key its end
+// (unix ms, 0: never), the number of its fields, and field and increment for each; the field "" means
+// that the key is a counter itself. Answers what it did, the generation, and the last number seen.
 constexpr const char* kAddScript = R"(
-local last = tonumber(redis.call('GET', KEYS[1]) or '0')
-if last >= tonumber(ARGV[1]) then return 0 end
-redis.call('SET', KEYS[1], ARGV[1], 'EX', 90000)
-local at = 2
-for k = 2, #KEYS do
+local generation = redis.call('GET', KEYS[2]) or ''
+if ARGV[1] ~= '' and ARGV[1] ~= generation then return {'other', generation, 0} end
+local last, number = tonumber(redis.call('GET', KEYS[1]) or '0'), tonumber(ARGV[2])
+if last >= number then return {'seen', generation, last} end
+if last > 0 and last < number - 1 and ARGV[3] == '' then return {'gap', generation, last} end
+redis.call('SET', KEYS[1], ARGV[2], 'EX', 90000)
+local at = 4
+for k = 3, #KEYS do
   local expires, fields = ARGV[at], tonumber(ARGV[at + 1])
   at = at + 2
   for _ = 1, fields do
@@ -39,7 +45,7 @@ for k = 2, #KEYS do
   end
   if expires ~= '0' then redis.call('PEXPIREAT', KEYS[k], expires) end
 end
-return 1
+return {'added', generation, number}
 )";
 
 std::string FieldOf(const StatsDelta& delta) {
@@ -149,17 +155,25 @@ void ClusterStats::TakeEntryHits() {
 
 // What would end at once need not be added: it bounds what waits while Redis is away.
 void ClusterStats::DropExpired() {
-  std::erase_if(waiting_, [now = clock_.UnixMs()](const auto& item) {
+  const auto expired = [now = clock_.UnixMs()](const auto& item) {
     return item.second.expires_unix_ms != 0 && item.second.expires_unix_ms <= now;
-  });
+  };
+  std::erase_if(waiting_, expired);
+  std::erase_if(added_, expired);
 }
 
-RedisCommand ClusterStats::AddCommand() const {
-  RedisCommand command = {"EVAL", kAddScript, std::to_string(1 + sent_.size()),
-                          fmt::format("{{{}}}:stats:seq:{}", name_space_, instance_id_)};
-  for (const auto& [key, increments] : sent_) command.push_back(key);
-  command.push_back(std::to_string(sequence_));
-  for (const auto& [key, increments] : sent_) {
+std::string ClusterStats::SequenceKey() const {
+  return fmt::format("{{{}}}:stats:seq:{}", name_space_, instance_id_);
+}
+
+RedisCommand ClusterStats::AddCommand(const NumberedBatch& batch) const {
+  RedisCommand command = {"EVAL", kAddScript, std::to_string(2 + batch.batch.size()), SequenceKey(),
+                          fmt::format("{{{}}}:generation", name_space_)};
+  for (const auto& [key, increments] : batch.batch) command.push_back(key);
+  command.push_back(generation_);
+  command.push_back(std::to_string(batch.number));
+  command.emplace_back(gap_known_ ? "1" : "");
+  for (const auto& [key, increments] : batch.batch) {
     command.push_back(std::to_string(increments.expires_unix_ms));
     command.push_back(std::to_string(increments.added.size()));
     for (const auto& [field, value] : increments.added) {
@@ -168,6 +182,61 @@ RedisCommand ClusterStats::AddCommand() const {
     }
   }
   return command;
+}
+
+// Makes one of what waits, unless there is one that Redis has not acknowledged. False: nothing to send.
+bool ClusterStats::NextBatch() {
+  if (acknowledged_ < sequence_) return true;
+  if (waiting_.empty()) return false;
+  NumberedBatch next{.number = ++sequence_, .batch = {}};
+  for (size_t fields = 0; !waiting_.empty() && fields < kFieldsAtOnce;) {
+    auto node = waiting_.extract(waiting_.begin());
+    fields += node.mapped().added.size();
+    next.batch.insert(std::move(node));
+  }
+  for (const auto& [key, increments] : next.batch)
+    if (!increments.added.contains("")) Merge({{key, increments}}, added_);
+  batches_.push_back(std::move(next));
+  if (batches_.size() > kBatchesMax) batches_.pop_front();
+  return true;
+}
+
+void ClusterStats::Merge(const Batch& from, Batch& into) {
+  for (const auto& [key, increments] : from) {
+    Increments& target = into[key];
+    target.expires_unix_ms = increments.expires_unix_ms;
+    for (const auto& [field, value] : increments.added) target.added[field] += value;
+  }
+}
+
+// What Redis did with the batch behind `acknowledged_`.
+Status ClusterStats::Apply(const RedisReply& reply) {
+  if (reply.elements.size() != 3)
+    return DataLoss("Redis answered the statistics' script in another shape");
+  const std::string& what = reply.elements[0].text;
+  if (what == "other") {
+    StartAgain();
+  } else if (what == "gap") {
+    GoBack(reply.elements[2].integer);
+  } else {
+    ++acknowledged_;
+    gap_known_ = false;
+  }
+  generation_ = reply.elements[1].text;
+  return {};
+}
+
+// What follows `last` is sent again, as far as it is kept.
+void ClusterStats::GoBack(int64_t last) {
+  acknowledged_ = std::max(last, batches_.front().number - 1);
+  gap_known_ = acknowledged_ > last;
+}
+
+// Redis knows nothing of us any more.
+void ClusterStats::StartAgain() {
+  Merge(std::exchange(added_, {}), waiting_);
+  batches_.clear();
+  acknowledged_ = sequence_;
 }
 
 Status ClusterStats::Flush(const InstanceFigures& own, Deadline deadline) {
@@ -179,25 +248,29 @@ Status ClusterStats::Flush(const InstanceFigures& own, Deadline deadline) {
                          {"evictions", own.evictions},
                          {"live_requests", own.live_requests},
                          {"seen_unix_ms", clock_.UnixMs()}};
-  std::vector<RedisCommand> commands = {
+  const RedisCommand commands[] = {
       {"HSET", fmt::format("{{{}}}:stats:instances", name_space_), instance_id_,
-       instance.dump(-1, ' ', false, Json::error_handler_t::replace)}};
-  do {
-    if (sent_.empty() && !waiting_.empty()) {
-      ++sequence_;
-      for (size_t fields = 0; !waiting_.empty() && fields < kFieldsAtOnce;) {
-        auto node = waiting_.extract(waiting_.begin());
-        fields += node.mapped().added.size();
-        sent_.insert(std::move(node));
-      }
-    }
-    if (!sent_.empty()) commands.push_back(AddCommand());
-    ASSIGN_OR_RETURN(const auto replies, client_.Run(commands, deadline));
-    for (size_t i = 0; i < replies.size(); ++i)
-      RETURN_IF_ERROR(replies[i].ToStatus(commands[i].front()));
-    sent_.clear();
-    commands.clear();
-  } while (!waiting_.empty());
+       instance.dump(-1, ' ', false, Json::error_handler_t::replace)},
+      {"PEXPIRE", SequenceKey(), "90000000"},  // as long as we live
+      {"GET", fmt::format("{{{}}}:generation", name_space_)},
+      {"GET", SequenceKey()}};
+  ASSIGN_OR_RETURN(const auto known, client_.Run(commands, deadline));
+  for (size_t i = 0; i < known.size(); ++i) RETURN_IF_ERROR(known[i].ToStatus(commands[i].front()));
+  // Who has nothing new to say looks too whether what he said is still there.
+  const int64_t last = Number(known[3].text).value_or(0);
+  if (!generation_.empty() && known[2].text != generation_) {
+    StartAgain();
+    generation_ = known[2].text;
+  } else if (last > 0 && last < acknowledged_ && !batches_.empty()) {
+    GoBack(last);
+  }
+  while (NextBatch()) {
+    const RedisCommand add[] = {
+        AddCommand(batches_[static_cast<size_t>(acknowledged_ + 1 - batches_.front().number)])};
+    ASSIGN_OR_RETURN(const auto replies, client_.Run(add, deadline));
+    RETURN_IF_ERROR(replies[0].ToStatus("EVAL"));
+    RETURN_IF_ERROR(Apply(replies[0]));
+  }
   return {};
 }
 
@@ -240,10 +313,14 @@ Result<StatsBySeries> ClusterStats::Read(StatsWindow window, Deadline deadline,
     for (size_t at = 0; at + 1 < elements.size(); at += 2)
       if (const auto value = Number(elements[at + 1].text))
         add(elements[at].text, *value, step_of_command[i]);
-    for (const Batch* batch : {&waiting_, &sent_})
-      if (const auto found = batch->find(commands[i][1]); found != batch->end())
+    const auto add_waiting = [&](const Batch& batch) {
+      if (const auto found = batch.find(commands[i][1]); found != batch.end())
         for (const auto& [field, value] : found->second.added)
           add(field, value, step_of_command[i]);
+    };
+    add_waiting(waiting_);
+    for (const NumberedBatch& one : batches_)
+      if (one.number > acknowledged_) add_waiting(one.batch);
   }
   StatsBySeries sum;
   for (const auto& [field, one] : fields)

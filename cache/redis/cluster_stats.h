@@ -9,14 +9,19 @@
 //
 // A hash's field is a JSON array [model, route, namespace, counter]. What rose is added in numbered
 // batches by a script that ignores a number it has seen: a batch whose reply was lost is sent again and
-// counts once. While Redis is away the batches wait here. Lost is only what an instance counted since
-// its last flush if it is killed.
+// counts once. While Redis is away the batches wait here.
+//
+// A Redis that was restarted or failed over may have lost the last batches: the script says which number
+// it saw last, and the later ones are sent again (those of the last ten minutes are kept). If
+// {namespace}:generation (invalidation_log.h) is another one it has lost everything, and gets everything
+// that this instance has counted. Lost is only what an instance that is gone had counted, of that.
 //
 // Threads: CountEntryHit from any thread; the rest one at a time.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -76,17 +81,33 @@ class ClusterStats {
   };
   using Batch = std::map<std::string, Increments>;  // by key
 
+  struct NumberedBatch {
+    int64_t number;
+    Batch batch;
+  };
+
   std::string BucketKey(size_t size_idx, int64_t number) const;
+  std::string SequenceKey() const;
   void TakeEntryHits();
   void DropExpired();
-  RedisCommand AddCommand() const;
+  bool NextBatch();
+  RedisCommand AddCommand(const NumberedBatch& batch) const;
+  Status Apply(const RedisReply& reply);
+  void GoBack(int64_t last);
+  void StartAgain();
+  static void Merge(const Batch& from, Batch& into);
+
   const std::string name_space_;
   const std::string instance_id_;
   RedisClient& client_;
   const Clock& clock_;
   Batch waiting_;
-  Batch sent_;  // perhaps added already; not changed until Redis has answered
-  int64_t sequence_ = 0;
+  std::deque<NumberedBatch> batches_;  // the latest, with consecutive numbers
+  Batch added_;  // the sum of all there were, but for entries' hits, which end with the entries
+  int64_t sequence_ = 0;      // the last number
+  int64_t acknowledged_ = 0;  // Redis has all up to this one, and the next is kept
+  bool gap_known_ = false;    // what is missing before the next one is not kept
+  std::string generation_;    // "": not known yet
 
   struct EntryHits {
     int64_t hits = 0;

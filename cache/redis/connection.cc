@@ -262,9 +262,10 @@ Status RedisReply::ToStatus(std::string_view what) const {
   return Unavailable(fmt::format("Redis: {}: {}", what, text.substr(0, 200)));
 }
 
-Result<RedisAddresses> RedisAddresses::Resolve(const RedisEndpoint& endpoint) {
+Result<RedisAddresses> RedisAddresses::Resolve(const RedisEndpoint& endpoint, bool numeric_only) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
+  if (numeric_only) hints.ai_flags = AI_NUMERICHOST;
   addrinfo* list = nullptr;
   const int error =
       ::getaddrinfo(endpoint.host.c_str(), std::to_string(endpoint.port).c_str(), &hints, &list);
@@ -308,12 +309,17 @@ Result<std::unique_ptr<RedisConnection>> RedisConnection::Open(const RedisEndpoi
   }
   if (endpoint.database != 0) login.push_back({"SELECT", std::to_string(endpoint.database)});
   login.push_back({"PING"});  // NOAUTH and LOADING are seen here
+  const bool must_be_master = endpoint.kind == RedisEndpoint::Kind::kSentinel;
+  if (must_be_master) login.push_back({"ROLE"});
   ASSIGN_OR_RETURN(const auto replies, connection->Run(login, deadline));
   for (size_t i = 0; i < replies.size(); ++i)
     if (Status status = replies[i].ToStatus(login[i][0]); !status)
       return MakeError(replies[i].text.starts_with("LOADING") ? ErrorCode::kUnavailable
                                                               : ErrorCode::kPermissionDenied,
                        status.error().message);
+  const auto& role = replies.back().elements;
+  if (must_be_master && (role.empty() || role[0].text != "master"))
+    return Unavailable(fmt::format("Redis: {} is no master", endpoint.node().ToString()));
   return connection;
 }
 

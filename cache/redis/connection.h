@@ -39,8 +39,8 @@ struct RedisReply {
 // Socket addresses of a host, as the resolver gave them.
 class RedisAddresses {
  public:
-  // Blocks as long as the resolver does.
-  static Result<RedisAddresses> Resolve(const RedisEndpoint& endpoint);
+  // Blocks as long as the resolver does; not at all with `numeric_only`, which refuses names.
+  static Result<RedisAddresses> Resolve(const RedisEndpoint& endpoint, bool numeric_only = false);
   std::span<const std::string> sockaddrs() const { return sockaddrs_; }
 
  private:
@@ -49,8 +49,9 @@ class RedisAddresses {
 
 class RedisConnection {
  public:
-  // Connects to the first address that answers, logs in and selects the database. Errors:
-  // kUnavailable (nobody there, or not in time), kPermissionDenied (login, certificate).
+  // Connects to the first address that answers, logs in and selects the database; what Sentinels called
+  // the master must say that it is one. Errors: kUnavailable (nobody there, not in time, no master),
+  // kPermissionDenied (login, certificate).
   static Result<std::unique_ptr<RedisConnection>> Open(const RedisEndpoint& endpoint,
                                                        const RedisAddresses& addresses,
                                                        Deadline deadline);

@@ -16,7 +16,8 @@ using std::chrono::steady_clock;
 
 namespace {
 
-constexpr milliseconds kTurn(200);  // of the thread, if nobody wakes it
+constexpr milliseconds kTurn(200);               // of the thread, if nobody wakes it
+constexpr milliseconds kClocksApart(3'600'000);  // Redis' and ours, at most
 
 int64_t SteadyNs() { return steady_clock::now().time_since_epoch().count(); }
 
@@ -58,13 +59,24 @@ std::string InvalidationLog::Key(const char* name) const {
   return fmt::format("{{{}}}:{}", options_.name_space, name);
 }
 
+// From its beginning; at its end, what is known and was not found is missing there.
+void InvalidationLog::ReadAgain() {
+  following_.reset();  // what it is told of a new Redis begins in the middle
+  {
+    const std::lock_guard lock(mutex_);
+    doubtful_ = false;
+    found_.emplace();
+  }
+  Follow();
+}
+
 void InvalidationLog::Follow() {
-  following_.reset();
   following_ = s_.tail->Follow(
       Key("invalidations"), "0",
       {.records = [this](const std::vector<RedisTail::Record>& records) { Heard(records); },
        .lost = nullptr,
-       .caught_up = [this] { CaughtUp(); }},
+       .caught_up = [this] { CaughtUp(); },
+       .connected = [this] { Connected(); }},
       options_.pace);
 }
 
@@ -74,6 +86,11 @@ void InvalidationLog::Heard(const std::vector<RedisTail::Record>& records) {
     if (record.fields.size() < 2 || position == 0) continue;
     InvalidationRecord known = InvalidationRecord::Unpack(record.fields[1], s_.keys);
     known.position = position;
+    {
+      const std::lock_guard lock(mutex_);
+      heard_ = true;
+      if (found_) found_->insert(known.id);
+    }
     s_.invalidations.Add(std::move(known));
   }
   {
@@ -83,15 +100,40 @@ void InvalidationLog::Heard(const std::vector<RedisTail::Record>& records) {
   changed_.notify_all();
 }
 
+void InvalidationLog::Connected() {
+  const std::lock_guard lock(mutex_);
+  reconnected_ = heard_;
+}
+
 void InvalidationLog::CaughtUp() {
   heard_ns_.store(SteadyNs(), std::memory_order_release);
   {
     const std::lock_guard lock(mutex_);
-    if (known_) return;
+    heard_ = true;
+    if (known_ && !reconnected_ && !found_) return;
+    if (std::exchange(reconnected_, false)) {
+      doubtful_ = true;
+    } else if (found_) {
+      FindMissing();
+    }
+    if (!known_) s_.invalidations.SetKnown(true);
     known_ = true;
-    s_.invalidations.SetKnown(true);
   }
   changed_.notify_all();
+}
+
+// REQUIRES: mutex_ is held; the stream was read to its end.
+void InvalidationLog::FindMissing() {
+  const int64_t trimmed_ms = s_.clock.UnixMs() -
+                             std::chrono::duration_cast<milliseconds>(options_.keep).count() +
+                             kClocksApart.count();
+  for (InvalidationRecord& record : s_.invalidations.List()) {
+    if (PositionMs(record.position) < trimmed_ms) continue;  // perhaps it is no longer kept
+    const bool waits = std::ranges::any_of(
+        pending_, [&](const InvalidationRecord& other) { return other.id == record.id; });
+    if (!waits && !found_->contains(record.id)) pending_.push_back(std::move(record));
+  }
+  found_.reset();
 }
 
 bool InvalidationLog::WaitKnown(milliseconds timeout) {
@@ -171,16 +213,13 @@ void InvalidationLog::CompareGeneration() {
         "may "
         "be lost with it, so {} answers kept in memory are dropped",
         s_.store.stats().entries);
-    following_.reset();  // what it is told of the new Redis begins in the middle
     {
       const std::lock_guard lock(mutex_);
       known_ = false;
       s_.invalidations.SetKnown(false);
-      pending_.clear();
-      for (InvalidationRecord& record : s_.invalidations.List()) pending_.push_back(record);
     }
     s_.store.Clear();
-    Follow();
+    ReadAgain();
   }
   generation_ = now;
 }
@@ -191,7 +230,9 @@ void InvalidationLog::Keep() {
     changed_.wait_for(lock, kTurn, [&] { return stopping_ || news_; });
     if (stopping_) return;
     const bool sweep = std::exchange(news_, false);
+    const bool doubtful = doubtful_;
     lock.unlock();
+    if (doubtful) ReadAgain();
     if (sweep) s_.invalidations.Sweep(s_.store);
     s_.invalidations.Forget(s_.clock.UnixMs() -
                             std::chrono::duration_cast<milliseconds>(options_.keep).count());

@@ -6,8 +6,12 @@
 //
 // Every instance reads the stream from its beginning when it starts, then follows it through the tail,
 // looking every `pace`. A record that Redis does not take is in force here at once and published when it
-// is back. If the generation is another one, records may have been lost with what Redis was: everything
-// in this process' memory is dropped, and all records that it knows are published again.
+// is back.
+//
+// A Redis that was restarted or failed over may have lost its latest records, or all. So whenever touch
+// was lost the stream is read again from its beginning, and what is known here and not found there is
+// published again. If the generation is another one, there may have been records that nobody knows any
+// more: everything in this process' memory is dropped as well.
 //
 // An instance that has not heard from Redis for `max_stale` does not know what was invalidated meanwhile:
 // it is Stale until it has read on to the end of the stream.
@@ -24,6 +28,8 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -76,9 +82,12 @@ class InvalidationLog {
  private:
   bool shared() const { return s_.client != nullptr; }
   std::string Key(const char* name) const;
+  void ReadAgain();
   void Follow();
   void Heard(const std::vector<RedisTail::Record>& records);
+  void Connected();
   void CaughtUp();
+  void FindMissing();
   bool Publish(InvalidationRecord record);
   void PublishPending();
   void CompareGeneration();
@@ -90,9 +99,13 @@ class InvalidationLog {
   mutable std::mutex mutex_;       // guards everything below
   std::condition_variable changed_;
   std::vector<InvalidationRecord> pending_;
-  std::string generation_;  // the thread's
-  bool known_ = false;      // read to the end once
-  bool news_ = false;       // something may have died in the memory
+  std::string generation_;    // the thread's
+  bool known_ = false;        // read to the end once
+  bool heard_ = false;        // anything
+  bool reconnected_ = false;  // since then
+  bool doubtful_ = false;     // and the stream was read to its end: it may be another one now
+  std::optional<std::set<std::string>> found_;  // records' ids, while it is read again
+  bool news_ = false;                           // something may have died in the memory
   bool stopping_ = false;
   std::unique_ptr<RedisTail::Following> following_;  // the thread's after the constructor
   std::thread thread_;                               // last: starts when everything above exists

@@ -60,8 +60,12 @@ RedisFound RedisStore::ReadEither(const Hash128& hash, const RedisReply& reply) 
 }
 
 std::shared_ptr<const StoredAnswer> RedisStore::Get(const Hash128& hash) {
+  return Get(hash, steady_clock::now() + options_.read_budget);
+}
+
+std::shared_ptr<const StoredAnswer> RedisStore::Get(const Hash128& hash, Deadline deadline) {
   const RedisCommand get[] = {{"GET", Key(hash)}};
-  const auto replies = client_.Run(get, steady_clock::now() + options_.read_budget);
+  const auto replies = client_.Run(get, deadline);
   if (!replies) {
     Count(errors_);
     return nullptr;

@@ -69,6 +69,7 @@ class RedisStore {
   // The entry under `hash`, not expired; nullptr if there is none, or none in time. The caller
   // proves it on its material.
   std::shared_ptr<const StoredAnswer> Get(const Hash128& hash);
+  std::shared_ptr<const StoredAnswer> Get(const Hash128& hash, Deadline deadline);
 
   // The same or else, at once, the entry that the alias `normalised` leads to.
   RedisFound GetEither(const Hash128& hash, const Hash128& normalised);

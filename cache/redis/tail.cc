@@ -59,7 +59,8 @@ struct RedisTail::Stream {
   }
 };
 
-RedisTail::RedisTail(Options options) : options_(std::move(options)), thread_([this] { Run(); }) {
+RedisTail::RedisTail(Options options)
+    : options_(std::move(options)), locator_(options_.endpoint), thread_([this] { Run(); }) {
   pthread_setname_np(thread_.native_handle(), "redis-tail");
 }
 
@@ -107,7 +108,7 @@ void RedisTail::Run() {
     const Status status = streams.empty() ? Status() : ReadOnce(streams, &loss);
     if (!status) {
       LogDebug("answer cache: the tail lost touch: {}", status.error().message);
-      connection_.reset();
+      Disconnect();
       for (const auto& stream : streams) stream->Lose(loss);
     }
     streams.clear();
@@ -126,36 +127,48 @@ milliseconds RedisTail::Rest() const {
 }
 
 Status RedisTail::Connect() {
-  if (connection_ != nullptr && connection_->Usable()) return {};
-  connection_.reset();
-  if (addresses_ == nullptr) {
-    ASSIGN_OR_RETURN(RedisAddresses addresses, RedisAddresses::Resolve(options_.endpoint));
-    addresses_ = std::make_shared<const RedisAddresses>(std::move(addresses));
+  Disconnect();
+  if (location_ == nullptr) {
+    ASSIGN_OR_RETURN(location_, locator_.Locate(options_.connect_timeout));
   }
-  auto connection = RedisConnection::Open(options_.endpoint, *addresses_,
+  auto connection = RedisConnection::Open(location_->endpoint, location_->addresses,
                                           steady_clock::now() + options_.connect_timeout);
   if (!connection) {
-    addresses_.reset();  // it may have moved
+    location_.reset();  // it may have moved
+    locator_.Doubt();
     return std::unexpected(connection.error());
   }
   connection_ = std::move(*connection);
   return {};
 }
 
-Result<RedisReply> RedisTail::Ask(const RedisCommand& command, Loss* loss) {
+void RedisTail::Disconnect() {
+  connection_.reset();
+  importing_.reset();
+  if (locator_.discovers()) location_.reset();
+}
+
+Result<RedisReply> RedisTail::Ask(RedisConnection& connection, const RedisCommand& command,
+                                  Loss* loss) {
   RETURN_IF_ERROR(
-      connection_->Send(std::span(&command, 1), steady_clock::now() + options_.connect_timeout));
+      connection.Send(std::span(&command, 1), steady_clock::now() + options_.connect_timeout));
   int slices = options_.slices;
-  while (slices > 0 && !connection_->WaitReadable(options_.slice)) --slices;
+  while (slices > 0 && !connection.WaitReadable(options_.slice)) --slices;
   if (slices == 0) {
     *loss = Loss::kSilent;
     return MakeError(ErrorCode::kUnavailable, "Redis says nothing");
   }
-  return connection_->Receive(steady_clock::now() + kReplyTimeout);
+  return connection.Receive(steady_clock::now() + kReplyTimeout);
 }
 
 Status RedisTail::ReadOnce(const Streams& streams, Loss* loss) {
-  RETURN_IF_ERROR(Connect());
+  if (connection_ == nullptr || !connection_->Usable()) {
+    RETURN_IF_ERROR(Connect());
+    for (const auto& stream : streams) {
+      const std::lock_guard lock(stream->mutex);
+      if (stream->listener.connected) stream->listener.connected();
+    }
+  }
   // A key that is followed twice is asked for from the earlier place on.
   std::map<std::string_view, std::string_view> from;
   for (const auto& stream : streams) {
@@ -165,14 +178,51 @@ Status RedisTail::ReadOnce(const Streams& streams, Loss* loss) {
   RedisCommand command = {"XREAD", "COUNT", std::to_string(kRecordsMax), "STREAMS"};
   for (const auto& [key, id] : from) command.emplace_back(key);
   for (const auto& [key, id] : from) command.emplace_back(id);
-  ASSIGN_OR_RETURN(const RedisReply reply, Ask(command, loss));
-  if (reply.is_error()) return FindBroken(streams, loss);
+  ASSIGN_OR_RETURN(const RedisReply reply, Ask(*connection_, command, loss));
+  if (reply.is_error()) return ReadEach(streams, loss);
+  more_ = false;
   HandOut(streams, reply);
   return {};
 }
 
-void RedisTail::HandOut(const Streams& streams, const RedisReply& reply) {
+// Redis refused the command: for the sake of one key, because the keys are at two nodes at the moment,
+// or whatever was asked.
+Status RedisTail::ReadEach(const Streams& streams, Loss* loss) {
   more_ = false;
+  for (const auto& stream : streams) {
+    const RedisCommand command = {"XREAD",   "COUNT",     std::to_string(kRecordsMax),
+                                  "STREAMS", stream->key, stream->last_id};
+    ASSIGN_OR_RETURN(RedisReply reply, Ask(*connection_, command, loss));
+    if (const auto to = ParseRedirection(reply, location_->endpoint.node()); to && to->ask) {
+      ASSIGN_OR_RETURN(reply, AskThere(to->node, command, loss));
+    }
+    if (reply.text.starts_with("WRONGTYPE")) {
+      stream->broken = true;
+      stream->Lose(Loss::kBroken);
+      continue;
+    }
+    RETURN_IF_ERROR(reply.ToStatus("XREAD"));
+    HandOut(Streams{stream}, reply);
+  }
+  return {};
+}
+
+// Of the node to which our keys are being moved.
+Result<RedisReply> RedisTail::AskThere(const RedisNode& node, const RedisCommand& command,
+                                       Loss* loss) {
+  if (importing_ == nullptr || importer_ != node || !importing_->Usable()) {
+    ASSIGN_OR_RETURN(const auto location, locator_.At(node));
+    ASSIGN_OR_RETURN(importing_,
+                     RedisConnection::Open(location->endpoint, location->addresses,
+                                           steady_clock::now() + options_.connect_timeout));
+    importer_ = node;
+  }
+  ASSIGN_OR_RETURN(const RedisReply asking, Ask(*importing_, {"ASKING"}, loss));
+  RETURN_IF_ERROR(asking.ToStatus("ASKING"));
+  return Ask(*importing_, command, loss);
+}
+
+void RedisTail::HandOut(const Streams& streams, const RedisReply& reply) {
   for (const RedisReply& one : reply.elements) {
     if (one.elements.size() != 2) continue;
     more_ = more_ || one.elements[1].elements.size() >= kRecordsMax;
@@ -194,19 +244,6 @@ void RedisTail::HandOut(const Streams& streams, const RedisReply& reply) {
     const std::lock_guard lock(stream->mutex);
     if (!stream->broken && stream->listener.caught_up) stream->listener.caught_up();
   }
-}
-
-// Redis refused the command: for the sake of one key, or whatever was asked.
-Status RedisTail::FindBroken(const Streams& streams, Loss* loss) {
-  for (const auto& stream : streams) {
-    ASSIGN_OR_RETURN(const RedisReply reply,
-                     Ask({"XREAD", "COUNT", "1", "STREAMS", stream->key, stream->last_id}, loss));
-    if (!reply.is_error()) continue;
-    if (!reply.text.starts_with("WRONGTYPE")) return reply.ToStatus("XREAD");
-    stream->broken = true;
-    stream->Lose(Loss::kBroken);
-  }
-  return {};
 }
 
 }  // namespace nextgate::cache

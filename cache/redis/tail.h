@@ -12,6 +12,10 @@
 // not timed by the clock: on a machine so busy that this thread sleeps, Redis gets as much longer to
 // answer as this thread needs to notice. The tail itself keeps trying, and goes on from the last record.
 //
+// A connection that broke is made again to the server that is ours then: of a cluster, or of those that
+// Sentinels watch over, perhaps another one. While a cluster moves our keys from one node to another each
+// stream is asked for by itself, where it is.
+//
 // Threads: all methods may be called from any thread; one thread inside ("redis-tail"), on which the
 // listeners run: they must be quick, and must not destroy a Following.
 // Invariants: (1) a listener gets every record behind `after_id` once, in order, as long as Redis keeps
@@ -32,6 +36,7 @@
 
 #include "base/status.h"
 #include "cache/redis/connection.h"
+#include "cache/redis/locator.h"
 
 namespace nextgate::cache {
 
@@ -50,6 +55,9 @@ class RedisTail {
     std::function<void(Loss)> lost;  // may be null; may be called again and again
     // Redis has answered, and nothing more was there. May be null.
     std::function<void()> caught_up = {};
+    // The connection is a new one: what comes next may be another server's, or that of one which was
+    // restarted, and has forgotten what this one heard last. May be null.
+    std::function<void()> connected = {};
   };
   struct Options {
     RedisEndpoint endpoint;
@@ -90,15 +98,20 @@ class RedisTail {
 
   void Run();
   Status ReadOnce(const Streams& streams, Loss* loss);
-  Result<RedisReply> Ask(const RedisCommand& command, Loss* loss);
+  Status ReadEach(const Streams& streams, Loss* loss);
+  Result<RedisReply> Ask(RedisConnection& connection, const RedisCommand& command, Loss* loss);
+  Result<RedisReply> AskThere(const RedisNode& node, const RedisCommand& command, Loss* loss);
   Status Connect();
+  void Disconnect();
   void HandOut(const Streams& streams, const RedisReply& reply);
   std::chrono::milliseconds Rest() const;
-  Status FindBroken(const Streams& streams, Loss* loss);
 
   const Options options_;
-  std::unique_ptr<RedisConnection> connection_;  // the thread's
-  std::shared_ptr<const RedisAddresses> addresses_;
+  RedisLocator locator_;
+  std::unique_ptr<RedisConnection> connection_;    // the thread's
+  std::shared_ptr<const RedisLocation> location_;  // the thread's, as what follows
+  std::unique_ptr<RedisConnection> importing_;     // to the node that our keys are moved to
+  RedisNode importer_;
   bool more_ = false;  // the thread's: the last reply was cut short
   std::mutex mutex_;   // guards everything below
   std::condition_variable changed_;

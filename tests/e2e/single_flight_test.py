@@ -3,7 +3,6 @@ middle, every client of the others gets the whole answer."""
 
 import asyncio
 import os
-import re
 import secrets
 import signal
 import threading
@@ -11,7 +10,6 @@ import threading
 import httpx
 import pytest
 
-from conftest import ROOT
 from long_streams import LONG_TOKENS, Stream, in_the_middle, long_request, until
 from redis_server import RedisServer
 
@@ -187,21 +185,3 @@ def test_a_prompt_that_is_too_long_is_refused_alike_on_every_instance(pair):
         thread.join()
     assert [r.status_code for r in replies] == [400] * 20
     assert len({r.json()["error"]["message"] for r in replies}) == 1
-
-
-def test_an_acl_user_with_the_rights_the_docs_name_is_enough(start, redis, tmp_path):
-    documented = re.search(r"needs\s+`(PING[A-Z ]+)`", (ROOT / "docs/api.md").read_text()).group(1)
-    rights = [f"+{name.lower()}" for name in documented.split()]
-    assert redis.command("ACL", "SETUSER", "gate", "on", ">pass-pass-pass", "~{nextgate}:*", *rights) == b"+OK"
-    secret = tmp_path / "secret"
-    secret.touch(0o600)
-    secret.write_text(secrets.token_hex(32))
-    flags = ["--cache-url", redis.url.replace("redis://", "redis://gate@"), "--cache-secret-file", str(secret)]
-    a, b = (start(*flags, env={"NEXTGATE_CACHE_PASSWORD": "pass-pass-pass"}) for _ in range(2))
-    body, leader, (follower,) = in_the_middle(a, b, "wharf")
-    leader.wait(), follower.wait()
-    assert follower.headers["x-cache"] == "COALESCED" and follower.tokens == leader.tokens
-    until(lambda: shared(a)["stored"] >= 1)
-    assert shared(a)["single_flight"]["publish_errors"] == 0
-    until(lambda: httpx.get(a.admin_url + "/admin/cache/stats?scope=cluster").json().get("requests") == 2)
-    assert len(httpx.get(b.admin_url + "/admin/cache/entries").json()["entries"]) == 1

@@ -182,6 +182,8 @@ TEST(Flags, ASharedCacheNeedsAUrlASecretAndNothingSecretOnTheLine) {
   EXPECT_THAT(ErrorOf({"m", "--cache-url", url}), HasSubstr("openssl rand -hex 32"));
   EXPECT_THAT(ErrorOf({"m", "--cache-url", "localhost:6379"}),
               HasSubstr("--cache-url: expected redis://"));
+  EXPECT_THAT(ErrorOf({"m", "--cache-url", "redis+sentinel://s1:26379"}),
+              HasSubstr("--cache-url: the URL does not say which master"));
   EXPECT_EQ(Options({"m", "--cache-secret-file", secret}).cache_secret, "0123456789abcdef")
       << "for exports and imports without a Redis";
   EXPECT_THAT(ErrorOf({"m", "--cache-password-file", secret}), HasSubstr("needs --cache-url"));

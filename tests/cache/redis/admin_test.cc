@@ -1,6 +1,7 @@
 // RedisCatalogue and the cluster's figures, against a real Redis.
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <set>
 
 #include "cache/exact_cache.h"
@@ -34,6 +35,11 @@ struct Instance {
         shared({.name_space = "test", .read_budget = milliseconds(5000)}, client, codec),
         catalogue("test", client, codec) {
     client.WaitAvailable(milliseconds(20'000));
+  }
+  RedisReply Run(RedisCommand command) {
+    const auto replies =
+        client.Run(std::span(&command, 1), steady_clock::now() + milliseconds(1000));
+    return replies ? replies->front() : RedisReply{.type = RedisReply::Type::kError};
   }
   RedisClient client;
   EntryCodec codec;
@@ -190,6 +196,71 @@ TEST(StatsKeeper, WhatIsCountedWhileRedisIsAwayOrSilentIsAddedOnce) {
   }
   EXPECT_EQ(total(), 3);
   EXPECT_EQ(total(), 3);
+}
+
+int64_t TotalOf(StatsKeeper& keeper) {
+  const auto figures = keeper.Cluster(StatsWindow::kTotal);
+  if (!figures) return -1;
+  int64_t total = 0;
+  for (const auto& [labels, counts] : figures->counts) total += counts.Requests();
+  return total;
+}
+
+bool Until(const std::function<bool()>& condition) {
+  const auto deadline = steady_clock::now() + std::chrono::seconds(20);
+  while (!condition())
+    if (steady_clock::now() > deadline) return false;
+  return true;
+}
+
+TEST(StatsKeeper, ARedisThatCameBackEmptyGetsWhatEveryInstanceHasCounted) {
+  RedisServer server;
+  Instance a(server.port()), b(server.port());
+  CacheStats stats_a, stats_b;
+  StatsKeeper keeper_a(stats_a, a.memory, &a.client, "test");
+  StatsKeeper keeper_b(stats_b, b.memory, &b.client, "test");
+  a.Run({"SET", "{test}:generation", "first"});
+  for (int i = 0; i < 3; ++i) {
+    stats_a.For({.model = "m"}).CountMiss();
+    stats_b.For({.model = "m", .route = "r"}).CountMiss();
+    ASSERT_GE(TotalOf(keeper_a), 0);
+    ASSERT_GE(TotalOf(keeper_b), 0);
+  }
+  ASSERT_EQ(TotalOf(keeper_a), 6);
+  int64_t wanted = 6;
+  for (const char* generation : {"second", "third"}) {
+    server.Kill();
+    server.Start();
+    ASSERT_TRUE(Until([&] { return !a.Run({"SET", "{test}:generation", generation}).is_error(); }));
+    stats_a.For({.model = "m"}).CountMiss();
+    ++wanted;
+    EXPECT_TRUE(Until([&] { return TotalOf(keeper_b) > 0 && TotalOf(keeper_a) == wanted; }));
+    EXPECT_EQ(TotalOf(keeper_b), wanted);
+    EXPECT_EQ(TotalOf(keeper_a), wanted);
+  }
+}
+
+TEST(StatsKeeper, WhatARedisForgotThatWentBackInTimeIsAddedAgainAndNothingTwice) {
+  RedisServer server;
+  Instance a(server.port());
+  CacheStats stats;
+  StatsKeeper keeper(stats, a.memory, &a.client, "test");
+  a.Run({"SET", "{test}:generation", "only"});
+  const auto count = [&](int times) {
+    for (int i = 0; i < times; ++i) {
+      stats.For({.model = "m"}).CountMiss();
+      ASSERT_GE(TotalOf(keeper), 0);  // a batch of its own
+    }
+  };
+  count(3);
+  ASSERT_EQ(a.Run({"SAVE"}).text, "OK");
+  count(4);
+  ASSERT_EQ(TotalOf(keeper), 7);
+  server.Kill();
+  server.Start();  // as it was saved
+  count(1);
+  EXPECT_TRUE(Until([&] { return TotalOf(keeper) == 8; }));
+  EXPECT_EQ(TotalOf(keeper), 8);
 }
 
 TEST(StatsKeeper, HitsOfAnEntryAreAddedUpOverInstancesAndEndWithIt) {

@@ -173,6 +173,27 @@ TEST(InvalidationLog, ARedisThatCameBackEmptyIsToldWhatWasKnownAndNothingOlderIs
   EXPECT_EQ(later.invalidations.List()[0].predicate.model, "dead");
 }
 
+TEST(InvalidationLog, ARedisThatForgotTheLatestIsToldAgainAndKeepsWhatItHas) {
+  RedisServer server;
+  Instance a(server.port());
+  a.log.Issue({.model = "early"});
+  const auto run = [&](RedisCommand command) {
+    const auto replies =
+        a.client.Run(std::span(&command, 1), steady_clock::now() + milliseconds(1000));
+    return replies ? replies->front() : RedisReply{.type = RedisReply::Type::kError};
+  };
+  ASSERT_TRUE(Until([&] { return run({"EXISTS", "{test}:generation"}).integer == 1; }));
+  ASSERT_EQ(run({"SAVE"}).text, "OK");
+  ASSERT_TRUE(a.log.Issue({.model = "late"}).shared);
+  ASSERT_EQ(a.Tell("kept in memory", a.Origin()), Reason::kNone);
+  server.Kill();
+  server.Start();  // as it was saved
+  EXPECT_TRUE(Until([&] { return run({"XLEN", "{test}:invalidations"}).integer == 2; }));
+  Instance later(server.port());
+  EXPECT_TRUE(Until([&] { return later.invalidations.List().size() == 2; }));
+  EXPECT_EQ(a.memory.stats().entries, 1) << "it is the same Redis";
+}
+
 TEST(InvalidationLog, WithoutARedisItIsThisProcessAlone) {
   Invalidations invalidations;
   MemoryStore memory({.bytes_max = 1 << 20});
