@@ -299,6 +299,7 @@ Status App::OpenServers(const std::vector<std::string>& args) {
   RETURN_IF_ERROR(OpenCache());
   metrics_ = std::make_unique<Metrics>(names_.front());
   RETURN_IF_ERROR(OpenKeys());
+  limits_.model_default = names_.front();
   reader_ = std::make_unique<RequestReader>(
       RequestReader{.limits = limits_, .model_names = names_, .upstream = upstream_.get()});
   recorder_ = std::make_unique<Recorder>(

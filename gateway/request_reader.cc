@@ -35,7 +35,6 @@ Result<ApiRequest> RequestReader::Read(
                                            ? openai::ParseChatRequest(body, limits)
                                            : openai::ParseCompletionRequest(body, limits));
   RETURN_IF_ERROR(CheckModel(request.model));
-  if (request.model.empty()) request.model = model_names.front();
   return request;
 }
 

@@ -79,7 +79,7 @@ Retelling::Retelling(const Said& said) : said_(said) {
     body_said_ = body_said_ || (part && part->kind == ChunkReader::Kind::kBody);
     if (!part || part->kind != ChunkReader::Kind::kChunk) return;
     const ChunkFacts facts = FactsOf(part->text);
-    usage_said_ = usage_said_ || !facts.has_choices;
+    usage_said_ = usage_said_ || (facts.is_chunk && !facts.has_choices);
     opaque_said_ = opaque_said_ || (facts.has_choices && !facts.only_text);
     At(delta.choice).said.tokens += facts.tokens;
   }};
@@ -101,16 +101,18 @@ bool Retelling::Covered() const {
 }
 
 bool Retelling::Delta(const AnswerDelta& given, const AnswerSource::Listener& listener) {
-  if (given.extras.empty()) return Tell(given, given.token_ids.size(), listener);
+  const size_t known = given.token_ids.size();
+  if (given.extras.empty()) return Tell(given, known, listener);
   const auto part = reader_.Next(given.extras);
   if (!part) return false;
-  if (part->kind != ChunkReader::Kind::kChunk) return Tell(given, 0, listener);
+  if (part->kind != ChunkReader::Kind::kChunk) return Tell(given, known, listener);
+  const ChunkFacts facts = FactsOf(part->text);
+  if (!facts.is_chunk) return Tell(given, known, listener);  // our own engine's
+  if (opaque_said_) return false;
   // It may be written against an earlier chunk, which our listener was told in other words: it goes on
   // whole.
   AnswerDelta delta = given;
   delta.extras = part->text;
-  const ChunkFacts facts = FactsOf(part->text);
-  if (opaque_said_) return false;
   if (facts.has_choices) return Tell(delta, body_said_ ? 0 : facts.tokens, listener);
   if (!usage_said_ && listener.delta) listener.delta(delta);
   return true;

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
 #include "gateway/admin/query.h"
 #include "gateway/flags.h"
 
@@ -9,6 +11,13 @@ namespace nextgate::gateway::admin {
 namespace {
 
 Json TextOrNull(const std::string& text) { return text.empty() ? Json() : Json(text); }
+// What has no effect with upstreams.
+Json WithoutModel(Json flags) {
+  for (const Flag& flag : ServeFlags())
+    if ((flag.group == "Model" || flag.group == "Engine") && flags.contains(flag.name))
+      flags[std::string(flag.name)] = nullptr;
+  return flags;
+}
 Json Masked(const std::string& secret) { return secret.empty() ? Json() : Json("set"); }
 
 }  // namespace
@@ -81,11 +90,7 @@ Json EffectiveFlags(const ServeOptions& o) {
       {"upstream-first-byte-timeout-s", o.upstream_first_byte_timeout_s},
       {"upstream-idle-timeout-s", o.upstream_idle_timeout_s},
       {"upstream-timeout-s", o.upstream_timeout_s}};
-  if (o.upstreams.empty()) return flags;
-  for (const Flag& flag : ServeFlags())
-    if ((flag.group == "Model" || flag.group == "Engine") && flags.contains(flag.name))
-      flags[std::string(flag.name)] = nullptr;
-  return flags;
+  return o.upstreams.empty() ? flags : WithoutModel(std::move(flags));
 }
 
 Status ShowConfig(const AdminContext& c, const AdminRequest& request, ServerReply& reply) {

@@ -134,8 +134,8 @@ void ReadStops(FieldReader& read, const ParseLimits& limits, ApiRequest& r) {
 }
 
 void ReadDelivery(FieldReader& read, const ParseLimits& limits, ApiRequest& r) {
-  const auto model = read.Text("model");
-  r.model = model.value_or("");
+  r.model = read.Text("model").value_or("");
+  if (r.model.empty()) r.model = limits.model_default;
   r.stream = read.Bool("stream", false);
   if (const Json* options = read.Find("stream_options")) {
     if (!r.stream || !options->is_object()) {

@@ -83,6 +83,7 @@ struct ParseLimits {
   int32_t vocab_size = 0;
   int32_t max_logprobs = 20;
   int32_t max_messages = 4096;
+  std::string model_default;                // that of a request which names none
   engine::GenerationDefaults defaults;      // empty with --generation-config vllm
   std::optional<int32_t> max_tokens_bound;  // no answer is longer, whatever a request asks
 };

@@ -86,7 +86,8 @@ ChunkFacts FactsOf(std::string_view chunk) {
   ChunkFacts facts;
   if (!parsed.is_object()) return facts;
   const auto choices = parsed.find("choices");
-  facts.has_choices = choices != parsed.end() && choices->is_array() && !choices->empty();
+  facts.is_chunk = choices != parsed.end() && choices->is_array();
+  facts.has_choices = facts.is_chunk && !choices->empty();
   const auto* choice = OnlyChoice(parsed);
   facts.only_text = choice != nullptr && SaysOnlyText(*choice);
   if (choice == nullptr) return facts;

@@ -20,7 +20,8 @@ std::string TextOf(const nlohmann::json& choice);
 
 // What a chunk adds beside its text.
 struct ChunkFacts {
-  bool has_choices = false;  // else it is the one with the usage
+  bool is_chunk = false;     // it has a list of choices
+  bool has_choices = false;  // and they are some; else it is the chunk with the usage
   bool only_text = false;    // one choice, and no tool calls or reasoning
   size_t tokens = 0;         // that its choice lists, as token_ids or in logprobs; 0: it lists none
 };

@@ -237,7 +237,7 @@ class RoutesTest : public ChatPipelineTest {
   Admission admission_{metrics_, nullptr};
   std::atomic<bool> ready_ = true;
   Recorder recorder_{.metrics = metrics_, .access_log = false};
-  openai::ParseLimits limits_{.vocab_size = 8192};
+  openai::ParseLimits limits_{.vocab_size = 8192, .model_default = "m"};
   std::vector<std::string> names_ = {"m"};
   RequestReader reader_{.limits = limits_, .model_names = names_};
   RouteContext context_{.pipeline = pipeline_,

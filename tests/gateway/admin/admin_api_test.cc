@@ -54,7 +54,7 @@ class AdminApiTest : public ChatPipelineTest {
   AdminKeyRing no_keys_;
   cache::InvalidationLog invalidation_log_{{}, {.invalidations = invalidations_, .store = store_}};
   cache::StatsKeeper keeper_{stats_, store_, nullptr, "test"};
-  openai::ParseLimits limits_{.vocab_size = 8192};
+  openai::ParseLimits limits_{.vocab_size = 8192, .model_default = "m"};
   ServeOptions options_;
   Recorder recorder_{.metrics = metrics_};
   std::vector<std::string> names_ = {"m"};
@@ -422,7 +422,7 @@ TEST_F(AdminApiTest, AnInvalidationThatIsNotUnderstoodInvalidatesNothing) {
 
 TEST_F(AdminApiTest, TheDescriptionNamesEveryRoute) {
   const json paths = Get("/admin/openapi.json")["paths"];
-  EXPECT_EQ(paths.size(), 12u);
+  EXPECT_EQ(paths.size(), 13u);
   for (const auto& [path, operations] : paths.items())
     for (const auto& [method, operation] : operations.items()) {
       std::string target = path;
