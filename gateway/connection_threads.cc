@@ -1,8 +1,11 @@
 #include "gateway/connection_threads.h"
 
 #include <pthread.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <condition_variable>
+#include <cstdint>
 #include <deque>
 #include <mutex>
 #include <utility>
@@ -25,6 +28,9 @@ struct ConnectionThreads::Pool {
 };
 
 namespace {
+
+// How far below its caller's frame ReleaseStack begins: what it calls itself lies there.
+constexpr uintptr_t kFramesInUse = 8192;
 
 bool StartDetached(size_t stack_bytes, void* (*function)(void*), void* argument) {
   pthread_attr_t attributes;
@@ -83,6 +89,20 @@ bool ConnectionThreads::Run(std::function<void()> job) {
   pool_->jobs.push_back(std::move(job));
   pool_->job_came.notify_one();
   return true;
+}
+
+void ConnectionThreads::ReleaseStack() {
+  pthread_attr_t attributes;
+  if (pthread_getattr_np(pthread_self(), &attributes) != 0) return;
+  void* lowest = nullptr;
+  size_t size = 0;
+  pthread_attr_getstack(&attributes, &lowest, &size);
+  pthread_attr_destroy(&attributes);
+  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  const auto low = reinterpret_cast<uintptr_t>(lowest);
+  const auto here = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
+  const uintptr_t high = (here - kFramesInUse) / page * page;
+  if (low < high && here < low + size) madvise(lowest, high - low, MADV_DONTNEED);
 }
 
 void ConnectionThreads::Stop() {

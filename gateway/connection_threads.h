@@ -31,6 +31,10 @@ class ConnectionThreads {
   // more; false, and it never runs, if there is none at all, or after Stop.
   bool Run(std::function<void()> job);
 
+  // For a job that from now on needs little stack, and for long: what lies below its caller's frame is given
+  // back to the system until it is used again.
+  static void ReleaseStack();
+
   // Takes no more jobs; returns when all have ended, those that waited too.
   void Stop();
 

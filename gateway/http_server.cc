@@ -258,6 +258,7 @@ void HttpServer::Impl::Send(ServerReply reply, const std::shared_ptr<Ending>& en
       reply.content_type,
       [this, stream = std::move(reply.stream)](size_t, httplib::DataSink& sink) {
         SinkWriter writer(sink, stopping);
+        ConnectionThreads::ReleaseStack();  // thousands of streams
         stream(writer);
         if (writer.ClientLeft()) return false;
         sink.done();
