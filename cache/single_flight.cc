@@ -25,6 +25,8 @@ local set = redis.pcall('SET', KEYS[3], term .. ' ' .. ARGV[2], 'PX', ARGV[3])
 if set.err then return {'refused', '', ''} end
 return {'led', term, ''})";
 
+constexpr size_t kToReleaseMax = 1024;
+
 }  // namespace
 
 SingleFlight::SingleFlight(Options options, const Services& services)
@@ -57,7 +59,9 @@ SingleFlight::Turn SingleFlight::Take(const CacheKey& key, bool goes_on,
        fmt::format("{{{}}}:e:", options_.name_space), token,
        std::to_string(options_.lease.count())}};
   const auto deadline = steady_clock::now() + options_.turn_budget;
+  const bool sent = s_.client.stats().available;
   auto replies = s_.client.Run(take, deadline);
+  if (sent && !replies) GiveBack(Key("lock", key.hash), token);
   const bool answered = replies && replies->front().elements.size() == 3;
   const std::string what = answered ? replies->front().elements[0].text : "";
   if (what == "entry" || what == "alias") {
@@ -121,6 +125,17 @@ SingleFlightStats SingleFlight::stats() const {
   SingleFlightStats stats = stats_;
   stats.leading = static_cast<int64_t>(terms_.size());
   return stats;
+}
+
+// Perhaps it is ours.
+void SingleFlight::GiveBack(std::string lock, std::string token) {
+  {
+    const std::lock_guard lock_guard(mutex_);
+    if (to_release_.size() >= kToReleaseMax) return;  // then it ends by itself
+    to_release_.emplace_back(std::move(lock), std::move(token));
+    dirty_ = true;
+  }
+  changed_.notify_all();
 }
 
 void SingleFlight::Append(Lead::Term& term, std::string_view events) {

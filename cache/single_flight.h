@@ -18,7 +18,8 @@
 // ids, so one that is sent again because no reply came is there once.
 //
 // Whatever goes wrong with Redis ends in "alone": the instance generates by itself, as if there were
-// no others.
+// no others. A turn that was asked for and not answered in time may have been given all the same: it is
+// given back as soon as Redis answers, so that nobody waits for a leader who does not know that he is one.
 //
 // Threads: all methods may be called from any thread; a Follower belongs to one at a time.
 // Invariants: (1) at most one holder of a lock at any instant; (2) a stream has one writer, ever.
@@ -92,7 +93,7 @@ class SingleFlight {
     std::string name_space = "nextgate";
     std::chrono::milliseconds lease{2000};
     std::chrono::milliseconds renew{500};
-    std::chrono::milliseconds watch{200};  // how often it is looked whether a leader is still there
+    std::chrono::milliseconds watch{40};  // how often it is looked whether a leader is still there
     std::chrono::milliseconds gather{5};
     std::chrono::milliseconds live_expiry{60'000};  // of a stream, after its last sign of life
     std::chrono::milliseconds turn_budget{40};      // of a request, everything included
@@ -141,6 +142,7 @@ class SingleFlight {
   Turn Followed(const CacheKey& key, std::string holder);
   void Append(Lead::Term& term, std::string_view events);
   void Close(const TermPtr& term);
+  void GiveBack(std::string lock, std::string token);
 
   void Keep();
   std::chrono::steady_clock::time_point NextDue() const;
@@ -155,7 +157,7 @@ class SingleFlight {
   mutable std::mutex mutex_;  // guards everything below
   std::condition_variable changed_;
   std::vector<TermPtr> terms_;
-  std::vector<std::pair<std::string, std::string>> to_release_;  // locks and their holders
+  std::vector<std::pair<std::string, std::string>> to_release_;  // locks and their holders' tokens
   std::vector<std::weak_ptr<Watched>> watched_;
   std::chrono::steady_clock::time_point watch_at_{};
   SingleFlightStats stats_;

@@ -34,6 +34,12 @@ redis.call('DEL', KEYS[1])
 if put.err then return put end
 return 1)";
 
+// KEYS: lock. ARGV: the token of its holder, whichever the term.
+constexpr const char* kAbandon = R"(
+local holder = redis.call('GET', KEYS[1])
+if holder and string.match(holder, ' (.*)$') == ARGV[1] then redis.call('DEL', KEYS[1]) end
+return 1)";
+
 constexpr milliseconds kPause(50);  // after Redis did not answer
 
 }  // namespace
@@ -89,11 +95,8 @@ steady_clock::time_point SingleFlight::NextDue() const {
 // What is to be said to Redis now, in an order that keeps each term's.
 std::vector<SingleFlight::Work> SingleFlight::Gather(steady_clock::time_point now) {
   std::vector<Work> all;
-  for (const auto& [lock, holder] : std::exchange(to_release_, {}))
-    all.push_back({Work::Kind::kAbandon,
-                   nullptr,
-                   nullptr,
-                   {"EVAL", kRelease, "3", lock, lock, lock, holder}});
+  for (const auto& [lock, token] : std::exchange(to_release_, {}))
+    all.push_back({Work::Kind::kAbandon, nullptr, nullptr, {"EVAL", kAbandon, "1", lock, token}});
   for (const TermPtr& term : terms_) {
     if (term->in_flight.empty() && !term->pending.empty()) {
       ++term->number;
@@ -174,14 +177,18 @@ void SingleFlight::Apply(const Work& work, const RedisReply& reply, steady_clock
 }
 
 void SingleFlight::Unanswered(const std::vector<Work>& all) {
-  for (const Work& work : all)
+  for (const Work& work : all) {
     if (work.kind == Work::Kind::kPublish) ++stats_.publish_errors;
+    if (work.kind == Work::Kind::kAbandon)
+      to_release_.emplace_back(work.command[3], work.command[4]);
+  }
   const auto now = steady_clock::now();
   for (const TermPtr& term : std::vector(terms_))
     if (term->closing && now > term->give_up_at) Lose(*term);
   dirty_ = dirty_ || std::ranges::any_of(terms_, [](const TermPtr& term) {
              return term->closing || !term->in_flight.empty();
            });
+  dirty_ = dirty_ || !to_release_.empty();
 }
 
 // The turn is not ours any more.
@@ -196,7 +203,7 @@ void SingleFlight::Lose(Lead::Term& term) {
 
 // The turn is ours, and we cannot use it: somebody else may.
 void SingleFlight::Abandon(Lead::Term& term) {
-  to_release_.emplace_back(term.lock, term.holder);
+  to_release_.emplace_back(term.lock, term.holder.substr(term.holder.find(' ') + 1));
   dirty_ = true;
   Lose(term);
 }

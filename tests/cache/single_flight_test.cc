@@ -347,6 +347,23 @@ TEST(SingleFlight, AHungRedisIsNoticedAndTheWordsOfTheLeaderComeThroughWhenItGoe
   EXPECT_EQ(heard, "A place for ships.") << "nothing lost, nothing twice";
 }
 
+TEST(SingleFlight, ATurnThatWasGivenTooLateToBeHeardOfIsGivenBack) {
+  RedisServer server;
+  SingleFlight::Options options = PatientFlight();
+  options.lease = milliseconds(600'000);
+  options.turn_budget = milliseconds(50);
+  RedisInstance a(server.port(), options), b(server.port());
+  server.Pause();
+  const auto alone = a.flight.Take(kKey);
+  EXPECT_EQ(alone.lead, nullptr);
+  EXPECT_EQ(alone.follower, nullptr);
+  server.Resume();
+  // What was asked is still done, and nobody knows that he leads.
+  Until([&] { return b.Run({"GET", "{test}:term"}).text == "1"; });
+  Until([&] { return b.Run({"EXISTS", "{test}:lock:" + kKey.hash.Hex()}).integer == 0; });
+  EXPECT_NE(b.flight.Take(kKey).lead, nullptr);
+}
+
 TEST(SingleFlight, AFullRedisMeansAloneButWhatIsStoredIsFound) {
   RedisServer server;
   RedisInstance a(server.port());

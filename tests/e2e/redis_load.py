@@ -178,13 +178,19 @@ def miscounted(servers, replies):
     return errors
 
 
-def served_by(server, questions, max_tokens=8):
-    """How many of the questions a server answers from what is stored."""
+def served_by(server, questions, entries, max_tokens=8):
+    """How many of the questions a server answers from what is stored. A look-up that Redis does not answer in 40 ms is a
+    miss, which a busy machine makes now and then: as long as there are fewer than `entries`, what was missed is asked again."""
     body = {"model": "dictionary", "max_tokens": max_tokens}
+    missed = set(questions)
     with httpx.Client(base_url=server.url, timeout=60) as client:
-        return sum(client.post("/v1/chat/completions", headers={"Cache-Control": "only-if-cached"},
-                               json={**body, "messages": [{"role": "user", "content": q}]}).status_code == 200
-                   for q in questions)
+        for _ in range(5):
+            missed -= {q for q in missed if client.post(
+                "/v1/chat/completions", headers={"Cache-Control": "only-if-cached"},
+                json={**body, "messages": [{"role": "user", "content": q}]}).status_code == 200}
+            if len(questions) - len(missed) >= entries:
+                break
+    return len(questions) - len(missed)
 
 
 def run_fault(fault, start, directory, *, rounds, pace_s, contents, beside=()):
@@ -220,5 +226,5 @@ def run_fault(fault, start, directory, *, rounds, pace_s, contents, beside=()):
     now = fault.keeper().keys("{nextgate}:e:*")
     if fault.keeps_entries:
         outcome.lost = len(kept - now)
-    outcome.served_later = (served_by(start(*flags), sorted({r.question for r in replies})), len(now))
+    outcome.served_later = (served_by(start(*flags), {r.question for r in replies}, len(now)), len(now))
     return outcome
