@@ -1,10 +1,11 @@
 #include "gateway/access_log.h"
 
 #include <fmt/format.h>
+#include <sys/random.h>
 
 #include <algorithm>
-#include <random>
 
+#include "base/check.h"
 #include "base/log.h"
 
 namespace nextgate::gateway {
@@ -34,9 +35,9 @@ void WriteAccessLine(const RequestRecord& record, const Clock& clock, LogLevel l
 }
 
 std::string RandomId() {
-  thread_local std::mt19937_64 random{std::random_device{}() ^
-                                      (static_cast<uint64_t>(std::random_device{}()) << 32)};
-  return fmt::format("{:016x}{:016x}", random(), random());
+  uint64_t random[2] = {};
+  CHECK(getrandom(random, sizeof random, 0) == sizeof random);  // whole up to 256 bytes
+  return fmt::format("{:016x}{:016x}", random[0], random[1]);
 }
 
 std::string RequestIdFrom(std::string_view given) {

@@ -282,6 +282,20 @@ Result<ChatPipeline::Planned> ChatPipeline::Plan(const ApiRequest& request,
   return planned;
 }
 
+// A stream that is told slowly needs to know how it is to be written, and nothing of what was asked: there
+// may be thousands.
+void ChatPipeline::ForgetQuestion(Exchange& x) {
+  auto form = std::make_shared<ApiRequest>(*x.request);
+  form->messages = nullptr;
+  form->prompts = {};
+  form->canonical_fields = nullptr;
+  form->cache_controls = nullptr;
+  form->last_user_text = {};
+  form->forwarded_body = nullptr;
+  x.request = std::move(form);
+  x.key = {};
+}
+
 void ChatPipeline::Replay(const std::shared_ptr<Exchange>& x, cache::CacheHit hit,
                           ServerReply& reply) {
   x->answer = std::move(hit.answer);
@@ -303,6 +317,7 @@ void ChatPipeline::Replay(const std::shared_ptr<Exchange>& x, cache::CacheHit hi
   reply.headers.emplace_back("Cache-Status",
                              CacheStatusHit((expires_ms - s_.clock.UnixMs()) / 1000));
   const auto choices = static_cast<int32_t>(x->answer->choices().size());
+  if (x->request->stream && s_.replay_tokens_per_s > 0) ForgetQuestion(*x);
   x->writer = s_.generator.NewWriter(*x->request, ResponseId(x->request->endpoint),
                                      s_.clock.UnixMs() / 1000, choices, /*replay=*/true);
   if (!x->request->stream) {

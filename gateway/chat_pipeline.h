@@ -81,6 +81,7 @@ class ChatPipeline {
               const ServerRequest& http, ServerReply& reply);
   void Answer(const std::shared_ptr<Exchange>& x, const ServerRequest& http, ServerReply& reply);
   bool AwaitAccepted(Exchange& x, const ServerRequest& http, ServerReply& reply);
+  static void ForgetQuestion(Exchange& x);
   void Stream(const std::shared_ptr<Exchange>& x, ServerReply& reply);
   void Collect(Exchange& x, const ServerRequest& http, ServerReply& reply);
   static Status Heard(const Exchange& x);

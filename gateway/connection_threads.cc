@@ -30,7 +30,7 @@ struct ConnectionThreads::Pool {
 namespace {
 
 // How far below its caller's frame ReleaseStack begins: what it calls itself lies there.
-constexpr uintptr_t kFramesInUse = 8192;
+constexpr uintptr_t kFramesInUse = 1024;
 
 bool StartDetached(size_t stack_bytes, void* (*function)(void*), void* argument) {
   pthread_attr_t attributes;

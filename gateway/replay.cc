@@ -13,7 +13,7 @@ using std::chrono::milliseconds;
 using std::chrono::nanoseconds;
 using std::chrono::steady_clock;
 
-constexpr milliseconds kLookAround(20);
+constexpr milliseconds kLookAround(200);  // nobody works for a client that left: no haste
 // What is due within this time is written together: a write costs more than a token's place in it.
 constexpr milliseconds kTogether(5);
 

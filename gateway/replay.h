@@ -16,7 +16,7 @@ struct ReplayOptions {
       0;  // 0: at once. Of all choices together; a delta of unknown tokens counts as one
 };
 
-// Blocks until all is written. False if the client left before: it is noticed within 20 ms, also while
+// Blocks until all is written. False if the client left before: it is noticed within 200 ms, also while
 // the next token is not due yet.
 bool ReplayStream(const cache::Answer& answer, openai::AnswerWriter& writer,
                   const ReplayOptions& options, StreamWriter& out);

@@ -156,8 +156,16 @@ END
             take_step();'
 }
 
+# What thousands of connections must not each hold: generators of random numbers of 5 KB, one for each thread
+# (of names for multipart and WebSockets, which are not used here), a set of names, and 4 KB to read a head.
+change_httplib() {
+  change "$1" 3 'std::mt19937' 's/std::mt19937/std::minstd_rand/'
+  change "$1" 1 'thread_local const std::set<std::string> methods{' 's/thread_local const std::set<std::string> methods{/static const std::set<std::string> methods{/'
+  change "$1" 1 'read_buff_size_ = 1024l * 4;' 's/read_buff_size_ = 1024l \* 4;/read_buff_size_ = 1024;/'
+}
+
 build_llama_parts() {
-  local stamp="$deps_prefix/.llama-$(printf '%s' "$llama_sha256 ${httplib_flags[*]} layout6" | sha256sum | cut -c1-16)"
+  local stamp="$deps_prefix/.llama-$(printf '%s' "$llama_sha256 ${httplib_flags[*]} layout8" | sha256sum | cut -c1-16)"
   [ ! -f "$stamp" ] || return 0
   local work began=$SECONDS
   work=$(mktemp -d)
@@ -167,6 +175,7 @@ build_llama_parts() {
     '*/vendor/llama.cpp/vendor/cpp-httplib/*' '*/vendor/llama.cpp/vendor/nlohmann/*' '*/vendor/llama.cpp/common/*' '*/vendor/llama.cpp/ggml/include/*' '*/vendor/llama.cpp/LICENSE'
   mkdir -p "$deps_prefix/include/nextgate-jinja/jinja"
   local cxx="g++ -std=c++20 ${httplib_flags[*]}"
+  change_httplib "$work/vendor/cpp-httplib/httplib.cpp"
   watched "cpp-httplib: building" \
     compile "$work/libcpp-httplib.a" "$cxx -I$work/vendor/cpp-httplib" "$work/vendor/cpp-httplib/httplib.cpp"
   # The engine's JSON adapter reports a broken invariant through ggml_abort, whose library is not built here.

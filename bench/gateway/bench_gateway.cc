@@ -132,22 +132,22 @@ int64_t EventsOf(const std::vector<Heard>& heard) {
   return events;
 }
 
-// Has a long answer generated and stored; the request that gets it as a stream.
+// Has a long answer generated, as a stream, and stored; the request for it.
 std::string StoreLongAnswer(int port) {
-  const std::string fields =
-      R"("model":"dictionary","prompt":"harbour","temperature":0,"max_tokens":3000,"min_tokens":3000,"ignore_eos":true)";
+  const std::string request = PostRequest(
+      "/v1/completions",
+      R"({"model":"dictionary","prompt":"harbour","temperature":0,"max_tokens":3000,"min_tokens":3000,"ignore_eos":true,"stream":true})");
   const int socket = ConnectTo(port);
-  const std::string request = PostRequest("/v1/completions", fmt::format("{{{}}}", fields));
   ::send(socket, request.data(), request.size(), MSG_NOSIGNAL);
   char buffer[65536];
   std::string got;
-  for (ssize_t n = 1; n > 0 && got.find("\"usage\"") == std::string::npos;) {
+  for (ssize_t n = 1; n > 0 && got.find("[DONE]") == std::string::npos;) {
     n = ::recv(socket, buffer, sizeof buffer, 0);
     got.append(buffer, static_cast<size_t>(std::max<ssize_t>(n, 0)));
   }
   ::close(socket);
   std::this_thread::sleep_for(std::chrono::milliseconds(200));  // it is stored after the last byte
-  return PostRequest("/v1/completions", fmt::format("{{{},\"stream\":true}}", fields));
+  return request;
 }
 
 int Streams(const std::string& binary, int clients) {
@@ -155,21 +155,24 @@ int Streams(const std::string& binary, int clients) {
   ::getrlimit(RLIMIT_NOFILE, &limit);
   limit.rlim_cur = limit.rlim_max;
   ::setrlimit(RLIMIT_NOFILE, &limit);
-  const auto command = [&](int port, int tokens_per_s) {
-    return std::vector<std::string>{binary,
-                                    "serve",
-                                    NEXTGATE_SOURCE_DIR "/models/dictionary",
-                                    "--served-model-name",
-                                    "dictionary",
-                                    "--port",
-                                    std::to_string(port),
-                                    "--admin-port", "0", "--disable-access-log",
-                                    "--cache-replay-tokens-per-s",
-                                    std::to_string(tokens_per_s)};
-  };
   constexpr int kTokensPerS = 8;
+  const int model_port = test::FreePort();
   const int port = test::FreePort();
-  const ServerProcess server(command(port, kTokensPerS), port);
+  const std::vector<std::string> quiet = {"--admin-port", "0", "--disable-access-log"};
+  const auto command = [&](std::vector<std::string> arguments, int at) {
+    arguments.insert(arguments.begin(), {binary, "serve"});
+    arguments.insert(arguments.end(), {"--port", std::to_string(at)});
+    arguments.insert(arguments.end(), quiet.begin(), quiet.end());
+    return arguments;
+  };
+  const ServerProcess model(
+      command({NEXTGATE_SOURCE_DIR "/models/dictionary", "--served-model-name", "dictionary"},
+              model_port),
+      model_port);
+  const ServerProcess server(command({"--upstream", fmt::format("http://127.0.0.1:{}", model_port),
+                                      "--cache-replay-tokens-per-s", std::to_string(kTokensPerS)},
+                                     port),
+                             port);
   const std::string request = StoreLongAnswer(port);
   const double before = server.ResidentMb();
   const int epoll = ::epoll_create1(0);
