@@ -195,6 +195,28 @@ TEST(Body, IsAnObjectOfValidUtf8NestedModestly) {
   }
 }
 
+std::string Repeated(const std::string& text, int times) {
+  std::string all;
+  for (int i = 0; i < times; ++i) all += text;
+  return all;
+}
+
+// Bodies that took hours to parse when each object was looked for in its list, or each member in its object.
+TEST(Body, OfManySmallPartsIsReadOrRefusedAtOnce) {
+  const auto many = ParseBody("{\"a\": [" + Repeated("{},", 2'000'000) + "0]}");
+  ASSERT_TRUE(many);
+  EXPECT_EQ((**many)["a"].size(), 2'000'001u);
+  std::string members;
+  for (int i = 0; i < 1'000'000; ++i) members += fmt::format("\"{}\": 0, ", i);
+  const std::string wide = "{" + members + "\"a\": 0}";
+  ASSERT_FALSE(ParseBody(wide));
+  EXPECT_THAT(ParseBody(wide).error().message, HasSubstr("more than 4096 members"));
+  members.resize(members.find("\"4000\""));
+  const std::string narrow = "{" + members + "\"a\": 0}";
+  EXPECT_TRUE(ParseBody(narrow));
+  EXPECT_FALSE(ParseBody("{\"a\": [" + Repeated(narrow + ",", 20) + "0]}"));
+}
+
 TEST(CompletionRequest, TakesTextIdsAndArraysOfEither) {
   const auto prompts = [](const std::string& prompt) {
     const auto r = ParseCompletionRequest(fmt::format(R"({{"prompt": {}}})", prompt), kLimits);
