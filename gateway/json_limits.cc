@@ -54,6 +54,7 @@ struct Walk {
 }  // namespace
 
 JsonFault LookOverJson(std::string_view text, size_t depth_max) {
+  if (text.contains('\0')) return JsonFault::kNotJson;  // nlohmann takes it for the end
   Walk walk{.depth_max = depth_max};
   return nlohmann::json::sax_parse(text, &walk) ? JsonFault::kNone : walk.fault;
 }

@@ -5,6 +5,9 @@
 // nlohmann's parser could be asked to do this with a callback, but then it looks through the whole of a list
 // after each object in it: half a million objects in one list, 1.5 MB, would keep it busy for minutes.
 //
+// A NUL byte is no JSON, though nlohmann's parser takes it for the end of the text: what comes behind it would be
+// read by others.
+//
 // Threads: pure.
 #pragma once
 

@@ -187,6 +187,7 @@ TEST(Body, IsAnObjectOfValidUtf8NestedModestly) {
       {"{\"a\": " + std::string(100, '[') + std::string(100, ']') + "}", "nested deeper than 64"},
       {"{\"a\": " + std::string(1'000'000, '['), "nested deeper than 64"},
       {"{\"a\": 1e999}", "not valid JSON"},
+      {std::string("{\"a\": 1}\0}", 10), "not valid JSON"},
   };
   for (const auto& [body, message] : cases) {
     const auto parsed = ParseBody(body);
