@@ -10,13 +10,14 @@ namespace {
 // Of all objects: what looking for each member among those before it may cost.
 constexpr size_t kComparisonsMax = 2 * kJsonMembersMax * kJsonMembersMax;
 
-// nlohmann's events; false ends the walk.
+// Takes nlohmann's events, by its names; false ends the walk.
 struct Walk {
   using Json = nlohmann::json;
   const size_t depth_max;
   JsonFault fault = JsonFault::kNotJson;  // if the walk ends early
   std::vector<size_t> members;            // of what is open
   size_t comparisons = 0;
+  size_t names = 0;
 
   bool Open() {
     members.push_back(0);
@@ -29,7 +30,6 @@ struct Walk {
     return true;
   }
 
-  // NOLINTBEGIN(readability-identifier-naming): the names are nlohmann's
   bool null() { return true; }
   bool boolean(bool) { return true; }
   bool number_integer(Json::number_integer_t) { return true; }
@@ -42,21 +42,23 @@ struct Walk {
   bool end_object() { return Close(); }
   bool end_array() { return Close(); }
   bool key(const std::string&) {
+    ++names;
     comparisons += members.back();
     if (++members.back() <= kJsonMembersMax && comparisons <= kComparisonsMax) return true;
     fault = JsonFault::kTooWide;
     return false;
   }
   bool parse_error(size_t, const std::string&, const Json::exception&) { return false; }
-  // NOLINTEND(readability-identifier-naming)
 };
 
 }  // namespace
 
-JsonFault LookOverJson(std::string_view text, size_t depth_max) {
+JsonFault LookOverJson(std::string_view text, size_t depth_max, size_t* names) {
   if (text.contains('\0')) return JsonFault::kNotJson;  // nlohmann takes it for the end
   Walk walk{.depth_max = depth_max};
-  return nlohmann::json::sax_parse(text, &walk) ? JsonFault::kNone : walk.fault;
+  if (!nlohmann::json::sax_parse(text, &walk)) return walk.fault;
+  if (names != nullptr) *names = walk.names;
+  return JsonFault::kNone;
 }
 
 }  // namespace nextgate::gateway

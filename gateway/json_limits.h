@@ -25,7 +25,8 @@ enum class JsonFault {
   kTooWide,  // more than kJsonMembersMax members in an object, or very many such objects
 };
 
-// kNone: valid JSON within the limits. What is wrong beyond them is not looked at.
-JsonFault LookOverJson(std::string_view text, size_t depth_max);
+// kNone: valid JSON within the limits. What is wrong beyond them is not looked at. `names`: how many members all
+// objects have together, repeated names included.
+JsonFault LookOverJson(std::string_view text, size_t depth_max, size_t* names = nullptr);
 
 }  // namespace nextgate::gateway

@@ -1,7 +1,7 @@
 // Bodies of generating requests, as the engine's endpoints read them and as an upstream is sent them.
-#include <cmath>
-#include <limits>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <string>
 
 #include "base/check.h"
@@ -89,6 +89,17 @@ void ForEngine(Endpoint endpoint, std::string_view body) {
         same->ignored_fields == request->ignored_fields);
 }
 
+// The text as those read it who keep the first of two members of one name.
+json FirstOfEach(std::string_view text) {
+  std::map<int, std::set<std::string>> names;  // by depth
+  const auto keep = [&](int depth, json::parse_event_t event, json& value) {
+    if (event == json::parse_event_t::object_start) names[depth + 1].clear();
+    return event != json::parse_event_t::key ||
+           names[depth].insert(value.get<std::string>()).second;
+  };
+  return json::parse(text, keep);
+}
+
 // What the upstream is sent says what the client said, but for what this server answers for itself.
 void CheckForwarded(const ApiRequest& r, std::string_view body, const std::string& model) {
   json expected = json::parse(body);
@@ -101,6 +112,7 @@ void CheckForwarded(const ApiRequest& r, std::string_view body, const std::strin
     CHECK(!readable || sent.at("stream_options").at("include_usage") == true);
   }
   if (r.ambiguous) return;
+  CHECK(sent == FirstOfEach(*r.forwarded_body), "two readers read two requests");
   for (const char* edited : {"cache", "model", "stream_options"}) expected.erase(edited);
   json rest = sent;
   rest.erase("stream_options");
