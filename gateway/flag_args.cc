@@ -246,6 +246,8 @@ std::string NormalisedFlag(std::string_view typed) {
 }
 
 std::string NearestFlag(std::string_view name) {
+  constexpr size_t kTypedMax = 64;  // nobody's slip is longer than the longest flag
+  name = name.substr(0, kTypedMax);
   const auto flags = ServeFlags();
   const auto best = std::ranges::min_element(
       flags, {}, [&](const Flag& flag) { return EditDistance(name, flag.name); });

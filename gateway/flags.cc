@@ -366,7 +366,7 @@ Result<int64_t> ParseHumanInt(std::string_view text) {
   const bool decimal = end != end_of_text && *end >= 'a';
   if (fraction && !decimal) return fail();
   const double scaled = std::trunc(value * unit);
-  if (std::abs(scaled) > 9e15) return fail();
+  if (!(std::abs(scaled) <= 9e15)) return fail();  // nan too
   return static_cast<int64_t>(scaled);
 }
 

@@ -8,13 +8,14 @@
 #include "base/log.h"
 #include "gateway/admin/entries.h"
 #include "gateway/admin/entry_json.h"
+#include "gateway/json_limits.h"
 
 namespace nextgate::gateway::admin {
 namespace {
 
 constexpr size_t kWriteBytes = 64 << 10;
 constexpr size_t kErrorsShown = 10;
-constexpr int kDepthMax = 8;
+constexpr size_t kDepthMax = 8;
 
 // Lines, gathered into larger writes.
 class LineWriter {
@@ -73,13 +74,12 @@ class Importer {
     ++number_;
     if (line.ends_with('\r')) line.remove_suffix(1);
     if (line.empty()) return {};
-    bool too_deep = false;
-    const auto limit = [&](int depth, Json::parse_event_t, Json&) {
-      too_deep = too_deep || depth > kDepthMax;
-      return !too_deep;
-    };
-    const Json json = Json::parse(line, limit, /*allow_exceptions=*/false);
-    if (json.is_discarded() || too_deep || !json.is_object()) {
+    if (LookOverJson(line, kDepthMax) != JsonFault::kNone) {
+      Reject("not a JSON object");
+      return {};
+    }
+    const Json json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (!json.is_object()) {
       Reject("not a JSON object");
       return {};
     }
@@ -124,6 +124,10 @@ class Importer {
         !entry.material.starts_with(
             c_.partitioner.Partition(entry.origin.scope, parts.fingerprint) + '\n')) {
       Reject("the material is not of this scope under this server's secret");
+      return {};
+    }
+    if (LookOverJson(parts.canonical, cache::kDepthMax) != JsonFault::kNone) {
+      Reject("the material is not of a request");
       return {};
     }
     // No answer lives longer than the invalidations that are remembered for it.

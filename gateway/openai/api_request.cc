@@ -6,13 +6,13 @@
 #include <limits>
 
 #include "engine/tokenizer/tokenizer.h"
+#include "gateway/json_limits.h"
 #include "gateway/openai/field_reader.h"
 
 namespace nextgate::gateway::openai {
 namespace {
 
-constexpr int kDepthMax = 64;
-constexpr size_t kMembersMax = 4096;  // of one object: an ordered object's look-up is linear
+constexpr size_t kDepthMax = 64;
 constexpr size_t kStopStringsMax = 16;
 constexpr int64_t kTokensMax = std::numeric_limits<int32_t>::max() / 2;
 constexpr size_t kPromptsMax = 1024;
@@ -326,19 +326,20 @@ Status ReadPrompts(FieldReader& read, const ParseLimits& limits, ApiRequest& r) 
 Result<std::shared_ptr<const Json>> ParseBody(std::string_view body) {
   if (const auto offset = engine::FindInvalidUtf8(body))
     return InvalidArgument(fmt::format("the body is not valid UTF-8 at byte {}", *offset));
-  bool too_deep = false;
-  bool too_wide = false;
-  const auto limit = [&](int depth, Json::parse_event_t event, Json& value) {
-    too_deep = too_deep || depth > kDepthMax;
-    too_wide = too_wide || (event == Json::parse_event_t::object_end && value.size() > kMembersMax);
-    return !too_deep && !too_wide;
-  };
-  Json parsed = Json::parse(body, limit, /*allow_exceptions=*/false);
-  if (too_deep) return InvalidArgument(fmt::format("the body is nested deeper than {}", kDepthMax));
-  if (too_wide)
-    return InvalidArgument(
-        fmt::format("an object of the body has more than {} members", kMembersMax));
-  if (parsed.is_discarded()) return InvalidArgument("the body is not valid JSON");
+  switch (LookOverJson(body, kDepthMax)) {
+    case JsonFault::kNone:
+      break;
+    case JsonFault::kNotJson:
+      return InvalidArgument("the body is not valid JSON");
+    case JsonFault::kTooDeep:
+      return InvalidArgument(fmt::format("the body is nested deeper than {}", kDepthMax));
+    case JsonFault::kTooWide:
+      return InvalidArgument(
+          fmt::format("an object of the body has more than {} members, or too many objects have "
+                      "nearly as many",
+                      kJsonMembersMax));
+  }
+  Json parsed = Json::parse(body, nullptr, /*allow_exceptions=*/false);
   if (!parsed.is_object())
     return InvalidArgument(
         fmt::format("the body: expected a JSON object, got {}", Described(parsed)));

@@ -3,22 +3,20 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "gateway/json_limits.h"
+
 namespace nextgate::gateway {
 namespace {
 
 using nlohmann::ordered_json;
 
-constexpr int kDepthMax = 64;
+constexpr size_t kDepthMax = 64;
 
 template <typename Json>
 Json Parse(std::string_view text) {
-  bool too_deep = false;
-  const auto limit = [&](int depth, typename Json::parse_event_t, Json&) {
-    return !(too_deep = too_deep || depth > kDepthMax);
-  };
-  Json parsed = Json::parse(text, limit, /*allow_exceptions=*/false);
-  if (too_deep || !parsed.is_object()) return Json(Json::value_t::discarded);
-  return parsed;
+  if (LookOverJson(text, kDepthMax) != JsonFault::kNone) return Json(Json::value_t::discarded);
+  Json parsed = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  return parsed.is_object() ? parsed : Json(Json::value_t::discarded);
 }
 
 // Where a choice says its text; null: nowhere.

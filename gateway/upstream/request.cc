@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "gateway/json_limits.h"
 #include "gateway/openai/field_reader.h"
 #include "gateway/upstream/json_members.h"
 
@@ -129,6 +130,20 @@ bool HasModelInOtherCase(const Json& object) {
   });
 }
 
+size_t MembersWithin(const Json& value) {
+  size_t members = value.is_object() ? value.size() : 0;
+  if (value.is_structured())
+    for (const Json& part : value) members += MembersWithin(part);
+  return members;
+}
+
+// A name twice in one object, at any depth: some readers take the first value, some the last.
+bool RepeatsNames(std::string_view body, const Json& object) {
+  size_t names = 0;
+  LookOverJson(body, std::numeric_limits<size_t>::max(), &names);
+  return names != MembersWithin(object);
+}
+
 std::string ForwardedBody(std::string_view body, const Json& object, const ApiRequest& r,
                           const std::string& model) {
   std::vector<MemberEdit> edits;
@@ -162,8 +177,9 @@ Result<ApiRequest> ReadForUpstream(Endpoint endpoint, std::string_view body,
     r.model = (*object)->at("model").get<std::string>();
   ReadFacts(**object, r);
   nlohmann::json fields = CanonicalFields(**object, r, model);
-  r.ambiguous = MembersOf(body).size() != (*object)->size() || HasModelInOtherCase(**object);
-  if (MembersOf(body).size() != (*object)->size()) fields[kNotUnderstood] = true;  // repeated names
+  const bool repeats = RepeatsNames(body, **object);
+  r.ambiguous = repeats || HasModelInOtherCase(**object);
+  if (repeats) fields[kNotUnderstood] = true;
   r.canonical_fields = std::make_shared<const nlohmann::json>(std::move(fields));
   r.forwarded_body = std::make_shared<const std::string>(ForwardedBody(body, **object, r, model));
   return r;

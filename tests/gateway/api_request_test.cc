@@ -187,12 +187,35 @@ TEST(Body, IsAnObjectOfValidUtf8NestedModestly) {
       {"{\"a\": " + std::string(100, '[') + std::string(100, ']') + "}", "nested deeper than 64"},
       {"{\"a\": " + std::string(1'000'000, '['), "nested deeper than 64"},
       {"{\"a\": 1e999}", "not valid JSON"},
+      {std::string("{\"a\": 1}\0}", 10), "not valid JSON"},
   };
   for (const auto& [body, message] : cases) {
     const auto parsed = ParseBody(body);
     ASSERT_FALSE(parsed) << body.substr(0, 30);
     EXPECT_THAT(parsed.error().message, HasSubstr(message));
   }
+}
+
+std::string Repeated(const std::string& text, int times) {
+  std::string all;
+  for (int i = 0; i < times; ++i) all += text;
+  return all;
+}
+
+// Bodies that took hours to parse when each object was looked for in its list, or each member in its object.
+TEST(Body, OfManySmallPartsIsReadOrRefusedAtOnce) {
+  const auto many = ParseBody("{\"a\": [" + Repeated("{},", 2'000'000) + "0]}");
+  ASSERT_TRUE(many);
+  EXPECT_EQ((**many)["a"].size(), 2'000'001u);
+  std::string members;
+  for (int i = 0; i < 1'000'000; ++i) members += fmt::format("\"{}\": 0, ", i);
+  const std::string wide = "{" + members + "\"a\": 0}";
+  ASSERT_FALSE(ParseBody(wide));
+  EXPECT_THAT(ParseBody(wide).error().message, HasSubstr("more than 4096 members"));
+  members.resize(members.find("\"4000\""));
+  const std::string narrow = "{" + members + "\"a\": 0}";
+  EXPECT_TRUE(ParseBody(narrow));
+  EXPECT_FALSE(ParseBody("{\"a\": [" + Repeated(narrow + ",", 20) + "0]}"));
 }
 
 TEST(CompletionRequest, TakesTextIdsAndArraysOfEither) {

@@ -265,6 +265,7 @@ TEST(Flags, ReadsHumanNumbersAsVllmDoes) {
   EXPECT_EQ(*ParseHumanInt("1.5m"), 1'500'000);
   EXPECT_FALSE(ParseHumanInt(""));
   EXPECT_FALSE(ParseHumanInt("K"));
+  for (const char* none : {"nan", "-nan", "inf", "nank"}) EXPECT_FALSE(ParseHumanInt(none)) << none;
 }
 
 TEST(Flags, ConfigFileHoldsTheSameNamesAndTheCommandLineWins) {

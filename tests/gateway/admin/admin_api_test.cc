@@ -10,7 +10,7 @@
 #include "gateway/admin/config.h"
 #include "gateway/admin/routes.h"
 #include "gateway/flags.h"
-#include "tests/gateway/chat_pipeline_fixture.h"
+#include "tests/gateway/admin/admin_context_fixture.h"
 #include "tests/gateway/raw_client.h"
 
 namespace nextgate::gateway::admin {
@@ -19,7 +19,7 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
-class AdminApiTest : public ChatPipelineTest {
+class AdminApiTest : public AdminContextTest {
  protected:
   AdminApiTest() {
     RegisterAdminApi(server_, context_);
@@ -51,28 +51,6 @@ class AdminApiTest : public ChatPipelineTest {
     return BodyOf(Send("POST", "/admin/cache/explain", question.dump()));
   }
 
-  AdminKeyRing no_keys_;
-  cache::InvalidationLog invalidation_log_{{}, {.invalidations = invalidations_, .store = store_}};
-  cache::StatsKeeper keeper_{stats_, store_, nullptr, "test"};
-  openai::ParseLimits limits_{.vocab_size = 8192, .model_default = "m"};
-  ServeOptions options_;
-  Recorder recorder_{.metrics = metrics_};
-  std::vector<std::string> names_ = {"m"};
-  RequestReader reader_{.limits = limits_, .model_names = names_};
-  AdminContext context_{.keys = no_keys_,
-                        .pipeline = pipeline_,
-                        .flights = flights_,
-                        .exact = exact_,
-                        .single_flight = nullptr,
-                        .writer = writer_,
-                        .keeper = keeper_,
-                        .live = live_,
-                        .catalogue = nullptr,
-                        .invalidations = invalidation_log_,
-                        .partitioner = partitioner_,
-                        .reader = reader_,
-                        .options = options_,
-                        .recorder = recorder_};
   HttpServer server_{{}};
 };
 
@@ -314,6 +292,39 @@ TEST_F(AdminApiTest, AnExportIsImportedExactlyAndDamageIsNamedByLine) {
   EXPECT_EQ(report["rejected"], 2);
   EXPECT_EQ(report["errors"][0]["line"], 1);
   EXPECT_THAT(report["errors"][1]["message"].get<std::string>(), HasSubstr("secret"));
+}
+
+// Who shows such an entry would go through it level by level, and the thread's stack with him.
+TEST_F(AdminApiTest, AnImportedRequestIsNestedModestly) {
+  const std::string partition = partitioner_.Partition({}, "fa4e");
+  const auto import = [&](const std::string& canonical) {
+    const json line = {
+        {"material", partition + "\n" + canonical},
+        {"created_unix_ms", 0},
+        {"expires_unix_ms", int64_t{1} << 52},
+        {"hits", 0},
+        {"origin",
+         {{"model", "m"},
+          {"route", ""},
+          {"tenant", ""},
+          {"team", ""},
+          {"user", ""},
+          {"namespace", ""}}},
+        {"usage", {{"prompt_tokens", 1}, {"completion_tokens", 1}, {"cached_tokens", 0}}},
+        {"extras", ""},
+        {"choices", json::array()},
+        {"deltas", json::array()}};
+    return BodyOf(Send("POST", "/admin/cache/import", line.dump()));
+  };
+  EXPECT_EQ(import("{\"messages\":[]}")["imported"], 1);
+  const std::string deep = std::string(100'000, '[') + std::string(100'000, ']');
+  for (const std::string& canonical : {"{\"messages\":" + deep + "}", std::string("{")}) {
+    const json report = import(canonical);
+    EXPECT_EQ(report["rejected"], 1);
+    EXPECT_THAT(report["errors"][0]["message"].get<std::string>(), HasSubstr("not of a request"));
+  }
+  for (const json& entry : Get("/admin/cache/entries")["entries"])
+    Get("/admin/cache/entries/" + entry["id"].get<std::string>());
 }
 
 TEST_F(AdminApiTest, WrongParametersAreNamed) {

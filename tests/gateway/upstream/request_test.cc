@@ -83,13 +83,15 @@ TEST(UpstreamRequest, WhatIsNotUnderstoodIsNotCached) {
   for (const std::string& body :
        {std::string("{not json"), Chat(R"("stream":"yes")"), Chat(R"("temperature":"0")"),
         Chat(R"("stream":true,"stream_options":{"continuous_usage_stats":true})"),
-        Chat(R"("seed":1,"seed":2)"), Chat(R"("endpoint":"x")")})
+        Chat(R"("seed":1,"seed":2)"), Chat(R"("endpoint":"x")"),
+        Chat(R"("metadata":{"a":[{"b":1,"b":2}]})")})
     EXPECT_TRUE(Canonical(Read(body)).starts_with("unknown_field")) << body;
 }
 
 TEST(UpstreamRequest, ABodyThatReadersReadDifferentlyIsMarked) {
   EXPECT_FALSE(Read(Chat(R"("n":1)")).ambiguous);
-  for (const char* fields : {R"("model":"other")", R"("MODEL":"other")", R"("n":1,"n":2)"})
+  for (const char* fields : {R"("model":"other")", R"("MODEL":"other")", R"("n":1,"n":2)",
+                             R"("metadata":{"a":[{"b":1,"b":1}]})"})
     EXPECT_TRUE(Read(Chat(fields)).ambiguous) << fields;
   EXPECT_TRUE(Read("{not json").ambiguous);
 }

@@ -1,7 +1,5 @@
-// One input of the fuzz target over what an upstream's bytes go through: each reader must stay within
-// its input, and give the same result however the bytes are split. Aborts if it does not.
-#pragma once
-
+// What an upstream's bytes go through: each reader stays within its input, and gives the same result however
+// the bytes are split.
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -9,16 +7,21 @@
 #include <vector>
 
 #include "base/check.h"
+#include "gateway/upstream/chunk.h"
 #include "gateway/upstream/convert.h"
 #include "gateway/upstream/http_response_parser.h"
 #include "gateway/upstream/json_members.h"
 #include "gateway/upstream/recorded.h"
 #include "gateway/upstream/sse_parser.h"
+#include "tests/fuzz/targets.h"
 
-namespace nextgate::gateway {
+namespace nextgate::testing {
+namespace {
+
+using namespace nextgate::gateway;
 
 // Everything that came out, in one string.
-inline std::string FuzzSse(std::string_view bytes, size_t step) {
+std::string FuzzSse(std::string_view bytes, size_t step) {
   SseParser parser(/*event_bytes_max=*/256);
   std::vector<SseEvent> events;
   std::string out;
@@ -33,7 +36,7 @@ inline std::string FuzzSse(std::string_view bytes, size_t step) {
   return out;
 }
 
-inline std::string FuzzHttp(std::string_view bytes, size_t step) {
+std::string FuzzHttp(std::string_view bytes, size_t step) {
   HttpResponseParser parser;
   std::string body;
   while (!bytes.empty()) {
@@ -46,7 +49,7 @@ inline std::string FuzzHttp(std::string_view bytes, size_t step) {
   return out + "\x1d" + body;
 }
 
-inline void FuzzJson(std::string_view bytes) {
+void FuzzJson(std::string_view bytes) {
   const auto parsed = nlohmann::json::parse(bytes, nullptr, /*allow_exceptions=*/false);
   const std::vector<JsonMember> members = MembersOf(bytes);
   const MemberEdit edits[] = {{.name = "id", .value = "\"x\""}, {.name = "usage"}};
@@ -59,6 +62,7 @@ inline void FuzzJson(std::string_view bytes) {
     expected.erase("usage");
     CHECK(nlohmann::json::parse(edited) == expected);
   }
+  if (ParseObject(bytes).is_discarded()) return;  // goes no further
   ChunkRecorder recorder;
   ChunkReader reader;
   std::vector<std::string> chunks;
@@ -75,24 +79,50 @@ inline void FuzzJson(std::string_view bytes) {
   }
 }
 
-inline void FuzzUpstreamBytes(std::string_view input) {
+// A chunk without its beginning is a chunk, and says the rest.
+void FuzzChunk(std::string_view bytes, size_t step) {
+  const ChunkFacts facts = FactsOf(bytes);
+  CHECK(facts.is_chunk || (!facts.has_choices && !facts.only_text && facts.tokens == 0));
+  const auto whole = WithoutBeginning(bytes, 0, 0);
+  CHECK(whole.has_value() == facts.only_text);
+  if (!whole) return;
+  const auto before = ParseObject(bytes), after = ParseObject(*whole);
+  CHECK(before == after);
+  const std::string text = TextOf(before["choices"][0]);
+  const auto rest = WithoutBeginning(bytes, step, step);
+  CHECK(!rest || step <= text.size());
+  if (!rest) return;
+  const auto parsed = ParseObject(*rest);
+  const bool ascii = std::ranges::all_of(text, [](char c) { return (c & 0x80) == 0; });
+  if (ascii) CHECK(TextOf(parsed["choices"][0]) == text.substr(step));
+  CHECK(FactsOf(*rest).tokens == facts.tokens - std::min(step, facts.tokens));
+}
+
+}  // namespace
+
+void FuzzUpstream(std::string_view input) {
   if (input.empty()) return;
   const auto first = static_cast<unsigned char>(input.front());
   input.remove_prefix(1);
-  const size_t step = 1 + first / 4;
-  switch (first % 4) {
+  const size_t step = 1 + first / 8;
+  switch (first % 8) {
     case 0:
+    case 4:
       CHECK(FuzzSse(input, step) == FuzzSse(input, 1));
       break;
     case 1:
+    case 5:
       CHECK(FuzzHttp(input, step) == FuzzHttp(input, 1 << 20));
       break;
     case 2:
       FuzzJson(input);
+      break;
+    case 6:
+      FuzzChunk(input, step);
       break;
     default:
       ChunkReader().Next(input);
   }
 }
 
-}  // namespace nextgate::gateway
+}  // namespace nextgate::testing
