@@ -140,6 +140,10 @@ void Ticket::Settle(int64_t tokens_used) {
 }
 
 void Admission::Bucket::Refill(int64_t whole, int64_t now_ns) {
+  if (whole == 0) {  // no limit now; one that comes later starts full
+    *this = {};
+    return;
+  }
   const auto most = static_cast<double>(whole);
   if (at_ns == 0) {
     left = most;
@@ -163,7 +167,7 @@ LimitVerdict Admission::BeginHere(const Principal& principal) {
   } else if (limits.concurrency > 0 && use.running >= limits.concurrency) {
     verdict = {.refused = Limit::kConcurrency, .wait_ms = 1000};
   } else {
-    use.requests.left -= 1;
+    if (limits.rpm > 0) use.requests.left -= 1;
     ++use.running;
   }
   verdict.requests_left = static_cast<int64_t>(use.requests.left);

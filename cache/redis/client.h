@@ -49,7 +49,7 @@ class RedisClient {
     size_t connections_max = 16;
     int failures_max = 5;
     std::chrono::milliseconds retry_first{1000};
-    std::chrono::milliseconds retry_max{30'000};
+    std::chrono::milliseconds retry_max{5'000};       // a PING costs little
     std::chrono::milliseconds connect_timeout{1000};  // the keeper's
     std::chrono::milliseconds probe_timeout{40};      // as patient as a request is
     std::chrono::milliseconds locate_timeout{500};    // of one Sentinel or node of a cluster

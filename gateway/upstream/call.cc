@@ -129,6 +129,9 @@ UpstreamCall::News UpstreamCall::OnHead() {
   } else {
     peer.Succeeded();  // it is there
   }
+  // Told if the peers are left alone before it can be asked again.
+  failure_ = {.phase = UpstreamPhase::kBreaker,
+              .text = fmt::format("it answered with status {}", status)};
   if (IsRetried(status) && TryAgain(true, RetryAfter(exchange_->head().headers)))
     return News::kNothing;
   answered_ = true;

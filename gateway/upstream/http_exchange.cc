@@ -52,7 +52,8 @@ HttpExchange::News HttpExchange::Step(milliseconds timeout) {
     const Instant now = steady_clock::now();
     if (now >= deadline_) return TimedOut();
     if (now >= until) return News::kNothing;
-    if (socket_ != nullptr) socket_->Wait(std::min(until, deadline_));
+    if (socket_ != nullptr)
+      socket_->Wait(std::min(until, deadline_), /*either_way=*/state_ == State::kSend);
   }
 }
 
@@ -98,7 +99,12 @@ HttpExchange::News HttpExchange::SendMore() {
       const News news = ReceiveMore();
       return news == News::kNothing ? Fail(UpstreamPhase::kFirstByte, sent.error().message) : news;
     }
-    if (*sent == 0) return News::kNothing;
+    if (*sent == 0) {
+      // What answers before it has read everything (413) may read no more.
+      const News news = ReceiveMore();
+      if (parser_.has_head() || news != News::kNothing) state_ = State::kReceive;
+      return news;
+    }
     sent_ += *sent;
   }
   state_ = State::kReceive;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "gateway/key_text.h"
 #include "gateway/openai/error.h"
 #include "gateway/upstream/chunk.h"
 
@@ -27,6 +28,14 @@ std::string Lower(std::string_view text) {
   for (char& c : out)
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
   return out;
+}
+
+// JSON as one line, without space around it. In valid JSON a line break is always between two tokens.
+std::string InOneLine(std::string_view json) {
+  std::string line(json);
+  std::ranges::replace_if(
+      line, [](char c) { return c == '\n' || c == '\r'; }, ' ');
+  return std::string(TrimSpace(line));
 }
 
 // What metrics and logs may carry of a word that somebody else chose.
@@ -165,11 +174,12 @@ void UpstreamRun::OnPiece(const Listener& listener) {
 }
 
 void UpstreamRun::OnEvent(const SseEvent& event, const Listener& listener) {
-  if (event.data == "[DONE]") {
+  const std::string data = InOneLine(event.data);
+  if (data == "[DONE]") {
     done_said_ = true;
     return;
   }
-  const json chunk = ParseObject(event.data);
+  const json chunk = ParseObject(data);
   if (chunk.is_discarded()) return Break("its stream has an event that is no JSON object", false);
   int32_t choice = 0;
   std::string text;
@@ -177,14 +187,14 @@ void UpstreamRun::OnEvent(const SseEvent& event, const Listener& listener) {
   std::vector<int32_t> finished;
   const auto error = chunk.find("error");
   if (event.type == "error" || (error != chunk.end() && !error->is_null())) {
-    extras = ChunkRecorder::ErrorEvent(event.data);
+    extras = ChunkRecorder::ErrorEvent(data);
     error_ = "the upstream ended its answer with an error";
     error_said_ = true;
-    refusal_ = ForeignReply{.status = 502, .body = event.data};
+    refusal_ = ForeignReply{.status = 502, .body = data};
   } else {
     if (!Note(chunk, choice, text, finished))
       return Break("its stream has a choice without a usable index", false);
-    extras = recorder_.Chunk(event.data);
+    extras = recorder_.Chunk(data);
   }
   if (choices_.empty()) choices_.resize(1);
   accepted_ = true;

@@ -203,10 +203,11 @@ Result<Socket::Received> Socket::Receive(std::span<char> buffer) {
   return Unavailable(std::strerror(errno));
 }
 
-void Socket::Wait(Instant until) const {
+void Socket::Wait(Instant until, bool either_way) const {
   const auto left =
       std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
-  pollfd entry{.fd = impl_->fd, .events = impl_->wanted, .revents = 0};
+  pollfd entry{.fd = impl_->fd, .revents = 0};
+  entry.events = either_way ? static_cast<short>(POLLIN | POLLOUT) : impl_->wanted;
   ::poll(&entry, 1, static_cast<int>(std::clamp<int64_t>(left.count(), 0, 60'000)));
 }
 

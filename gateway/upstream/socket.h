@@ -49,8 +49,9 @@ class Socket {
   };
   Result<Received> Receive(std::span<char> buffer);
 
-  // Waits until what could not be done may be possible; no later than `until`.
-  void Wait(Instant until) const;
+  // Waits until what could not be done may be possible, or with `either_way` any of both; no later than
+  // `until`.
+  void Wait(Instant until, bool either_way = false) const;
 
   // Nothing has come that nobody asked for, and the peer has not closed. For idle connections.
   bool Quiet() const;

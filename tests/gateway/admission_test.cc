@@ -57,6 +57,22 @@ TEST_F(AdmissionTest, RequestsOfAMinuteGrowBackEvenly) {
   EXPECT_THAT(Exposed(), HasSubstr("gateway_limited_total{limit=\"requests\"} 3"));
 }
 
+TEST_F(AdmissionTest, ALimitThatAKeyIsGivenLaterStartsFull) {
+  for (int i = 0; i < 100; ++i) {
+    Ticket ticket;
+    ASSERT_TRUE(Admit(KeyWith({.concurrency = 5}), ticket));
+  }
+  const PrincipalPtr limited = KeyWith({.rpm = 10, .tpm = 1000, .concurrency = 5});
+  for (int i = 0; i < 10; ++i) {
+    Ticket ticket;
+    ASSERT_TRUE(Admit(limited, ticket)) << i;
+    EXPECT_TRUE(ticket.ReserveTokens(100)) << i;
+    ticket.Settle(100);
+  }
+  Ticket ticket;
+  EXPECT_FALSE(Admit(limited, ticket));
+}
+
 TEST_F(AdmissionTest, TokensAreReservedAndWhatWasNotUsedComesBack) {
   const PrincipalPtr key = KeyWith({.tpm = 1000});
   Ticket one, two;

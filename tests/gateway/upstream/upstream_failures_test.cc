@@ -221,6 +221,18 @@ TEST_F(UpstreamTest, OverloadIsTriedAgainAndThenComesThrough) {
   EXPECT_EQ(server_->requests(), 6);
 }
 
+TEST_F(UpstreamTest, WhoIsLeftAloneBeforeItIsAskedAgainHasAnsweredAllTheSame) {
+  Upstream::Options options = Quick();
+  options.breaker.failures_max = 1;
+  Script([](Conversation& c) { return c.Reply(503, kError), true; }, options);
+  ServerReply reply = Ask();
+  EXPECT_EQ(reply.status, 503);
+  EXPECT_NE(Header(reply, "Retry-After"), "");
+  EXPECT_THAT(reply.body, HasSubstr("it answered with status 503"));
+  Sent(reply);
+  EXPECT_EQ(server_->requests(), 1);
+}
+
 TEST_F(UpstreamTest, RetryAfterIsWaitedForUnlessItIsTooLong) {
   Script([](Conversation& c) {
     if (c.number == 0) return c.Reply(429, kError, "Retry-After: 1\r\n"), true;

@@ -58,6 +58,27 @@ TEST_F(UpstreamTest, AStreamComesThroughChunkByChunkAndAgainFromTheCache) {
   EXPECT_EQ(server_->requests(), 1);
 }
 
+TEST_F(UpstreamTest, EventsThatAreWrittenInOtherWaysAreTheSameEvents) {
+  Script([](Conversation& c) {
+    c.BeginStream();
+    c.Piece(
+        "data:  {\"id\":\"up-1\",\"choices\":[{\"index\":0,\ndata: \"delta\":\ndata: "
+        "{\"content\":\"Hello\"},"
+        "\"finish_reason\":null}]} \n\n");
+    c.Piece(
+        "data: "
+        "{\"id\":\"up-1\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}"
+        "\n\n");
+    c.EndStream();
+    return true;
+  });
+  const Client live = Listen(AskStream());
+  EXPECT_EQ(live.Text(), "Hello");
+  EXPECT_EQ(live.Events().size(), 3u);  // each is one line of JSON
+  EXPECT_EQ(Listen(AskStream()).Text(), "Hello");
+  EXPECT_EQ(Take(Ask())["choices"][0]["message"]["content"], "Hello");
+}
+
 TEST_F(UpstreamTest, OneEntryServesBothForms) {
   Script(SayHelloAsAsked);
   Listen(AskStream());
