@@ -223,14 +223,19 @@ TEST_F(UpstreamTest, OverloadIsTriedAgainAndThenComesThrough) {
 
 TEST_F(UpstreamTest, WhoIsLeftAloneBeforeItIsAskedAgainHasAnsweredAllTheSame) {
   Upstream::Options options = Quick();
-  options.breaker.failures_max = 1;
-  Script([](Conversation& c) { return c.Reply(503, kError), true; }, options);
-  ServerReply reply = Ask();
+  options.breaker.failures_max = 2;
+  Script([](Conversation& c) { return c.Reply(503, kError, "Retry-After: 1\r\n"), true; }, options);
+  auto waits = std::async(std::launch::async, [this] { return Ask(); });
+  while (server_->requests() == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  ServerReply opens = Ask(R"("seed":1)");  // the second failure in a row
+  EXPECT_EQ(opens.body, kError);
+  Sent(opens);
+  ServerReply reply = waits.get();
   EXPECT_EQ(reply.status, 503);
   EXPECT_NE(Header(reply, "Retry-After"), "");
   EXPECT_THAT(reply.body, HasSubstr("it answered with status 503"));
   Sent(reply);
-  EXPECT_EQ(server_->requests(), 1);
+  EXPECT_EQ(server_->requests(), 2);
 }
 
 TEST_F(UpstreamTest, RetryAfterIsWaitedForUnlessItIsTooLong) {
