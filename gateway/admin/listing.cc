@@ -26,7 +26,8 @@ bool EntryFilter::Passes(const cache::EntrySummary& entry, int64_t now_unix_ms) 
   return (!model || entry.origin.model == *model) && (!route || entry.origin.route == *route) &&
          (!name_space || entry.origin.scope.name_space == *name_space) &&
          (!id_prefix || entry.id.Hex().starts_with(*id_prefix)) && entry.hits >= hits_min &&
-         now_unix_ms - entry.created_unix_ms >= age_min_ms;
+         // Another instance's clock may be ahead: what it made has no age yet.
+         std::max<int64_t>(0, now_unix_ms - entry.created_unix_ms) >= age_min_ms;
 }
 
 Result<Listing> Listing::Open(EntryFilter filter, EntryOrder order, size_t page_max,

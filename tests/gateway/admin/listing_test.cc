@@ -59,6 +59,12 @@ TEST(Listing, TheLastPageMayBeFull) {
   EXPECT_EQ(listing->next_cursor(), "");
 }
 
+TEST(Listing, WhatAnInstanceWhoseClockIsAheadMadeIsListed) {
+  const cache::EntrySummary entry{.created_unix_ms = kNow + 2000};
+  EXPECT_TRUE(EntryFilter().Passes(entry, kNow));
+  EXPECT_FALSE(EntryFilter{.age_min_ms = 1}.Passes(entry, kNow));
+}
+
 TEST(Listing, AFilterPassesWhatHasAllThatIsAskedFor) {
   const cache::EntrySummary entry{
       .id = {.high = 0xab00000000000000, .low = 1},
