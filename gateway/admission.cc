@@ -154,13 +154,18 @@ void Admission::Bucket::Refill(int64_t whole, int64_t now_ns) {
   at_ns = now_ns;
 }
 
+Admission::Use& Admission::UseOf(const Principal& principal) {
+  Use& use = uses_[principal.id];
+  const int64_t now_ns = clock_.MonotonicNs();
+  use.requests.Refill(principal.limits.rpm, now_ns);
+  use.tokens.Refill(principal.limits.tpm, now_ns);
+  return use;
+}
+
 LimitVerdict Admission::BeginHere(const Principal& principal) {
   const KeyLimits& limits = principal.limits;
   const std::lock_guard lock(mutex_);
-  Use& use = uses_[principal.id];
-  const int64_t now_ns = clock_.MonotonicNs();
-  use.requests.Refill(limits.rpm, now_ns);
-  use.tokens.Refill(limits.tpm, now_ns);
+  Use& use = UseOf(principal);
   LimitVerdict verdict;
   if (limits.rpm > 0 && use.requests.left < 1) {
     verdict = {.refused = Limit::kRequests, .wait_ms = WaitMs(1 - use.requests.left, limits.rpm)};
@@ -178,10 +183,7 @@ LimitVerdict Admission::BeginHere(const Principal& principal) {
 LimitVerdict Admission::ReserveHere(const Principal& principal, int64_t tokens) {
   const KeyLimits& limits = principal.limits;
   const std::lock_guard lock(mutex_);
-  Use& use = uses_[principal.id];
-  const int64_t now_ns = clock_.MonotonicNs();
-  use.requests.Refill(limits.rpm, now_ns);
-  use.tokens.Refill(limits.tpm, now_ns);
+  Use& use = UseOf(principal);
   const auto needed = static_cast<double>(std::min(tokens, limits.tpm));
   LimitVerdict verdict;
   if (use.tokens.left < needed) {
@@ -195,12 +197,8 @@ LimitVerdict Admission::ReserveHere(const Principal& principal, int64_t tokens) 
 }
 
 void Admission::SettleHere(const Principal& principal, const Back& back) {
-  const KeyLimits& limits = principal.limits;
   const std::lock_guard lock(mutex_);
-  Use& use = uses_[principal.id];
-  const int64_t now_ns = clock_.MonotonicNs();
-  use.requests.Refill(limits.rpm, now_ns);
-  use.tokens.Refill(limits.tpm, now_ns);
+  Use& use = UseOf(principal);
   use.requests.left += static_cast<double>(back.requests);  // the next Refill bounds them
   use.tokens.left += static_cast<double>(back.tokens);
   if (back.ended) --use.running;

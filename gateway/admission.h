@@ -92,6 +92,7 @@ class Admission {
     int64_t running = 0;
   };
 
+  Use& UseOf(const Principal& principal);  // up to now. REQUIRES: mutex_ is held
   LimitVerdict BeginHere(const Principal& principal);
   LimitVerdict ReserveHere(const Principal& principal, int64_t tokens);
   struct Back {
