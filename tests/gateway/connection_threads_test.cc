@@ -5,6 +5,7 @@
 #include <atomic>
 #include <chrono>
 #include <latch>
+#include <memory>
 #include <mutex>
 #include <set>
 #include <thread>
@@ -18,9 +19,10 @@ TEST(ConnectionThreads, JobsThatLastDoNotKeepAnyFromBeginning) {
   ConnectionThreads threads({});
   // Each burst finds idle threads of the one before that have not woken yet.
   for (const int burst : {1, 2, 3, 50, 51, 400}) {
-    std::latch all_run(burst);
-    for (int i = 0; i < burst; ++i) ASSERT_TRUE(threads.Run([&] { all_run.arrive_and_wait(); }));
-    all_run.wait();  // a job without a thread would hang the test
+    const auto all_run = std::make_shared<std::latch>(burst);  // until the last of them has left it
+    for (int i = 0; i < burst; ++i)
+      ASSERT_TRUE(threads.Run([all_run] { all_run->arrive_and_wait(); }));
+    all_run->wait();  // a job without a thread would hang the test
   }
 }
 
@@ -33,12 +35,12 @@ TEST(ConnectionThreads, AnIdleThreadTakesTheNextJobAndEndsWhenNoneComes) {
     ids.insert(std::this_thread::get_id());
   };
   for (int i = 0; i < 200; ++i) {
-    std::latch ran(1);
-    ASSERT_TRUE(threads.Run([&] {
+    const auto ran = std::make_shared<std::latch>(1);
+    ASSERT_TRUE(threads.Run([&note, ran] {
       note();
-      ran.count_down();
+      ran->count_down();
     }));
-    ran.wait();
+    ran->wait();
     std::this_thread::yield();
   }
   const std::lock_guard lock(mutex);
@@ -49,18 +51,18 @@ TEST(ConnectionThreads, WithAllBusyAJobWaitsForItsTurn) {
   ConnectionThreads threads({.threads_max = 2});
   std::atomic<int> running = 0;
   std::atomic<int> most = 0;
-  std::latch all_ran(20);
+  const auto all_ran = std::make_shared<std::latch>(20);
   for (int i = 0; i < 20; ++i)
-    ASSERT_TRUE(threads.Run([&] {
+    ASSERT_TRUE(threads.Run([&running, &most, all_ran] {
       const int now = ++running;
       int seen = most;
       while (now > seen && !most.compare_exchange_weak(seen, now)) {
       }
       std::this_thread::sleep_for(milliseconds(1));
       --running;
-      all_ran.count_down();
+      all_ran->count_down();
     }));
-  all_ran.wait();
+  all_ran->wait();
   EXPECT_EQ(most, 2);
 }
 
