@@ -43,7 +43,8 @@ class Source {
   }
   size_t Below(size_t bound) { return Byte() % bound; }
   std::string Text() {
-    const size_t size = std::min<size_t>(Byte(), bytes_.size());
+    const size_t wanted = Byte();  // before what is left is counted
+    const size_t size = std::min(wanted, bytes_.size());
     std::string text(bytes_.substr(0, size));
     bytes_.remove_prefix(size);
     return text;
