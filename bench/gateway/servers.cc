@@ -124,6 +124,7 @@ std::string BareBody() {
 [[noreturn]] void ServeBare(int told) {
   httplib::Server server;
   server.set_tcp_nodelay(true);
+  server.set_keep_alive_max_count(1'000'000);
   server.new_task_queue = [] { return new httplib::ThreadPool(32); };
   server.Post("/v1/chat/completions",
               [body = BareBody()](const httplib::Request&, httplib::Response& reply) {
