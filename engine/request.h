@@ -33,6 +33,7 @@ struct GenerationRequest {
   std::vector<int32_t> prompt;  // at least one token
   std::vector<int32_t>
       message_borders;  // ascending token offsets at which messages end; may be empty
+  std::vector<int32_t> marked_borders;  // the same, where the client set `cache_control`
   // What the answer begins with, said before by another engine or another time: taken as if it had
   // been generated here (it counts for max_tokens, penalties and seeds), and not told again.
   std::vector<int32_t> forced;
@@ -44,7 +45,7 @@ struct GenerationRequest {
   int32_t num_logprobs = -1;         // -1: none; 0: the sampled token's; k: and the k most likely
   int32_t num_prompt_logprobs = -1;  // same, for every prompt token but the first
   int32_t priority = 0;              // lower runs first, as in vLLM
-  std::string cache_salt;            // separates prefix-cache tenants
+  std::string cache_salt;            // separates prefix-cache tenants; "": shared by all without one
 };
 
 struct TokenLogprob {

@@ -41,7 +41,7 @@ class Qwen3Next {
   // logits: [R, V], one row per logit_rows. REQUIRES: the sizes stay within the options; tables and
   // slots within the storage.
   virtual void Forward(const StepInput& input, const KvStorage& kv, const StateStorage& states,
-                       kernels::View<float, 2> logits) = 0;
+                       const CheckpointStorage& checkpoints, kernels::View<float, 2> logits) = 0;
 
   virtual const ModelConfig& config() const = 0;
   virtual int64_t weight_bytes() const = 0;

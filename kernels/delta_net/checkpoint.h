@@ -1,0 +1,102 @@
+// Checkpoints: the recurrent and conv states of all Gated DeltaNet layers of one sequence at one
+// position, kept as bytes to resume from. Working states are fp32; a checkpoint may be smaller.
+//
+// Bytes of one checkpoint, dense and in this order: for each layer the heads' recurrent states, then
+// the conv state. Per format
+//   fp32   recurrent [Nv, Dk, Dv] float;  conv [C, J − 1] float. Resuming is bit-exact.
+//   bf16   recurrent [Nv, Dk, Dv] bf16;   conv [C, J − 1] bf16. Rounded to nearest even.
+//   int8   per head Dk floats of scales, then [Dk, Dv] int8: x ≈ scale[r] · q, scale[r] =
+//          max_d |S[r, d]| / 127, q = round to nearest even; a row of zeros has scale 0.
+//          conv [C, J − 1] bf16.
+// Each head's part and each layer's conv part begin at multiples of 16 bytes, a checkpoint at
+// multiples of 64, so that it can be moved as a whole and read with wide loads; what lies between is
+// zero. A value that is not finite stays so in fp32 and bf16; int8 stores NaN as its scale.
+//
+// Source of int8's granularity: per head and key channel, as SGLang #28185 measures.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "kernels/core/exec.h"
+#include "kernels/core/sequence.h"
+#include "kernels/core/view.h"
+
+namespace nextgate::kernels {
+
+enum class StateFormat : uint8_t { kFp32, kBf16, kInt8 };
+
+constexpr const char* StateFormatName(StateFormat format) {
+  switch (format) {
+    case StateFormat::kFp32:
+      return "fp32";
+    case StateFormat::kBf16:
+      return "bf16";
+    case StateFormat::kInt8:
+      return "int8";
+  }
+  return "?";
+}
+
+struct CheckpointLayout {
+  StateFormat format = StateFormat::kFp32;
+  int64_t layers = 0;
+  int64_t heads = 0;      // Nv
+  int64_t key_dim = 0;    // Dk
+  int64_t value_dim = 0;  // Dv
+  int64_t channels = 0;   // C
+  int64_t taps_kept = 0;  // J − 1
+
+  int64_t HeadBytes() const;   // of one head's recurrent state
+  int64_t LayerBytes() const;  // heads · HeadBytes() + the conv state
+  int64_t Bytes() const;       // of one checkpoint
+};
+
+// Storage of many: slot i is the Bytes() bytes at data + i · Bytes(). Borrowed.
+struct Checkpoints {
+  std::byte* data = nullptr;
+  int64_t slots = 0;
+  CheckpointLayout layout;
+
+  std::byte* at(int64_t slot) const { return data + slot * layout.Bytes(); }
+};
+
+// A state to be kept on the way: of the step's sequence, after `position` of its tokens (absolute; a
+// multiple of 64 that this step reaches). A step's emits are sorted by (sequence, position), no two
+// alike.
+struct StateEmit {
+  int32_t sequence = 0;  // index into the step's sequences
+  int32_t position = 0;
+  int32_t checkpoint = 0;  // slot of Checkpoints
+};
+
+// The working state in `state_slot` becomes what the checkpoint holds.
+struct StateLoad {
+  int32_t state_slot = 0;
+  int32_t checkpoint = 0;
+};
+
+// What an op of one layer is told about emits.
+struct LayerEmits {
+  std::span<const StateEmit> emits;
+  Checkpoints checkpoints;
+  int64_t layer = 0;  // index among the Gated DeltaNet layers
+
+  bool empty() const { return emits.empty(); }
+};
+
+}  // namespace nextgate::kernels
+
+namespace nextgate::kernels::cpu {
+
+// All layers of each load. recurrent: [slots, layers, Nv, Dk, Dv]; conv: [slots, layers, C, J − 1].
+void LoadStates(View<float, 5> recurrent, View<float, 4> conv, std::span<const StateLoad> loads,
+                const Checkpoints& checkpoints, Exec& exec);
+
+// One head's recurrent state [Dk, Dv] → its place in the checkpoint, and one channel's kept inputs [J −
+// 1] → theirs: what the ops that emit call.
+void StoreHead(const LayerEmits& to, int32_t checkpoint, int64_t head, const float* state);
+void StoreChannel(const LayerEmits& to, int32_t checkpoint, int64_t channel, const float* kept);
+
+}  // namespace nextgate::kernels::cpu
