@@ -60,22 +60,23 @@ struct ModelInfo {
 // lay above) or lost (none did).
 struct PrefixStats {  // counters since start, gauges now
   uint64_t lookups = 0;
-  uint64_t lookups_limited = 0;  // had to compute more than was there: their prompt's logits were wanted
+  uint64_t lookups_limited =
+      0;  // had to compute more than was there: their prompt's logits were wanted
   uint64_t queried_tokens = 0;
   uint64_t matched_tokens = 0;
   uint64_t resumed_tokens = 0;
   uint64_t replayed_tokens = 0;
   uint64_t lost_tokens = 0;
-  uint64_t waits = 0;                 // admissions put off for a beginning that was being computed
+  uint64_t waits = 0;  // admissions put off for a beginning that was being computed
   uint64_t checkpoints_made = 0;
   uint64_t checkpoints_evicted = 0;
-  uint64_t checkpoints_refused = 0;   // no slot was worth giving up
+  uint64_t checkpoints_refused = 0;  // no slot was worth giving up
   uint64_t blocks_evicted = 0;
-  int32_t blocks_cached = 0;          // in the tree
-  int32_t blocks_idle = 0;            // of those, used by nobody
+  int32_t blocks_cached = 0;  // in the tree
+  int32_t blocks_idle = 0;    // of those, used by nobody
   int32_t checkpoints_used = 0;
   int32_t checkpoints_total = 0;
-  int64_t checkpoint_bytes = 0;       // of one
+  int64_t checkpoint_bytes = 0;  // of one
 };
 
 struct EngineStats {  // counters since start, gauges now

@@ -75,22 +75,22 @@ Result<MemoryPlan> PlanOf(const EngineConfig& config, const SchedulerLimits& lim
                           const Qwen3Next& model) {
   const ModelConfig& shape = model.config();
   ASSIGN_OR_RETURN(const int32_t max_model_len, ModelLen(config, shape));
-  return PlanMemory({.machine_bytes = MachineMemoryBytes(),
-                     .utilization = config.memory_utilization,
-                     .weight_bytes = model.weight_bytes(),
-                     .activation_bytes = model.activation_bytes(),
-                     .logit_bytes = limits.logit_rows_max * shape.vocab_size *
-                                    static_cast<int64_t>(sizeof(float)),
-                     .slot_bytes = StatePool::SlotBytes(shape),
-                     .slots = config.max_num_seqs,
-                     .block_bytes = KvPool::BlockBytes(shape),
-                     .kv_tokens = config.kv_tokens,
-                     .checkpoint_bytes = CheckpointLayoutOf(shape, FormatOf(config)).Bytes(),
-                     .checkpoint_fraction =
-                         config.enable_prefix_caching ? config.prefix_cache_fraction : 0,
-                     .checkpoints = config.enable_prefix_caching ? config.prefix_checkpoints : 0,
-                     .max_model_len = max_model_len,
-                     .max_model_len_fixed = config.max_model_len > 0});
+  return PlanMemory(
+      {.machine_bytes = MachineMemoryBytes(),
+       .utilization = config.memory_utilization,
+       .weight_bytes = model.weight_bytes(),
+       .activation_bytes = model.activation_bytes(),
+       .logit_bytes =
+           limits.logit_rows_max * shape.vocab_size * static_cast<int64_t>(sizeof(float)),
+       .slot_bytes = StatePool::SlotBytes(shape),
+       .slots = config.max_num_seqs,
+       .block_bytes = KvPool::BlockBytes(shape),
+       .kv_tokens = config.kv_tokens,
+       .checkpoint_bytes = CheckpointLayoutOf(shape, FormatOf(config)).Bytes(),
+       .checkpoint_fraction = config.enable_prefix_caching ? config.prefix_cache_fraction : 0,
+       .checkpoints = config.enable_prefix_caching ? config.prefix_checkpoints : 0,
+       .max_model_len = max_model_len,
+       .max_model_len_fixed = config.max_model_len > 0});
 }
 
 Result<std::vector<int32_t>> EosTokenIds(const EngineConfig& config, const ModelConfig& model) {
@@ -144,9 +144,9 @@ Result<EngineParts> BuildParts(const EngineConfig& config, std::unique_ptr<Qwen3
   ASSIGN_OR_RETURN(parts.states, StatePool::Open(shape, config.max_num_seqs));
   ASSIGN_OR_RETURN(parts.logits,
                    LazyBuffer::Open(static_cast<size_t>(plan.needs.logit_bytes), "logits"));
-  ASSIGN_OR_RETURN(parts.checkpoints,
-                   CheckpointPool::Open(CheckpointLayoutOf(shape, FormatOf(config)),
-                                        plan.checkpoints));
+  ASSIGN_OR_RETURN(
+      parts.checkpoints,
+      CheckpointPool::Open(CheckpointLayoutOf(shape, FormatOf(config)), plan.checkpoints));
   parts.model = std::move(model);
   return parts;
 }

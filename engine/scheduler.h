@@ -40,8 +40,8 @@ struct SchedulerLimits {
 
 // What the scheduler sees of one sequence.
 struct SequenceView {
-  bool running = false;      // holds a state slot
-  int32_t tokens_total = 0;  // known: prompt and generated; > tokens_computed
+  bool running = false;         // holds a state slot
+  int32_t tokens_total = 0;     // known: prompt and generated; > tokens_computed
   int32_t tokens_computed = 0;  // or, while it waits, found in the prefix cache
   int32_t blocks_held = 0;      // those of tokens_computed among them
   int32_t blocks_idle = 0;      // waiting: of those, used by nobody yet, and part of blocks_free

@@ -54,9 +54,9 @@ Result<MemoryPlan> PlanMemory(const MemoryNeeds& needs) {
   const int64_t block_bytes = std::max<int64_t>(1, needs.block_bytes);
   const int64_t left = std::max<int64_t>(0, BudgetOf(needs) - FixedBytes(needs));
   const int64_t for_checkpoints = CheckpointBytes(needs, left);
-  const int64_t blocks_fit = std::min<int64_t>(std::max<int64_t>(0, left - for_checkpoints) /
-                                                   block_bytes,
-                                               std::numeric_limits<int32_t>::max());
+  const int64_t blocks_fit =
+      std::min<int64_t>(std::max<int64_t>(0, left - for_checkpoints) / block_bytes,
+                        std::numeric_limits<int32_t>::max());
   const int64_t wanted =
       needs.kv_tokens > 0 ? BlocksFor(needs.kv_tokens) : UsefulBlocks(needs, block_bytes);
   const int64_t blocks = std::min(wanted, blocks_fit);

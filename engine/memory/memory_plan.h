@@ -23,10 +23,10 @@ struct MemoryNeeds {
   int64_t weight_bytes = 0;
   int64_t activation_bytes = 0;
   int64_t logit_bytes = 0;
-  int64_t slot_bytes = 0;   // of one state
-  int32_t slots = 0;        // max_num_seqs
-  int64_t block_bytes = 0;  // of one KV block
-  int64_t kv_tokens = 0;    // asked for; 0: as many as are useful and fit
+  int64_t slot_bytes = 0;          // of one state
+  int32_t slots = 0;               // max_num_seqs
+  int64_t block_bytes = 0;         // of one KV block
+  int64_t kv_tokens = 0;           // asked for; 0: as many as are useful and fit
   int64_t checkpoint_bytes = 0;    // of one checkpoint
   double checkpoint_fraction = 0;  // of what is left for both: the checkpoints' share
   int32_t checkpoints = -1;        // asked for; -1: as many as are useful and fit

@@ -4,24 +4,12 @@
 
 namespace nextgate::engine {
 
-kernels::CheckpointLayout CheckpointLayoutOf(const ModelConfig& config,
-                                             kernels::StateFormat format) {
-  return {.format = format,
-          .layers = config.num_linear_layers(),
-          .heads = config.linear_num_value_heads,
-          .key_dim = config.linear_key_head_dim,
-          .value_dim = config.linear_value_head_dim,
-          .channels = config.conv_channels(),
-          .taps_kept = config.linear_conv_kernel_dim - 1};
-}
-
 Result<std::unique_ptr<CheckpointPool>> CheckpointPool::Open(
     const kernels::CheckpointLayout& layout, int32_t slots) {
   std::unique_ptr<CheckpointPool> pool(new CheckpointPool);
-  ASSIGN_OR_RETURN(
-      pool->memory_,
-      LazyBuffer::Open(static_cast<size_t>(layout.Bytes()) * static_cast<size_t>(slots),
-                       "checkpoints"));
+  ASSIGN_OR_RETURN(pool->memory_, LazyBuffer::Open(static_cast<size_t>(layout.Bytes()) *
+                                                       static_cast<size_t>(slots),
+                                                   "checkpoints"));
   pool->storage_ = {.data = reinterpret_cast<std::byte*>(pool->memory_.floats()),
                     .slots = slots,
                     .layout = layout};

@@ -12,13 +12,9 @@
 
 #include "base/status.h"
 #include "engine/memory/lazy_buffer.h"
-#include "engine/model/config.h"
 #include "engine/model/step.h"
 
 namespace nextgate::engine {
-
-kernels::CheckpointLayout CheckpointLayoutOf(const ModelConfig& config,
-                                             kernels::StateFormat format);
 
 class CheckpointPool {
  public:

@@ -31,9 +31,9 @@ struct PlacedCheckpoint {
 };
 
 struct PlacementInput {
-  int32_t tokens = 0;   // to be computed in all
-  int32_t resumed = 0;  // of them are there: a multiple of 64
-  int32_t matched = 0;  // of them whose KV is there, >= resumed: a multiple of 64
+  int32_t tokens = 0;                // to be computed in all
+  int32_t resumed = 0;               // of them are there: a multiple of 64
+  int32_t matched = 0;               // of them whose KV is there, >= resumed: a multiple of 64
   std::span<const int32_t> borders;  // token offsets
   std::span<const int32_t> marked;
 };

@@ -57,7 +57,8 @@ int32_t PrefixCache::Resume(const PrefixSequence& sequence, PrefixHold* hold,
   hold->published = match.resume_tokens / kBlockTokens;
   table->resize(static_cast<size_t>(hold->published));
   NodeId node = match.resume;
-  for (size_t i = table->size(); i-- > 0; node = tree_.parent(node)) (*table)[i] = tree_.block(node);
+  for (size_t i = table->size(); i-- > 0; node = tree_.parent(node))
+    (*table)[i] = tree_.block(node);
   return tree_.checkpoint(match.resume).slot;
 }
 
@@ -77,10 +78,9 @@ bool PrefixCache::Awaits(int32_t resume_max, const PrefixHold& leader, int32_t l
     }
   }
   if (common < 2) return false;
-  const int32_t limit =
-      std::min(static_cast<int32_t>(common - 1) * kBlockTokens, resume_max);
-  const bool awaits = std::any_of(
-      leader.placed.begin(), leader.placed.end(), [&](const PlacedCheckpoint& placed) {
+  const int32_t limit = std::min(static_cast<int32_t>(common - 1) * kBlockTokens, resume_max);
+  const bool awaits =
+      std::any_of(leader.placed.begin(), leader.placed.end(), [&](const PlacedCheckpoint& placed) {
         return placed.position <= limit && placed.position > std::max(there, leader_computed);
       });
   if (awaits && !std::exchange(hold->waited, true)) ++stats_.waits;

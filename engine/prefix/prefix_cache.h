@@ -41,10 +41,10 @@ struct PrefixHold {
   uint64_t looked_up = 0;      // the tree's version then
   int32_t known = 0;           // tokens then: what comes behind is generated
   std::vector<PlacedCheckpoint> placed;  // still to come, ascending
-  int32_t last_state = 0;      // position of the last checkpoint on the way
-  bool waited = false;         // counted as such
+  int32_t last_state = 0;                // position of the last checkpoint on the way
+  bool waited = false;                   // counted as such
   NodeId leased = kNoNode;
-  int32_t published = 0;  // blocks
+  int32_t published = 0;     // blocks
   NodeId loading = kNoNode;  // pinned until Commit
 
   struct State {

@@ -31,8 +31,8 @@ NodeId PrefixTree::Find(NodeId parent, const BlockPath& path, int32_t index) con
 
 PrefixMatch PrefixTree::Lookup(const BlockPath& path, int32_t tokens_max) const {
   PrefixMatch match;
-  const int32_t blocks = std::min<int32_t>(tokens_max / kBlockTokens,
-                                           static_cast<int32_t>(path.keys.size()) - 1);
+  const int32_t blocks =
+      std::min<int32_t>(tokens_max / kBlockTokens, static_cast<int32_t>(path.keys.size()) - 1);
   int32_t idle = 0;
   for (int32_t index = 0; index < blocks; ++index) {
     const NodeId node = Find(match.kv, path, index);

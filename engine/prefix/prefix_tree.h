@@ -43,11 +43,11 @@ struct BlockPath {
 };
 
 struct PrefixMatch {
-  NodeId kv = kNoNode;       // the deepest node whose tokens all match
-  int32_t kv_tokens = 0;     // and how many those are
-  NodeId resume = kNoNode;   // the deepest at or above it with a checkpoint
+  NodeId kv = kNoNode;      // the deepest node whose tokens all match
+  int32_t kv_tokens = 0;    // and how many those are
+  NodeId resume = kNoNode;  // the deepest at or above it with a checkpoint
   int32_t resume_tokens = 0;
-  int32_t idle_blocks = 0;   // of the blocks up to `resume`: used by nobody
+  int32_t idle_blocks = 0;  // of the blocks up to `resume`: used by nobody
 };
 
 class PrefixTree {
@@ -146,8 +146,8 @@ class PrefixTree {
   size_t Bucket(const BlockKey& key) const { return key.low & (buckets_.size() - 1); }
   bool Is(const Node& node, NodeId parent, const BlockPath& path, int32_t index) const;
   bool IsAbove(NodeId upper, NodeId lower) const;
-  void Use(NodeId node);    // + 1, up to the top
-  void Unuse(NodeId node);  // − 1
+  void Use(NodeId node);         // + 1, up to the top
+  void Unuse(NodeId node);       // − 1
   void Reconsider(NodeId node);  // whether it is a bare leaf
   void LinkBare(NodeId node);
   void UnlinkBare(NodeId node);
