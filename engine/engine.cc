@@ -166,6 +166,7 @@ void EngineImpl::Loop() {
     if (sequences_.empty()) {
       logged_ns_ = 0;  // an average over idle time tells nothing
       prefix_.PollTiers();
+      PublishStats();
       continue;
     }
     Step();
@@ -226,6 +227,10 @@ bool EngineImpl::Schedule() {
       --admissible;
     }
     scheduled_.push_back(sequence.get());
+  }
+  for (Sequence* sequence : scheduled_) {
+    // A load that began for another may have pushed out what was found.
+    if (!sequence->running()) prefix_.Lookup(sequence->prefix_view(), &sequence->prefix);
     views_.push_back(sequence->view());
   }
   const int32_t blocks_free = prefix_.blocks_available();

@@ -164,10 +164,11 @@ Status DiskStore::Write(const TierRecord& record, const DevicePlace& from) {
 Status DiskStore::Read(const TierRecord& record, const DevicePlace& to) {
   DeleteFreed();
   const std::string path = PathOf(record.key);
-  const Fd file(path, O_RDONLY);
+  const Fd file(path, O_RDONLY | O_NONBLOCK);  // what is no file would be waited for
   if (!file.ok() && errno == ENOENT)
     return MakeError(ErrorCode::kNotFound, fmt::format("{} is gone", path));
   if (!file.ok()) return Trouble("open", path);
+  if (file.Size() < 0) return MakeError(ErrorCode::kNotFound, fmt::format("{} is no file", path));
   const auto bytes = static_cast<size_t>(RecordBytes(record.blocks()));
   if (!file.Read(bytes + 1, &buffer_)) return Trouble("read", path);
   const auto info = ReadTierFileHead(buffer_, buffer_.size());

@@ -38,7 +38,9 @@ Hash128 HashOfHeader(const Header& header) {
   return HashBytes({reinterpret_cast<const char*>(&header), offsetof(Header, self)});
 }
 
-std::unexpected<Error> Damaged(std::string what) { return MakeError(ErrorCode::kDataLoss, std::move(what)); }
+std::unexpected<Error> Damaged(std::string what) {
+  return MakeError(ErrorCode::kDataLoss, std::move(what));
+}
 
 }  // namespace
 
