@@ -39,7 +39,9 @@ class EngineImpl final : public Engine {
         model_(std::move(parts.model)),
         kv_(std::move(parts.kv)),
         states_(std::move(parts.states)),
+        checkpoints_(std::move(parts.checkpoints)),
         logits_memory_(std::move(parts.logits)),
+        prefix_(config_.enable_prefix_caching, kv_.get(), checkpoints_.get(), EvictByReplayCost()),
         sampler_(info_.vocab_size),
         batch_(limits_),
         submitted_(static_cast<size_t>(config_.queue_capacity)),
@@ -70,7 +72,10 @@ class EngineImpl final : public Engine {
   void DropCancelled();
   bool Schedule();
   void Preempt(Sequence* sequence);
+  bool AwaitsAnother(Sequence* sequence);
+  void CountFreedBlocks();
   void Admit(Sequence* sequence);
+  void AddToBatch(Sequence* sequence, const StepPlan::Work& work);
   void Commit(const BatchItem& item);
   bool CollectPromptLogprobs(const BatchItem& item);
   void CommitToken(Sequence* sequence, SampledToken sampled);
@@ -79,6 +84,7 @@ class EngineImpl final : public Engine {
   void Finish(Sequence* sequence, GenerationEvent::Finished finished);
   void Release(Sequence* sequence);
   void Deliver();
+  void CheckIntegrity() const;
   void PublishStats();
   void LogProgress();
   View<float, 2> LogitsOf(int64_t rows) {
@@ -92,12 +98,15 @@ class EngineImpl final : public Engine {
   const std::unique_ptr<Qwen3Next> model_;
   const std::unique_ptr<KvPool> kv_;
   const std::unique_ptr<StatePool> states_;
+  const std::unique_ptr<CheckpointPool> checkpoints_;
   const LazyBuffer logits_memory_;  // [logit_rows_max, V]
 
   // Of the engine thread alone.
+  PrefixCache prefix_;
   Sampler sampler_;
   StepBatch batch_;
   StepPlan plan_;
+  std::vector<Sequence*> scheduled_;  // what the plan's indices mean
   std::vector<SequenceView> views_;
   std::vector<std::unique_ptr<Sequence>> sequences_;  // running and waiting, by RunsBefore
   EngineStats counters_;
@@ -122,20 +131,17 @@ void EngineImpl::Step() {
 
   // 11. Schedule. The victims first: their blocks and slots are given to those who run.
   if (!Schedule()) return;
-  for (const int32_t index : plan_.preempted) Preempt(sequences_[index].get());
+  for (const int32_t index : plan_.preempted) Preempt(scheduled_[index]);
   batch_.Clear();
-  for (const StepPlan::Work& work : plan_.work) {
-    Sequence* sequence = sequences_[work.sequence].get();
-    // 10. Prefix lookup belongs to admission: what is found here need not be computed.
-    if (work.admitted) Admit(sequence);
-    kv_->Take(work.blocks_new, &sequence->block_table);
-    batch_.Add(sequence, work.token_count);
-  }
+  // 10. What was found in the prefix cache is leased before anybody takes blocks from it.
+  for (const StepPlan::Work& work : plan_.work)
+    if (work.admitted) Admit(scheduled_[work.sequence]);
+  for (const StepPlan::Work& work : plan_.work) AddToBatch(scheduled_[work.sequence], work);
   CHECK(!batch_.empty() || !plan_.preempted.empty(), "nothing can run");
 
   // 12. Forward.
   if (!batch_.empty())
-    model_->Forward(batch_.input(), kv_->storage(), states_->storage(),
+    model_->Forward(batch_.input(), kv_->storage(), states_->storage(), checkpoints_->storage(),
                     LogitsOf(batch_.logit_rows()));
 
   // 13, 14. Sample and commit, each sequence for itself.
@@ -165,6 +171,14 @@ void EngineImpl::Loop() {
   for (const auto& sequence : sequences_)
     Finish(sequence.get(), {.reason = FinishReason::kCancelled});
   Deliver();
+  CheckIntegrity();
+}
+
+// REQUIRES: no sequence is left.
+void EngineImpl::CheckIntegrity() const {
+  prefix_.check_integrity(/*held_blocks=*/0, /*held_slots=*/0);
+  states_->check_integrity();
+  CHECK(states_->slots_used() == 0 && prefix_.blocks_in_use() == 0, "idle, but something is held");
 }
 
 void EngineImpl::TakeSubmitted() {
@@ -191,20 +205,72 @@ void EngineImpl::DropCancelled() {
 
 // False if nobody is left.
 bool EngineImpl::Schedule() {
+  scheduled_.clear();
   views_.clear();
-  for (const auto& sequence : sequences_)
-    if (!sequence->finished) views_.push_back(sequence->view());
+  int32_t admissible = states_->slots_free();  // no more than that can be admitted
+  for (const auto& sequence : sequences_) {
+    if (sequence->finished) continue;
+    if (!sequence->running()) {
+      if (admissible == 0) continue;
+      prefix_.Lookup(sequence->prefix_view(), &sequence->prefix);
+      if (AwaitsAnother(sequence.get())) continue;
+      --admissible;
+    }
+    scheduled_.push_back(sequence.get());
+    views_.push_back(sequence->view());
+  }
+  const int32_t blocks_free = prefix_.blocks_available();
+  if (blocks_free < states_->slots_used()) CountFreedBlocks();
   Scheduler::Plan({.limits = limits_,
-                   .blocks_free = kv_->blocks_free(),
+                   .blocks_free = blocks_free,
                    .slots_free = states_->slots_free(),
                    .sequences = views_},
                   &plan_);
   return !views_.empty();
 }
 
+// Somebody before it is about to compute what it begins with.
+bool EngineImpl::AwaitsAnother(Sequence* sequence) {
+  const int32_t resume_max = sequence->prefix_view().resume_max;
+  return std::any_of(scheduled_.begin(), scheduled_.end(), [&](const Sequence* leader) {
+    return prefix_.Awaits(resume_max, leader->prefix, leader->view().tokens_computed,
+                          &sequence->prefix);
+  });
+}
+
+// Somebody may have to be preempted: what that would yield.
+void EngineImpl::CountFreedBlocks() {
+  std::vector<const PrefixHold*> holds;
+  std::vector<int32_t> table_blocks;
+  std::vector<int32_t> freed;
+  for (size_t i = 0; i < views_.size(); ++i) {
+    holds.push_back(&scheduled_[i]->prefix);
+    table_blocks.push_back(static_cast<int32_t>(scheduled_[i]->block_table.size()));
+  }
+  prefix_.CountFreed(holds, table_blocks, &freed);
+  for (size_t i = 0; i < views_.size(); ++i) views_[i].blocks_freed = freed[i];
+}
+
 void EngineImpl::Admit(Sequence* sequence) {
   sequence->state_slot = states_->Take();
-  if (!std::exchange(sequence->was_admitted, true)) --never_ran_;
+  const bool first = !std::exchange(sequence->was_admitted, true);
+  const int32_t checkpoint = prefix_.Resume(sequence->prefix_view(), &sequence->prefix,
+                                            &sequence->block_table, /*counted=*/first);
+  if (checkpoint != kNoCheckpoint) {
+    sequence->tokens_computed = sequence->prefix.match.resume_tokens;
+    batch_.AddLoad({.state_slot = sequence->state_slot, .checkpoint = checkpoint});
+  }
+  if (!first) return;
+  --never_ran_;
+  sequence->tokens_cached = std::min(sequence->tokens_computed, sequence->prompt_tokens());
+}
+
+void EngineImpl::AddToBatch(Sequence* sequence, const StepPlan::Work& work) {
+  prefix_.TakeBlocks(work.blocks_new, &sequence->block_table);
+  prefix_.PlanEmits(sequence->prefix_view(), &sequence->prefix, batch_.sequences(),
+                    sequence->tokens_computed, sequence->tokens_computed + work.token_count,
+                    batch_.emits());
+  batch_.Add(sequence, work.token_count);
 }
 
 void EngineImpl::Preempt(Sequence* sequence) {
@@ -215,13 +281,16 @@ void EngineImpl::Preempt(Sequence* sequence) {
 
 void EngineImpl::Release(Sequence* sequence) {
   if (!sequence->running()) return;
-  kv_->GiveBack(&sequence->block_table);
+  prefix_.Close(sequence->tokens_computed, /*maybe_cut=*/false, &sequence->prefix,
+                &sequence->block_table);
   states_->GiveBack(std::exchange(sequence->state_slot, kNoSlot));
 }
 
 void EngineImpl::Commit(const BatchItem& item) {
   Sequence* sequence = item.sequence;
   sequence->tokens_computed += item.token_count;
+  prefix_.Commit(sequence->prefix_view(), &sequence->prefix, sequence->tokens_computed,
+                 &sequence->block_table);
   counters_.prompt_tokens += item.token_count - (sequence->generated() > 0 && item.samples ? 1 : 0);
   if (!CollectPromptLogprobs(item) || !item.completes) return;
   if (!item.samples) {  // max_tokens 0: the prompt was all
@@ -289,7 +358,7 @@ bool EngineImpl::IsStop(const Sequence& sequence, int32_t token) const {
 void EngineImpl::Start(Sequence* sequence) {
   if (std::exchange(sequence->was_started, true)) return;
   sequence->event.started = {.prompt_tokens = sequence->prompt_tokens(),
-                             .cached_tokens = 0,
+                             .cached_tokens = sequence->tokens_cached,
                              .prompt_logprobs = std::move(sequence->prompt_logprobs)};
 }
 
@@ -300,6 +369,8 @@ void EngineImpl::Finish(Sequence* sequence, GenerationEvent::Finished finished) 
   if (!std::exchange(sequence->was_admitted, true)) --never_ran_;
   counters_.requests_cancelled += finished.reason == FinishReason::kCancelled;
   ++counters_.requests_finished;
+  // Whatever made its logits worthless may be in what it computed, and in what it resumed from.
+  if (finished.reason == FinishReason::kError) prefix_.Reset();
   sequence->event.finished = std::move(finished);
 }
 
@@ -311,9 +382,7 @@ void EngineImpl::Deliver() {
   std::erase_if(sequences_, [](const auto& sequence) { return sequence->finished; });
 #ifndef NDEBUG
   if (sequences_.empty()) {
-    kv_->check_integrity();
-    states_->check_integrity();
-    CHECK(kv_->blocks_used() == 0 && states_->slots_used() == 0, "idle, but something is held");
+    CheckIntegrity();
   }
 #endif
 }
@@ -323,10 +392,11 @@ void EngineImpl::PublishStats() {
                                    [](const auto& sequence) { return !sequence->finished; });
   counters_.running = states_->slots_used();
   counters_.waiting = static_cast<int32_t>(alive) - counters_.running;
-  counters_.kv_blocks_used = kv_->blocks_used();
+  counters_.kv_blocks_used = prefix_.blocks_in_use();
   counters_.kv_blocks_total = kv_->blocks_total();
   counters_.state_slots_used = states_->slots_used();
   counters_.state_slots_total = states_->slots_total();
+  counters_.prefix = prefix_.stats();
   std::lock_guard lock(stats_mutex_);
   stats_ = counters_;
 }

@@ -37,6 +37,12 @@ struct EngineConfig {
   int32_t num_threads = 0;          // 0: one per core
   uint64_t seed = 0;                // for requests without one
   int32_t queue_capacity = 4096;    // requests waiting for the engine thread
+
+  bool enable_prefix_caching = true;
+  // Of the memory that is left for KV and checkpoints, the checkpoints' share.
+  double prefix_cache_fraction = 0.25;
+  std::string prefix_state_format = "auto";  // auto (fp32 on the CPU) | fp32 | bf16 | int8
+  int32_t prefix_checkpoints = -1;           // slots; -1: from the memory plan
 };
 
 struct ModelInfo {
@@ -49,6 +55,30 @@ struct ModelInfo {
   int64_t weight_bytes = 0;
 };
 
+// The prefix cache's figures. Of the prompt tokens that were looked up, those whose KV was there matched;
+// those before the checkpoint were resumed, the rest of the matched ones were replayed (a checkpoint
+// lay above) or lost (none did).
+struct PrefixStats {  // counters since start, gauges now
+  uint64_t lookups = 0;
+  uint64_t lookups_limited =
+      0;  // had to compute more than was there: their prompt's logits were wanted
+  uint64_t queried_tokens = 0;
+  uint64_t matched_tokens = 0;
+  uint64_t resumed_tokens = 0;
+  uint64_t replayed_tokens = 0;
+  uint64_t lost_tokens = 0;
+  uint64_t waits = 0;  // admissions put off for a beginning that was being computed
+  uint64_t checkpoints_made = 0;
+  uint64_t checkpoints_evicted = 0;
+  uint64_t checkpoints_refused = 0;  // no slot was worth giving up
+  uint64_t blocks_evicted = 0;
+  int32_t blocks_cached = 0;  // in the tree
+  int32_t blocks_idle = 0;    // of those, used by nobody
+  int32_t checkpoints_used = 0;
+  int32_t checkpoints_total = 0;
+  int64_t checkpoint_bytes = 0;  // of one
+};
+
 struct EngineStats {  // counters since start, gauges now
   uint64_t steps = 0;
   uint64_t requests_submitted = 0;
@@ -59,10 +89,11 @@ struct EngineStats {  // counters since start, gauges now
   uint64_t preemptions = 0;
   int32_t running = 0;
   int32_t waiting = 0;
-  int32_t kv_blocks_used = 0;
+  int32_t kv_blocks_used = 0;  // by running sequences
   int32_t kv_blocks_total = 0;
   int32_t state_slots_used = 0;
   int32_t state_slots_total = 0;
+  PrefixStats prefix;
 };
 
 class Qwen3Next;

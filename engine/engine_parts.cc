@@ -43,10 +43,22 @@ Status CheckConfig(const EngineConfig& config) {
   if (config.max_model_len < 0) return bad("--max-model-len", "positive", config.max_model_len);
   if (config.kv_tokens < 0) return bad("kv_tokens", ">= 0", config.kv_tokens);
   if (config.queue_capacity < 1) return bad("queue_capacity", ">= 1", config.queue_capacity);
+  if (!(config.prefix_cache_fraction >= 0 && config.prefix_cache_fraction < 1))
+    return bad("--prefix-cache-fraction", "in [0, 1)", config.prefix_cache_fraction);
+  if (config.prefix_state_format != "auto" && config.prefix_state_format != "fp32" &&
+      config.prefix_state_format != "bf16" && config.prefix_state_format != "int8")
+    return bad("--prefix-state-format", "auto, fp32, bf16 or int8", config.prefix_state_format);
   if (config.load_format != "auto" && config.load_format != "safetensors" &&
       config.load_format != "dummy")
     return bad("--load-format", "auto, safetensors or dummy", config.load_format);
   return {};
+}
+
+// On the CPU resuming is exact unless asked otherwise.
+kernels::StateFormat FormatOf(const EngineConfig& config) {
+  if (config.prefix_state_format == "bf16") return kernels::StateFormat::kBf16;
+  if (config.prefix_state_format == "int8") return kernels::StateFormat::kInt8;
+  return kernels::StateFormat::kFp32;
 }
 
 Result<int32_t> ModelLen(const EngineConfig& config, const ModelConfig& model) {
@@ -63,18 +75,22 @@ Result<MemoryPlan> PlanOf(const EngineConfig& config, const SchedulerLimits& lim
                           const Qwen3Next& model) {
   const ModelConfig& shape = model.config();
   ASSIGN_OR_RETURN(const int32_t max_model_len, ModelLen(config, shape));
-  return PlanMemory({.machine_bytes = MachineMemoryBytes(),
-                     .utilization = config.memory_utilization,
-                     .weight_bytes = model.weight_bytes(),
-                     .activation_bytes = model.activation_bytes(),
-                     .logit_bytes = limits.logit_rows_max * shape.vocab_size *
-                                    static_cast<int64_t>(sizeof(float)),
-                     .slot_bytes = StatePool::SlotBytes(shape),
-                     .slots = config.max_num_seqs,
-                     .block_bytes = KvPool::BlockBytes(shape),
-                     .kv_tokens = config.kv_tokens,
-                     .max_model_len = max_model_len,
-                     .max_model_len_fixed = config.max_model_len > 0});
+  return PlanMemory(
+      {.machine_bytes = MachineMemoryBytes(),
+       .utilization = config.memory_utilization,
+       .weight_bytes = model.weight_bytes(),
+       .activation_bytes = model.activation_bytes(),
+       .logit_bytes =
+           limits.logit_rows_max * shape.vocab_size * static_cast<int64_t>(sizeof(float)),
+       .slot_bytes = StatePool::SlotBytes(shape),
+       .slots = config.max_num_seqs,
+       .block_bytes = KvPool::BlockBytes(shape),
+       .kv_tokens = config.kv_tokens,
+       .checkpoint_bytes = CheckpointLayoutOf(shape, FormatOf(config)).Bytes(),
+       .checkpoint_fraction = config.enable_prefix_caching ? config.prefix_cache_fraction : 0,
+       .checkpoints = config.enable_prefix_caching ? config.prefix_checkpoints : 0,
+       .max_model_len = max_model_len,
+       .max_model_len_fixed = config.max_model_len > 0});
 }
 
 Result<std::vector<int32_t>> EosTokenIds(const EngineConfig& config, const ModelConfig& model) {
@@ -128,6 +144,9 @@ Result<EngineParts> BuildParts(const EngineConfig& config, std::unique_ptr<Qwen3
   ASSIGN_OR_RETURN(parts.states, StatePool::Open(shape, config.max_num_seqs));
   ASSIGN_OR_RETURN(parts.logits,
                    LazyBuffer::Open(static_cast<size_t>(plan.needs.logit_bytes), "logits"));
+  ASSIGN_OR_RETURN(
+      parts.checkpoints,
+      CheckpointPool::Open(CheckpointLayoutOf(shape, FormatOf(config)), plan.checkpoints));
   parts.model = std::move(model);
   return parts;
 }

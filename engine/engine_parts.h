@@ -10,6 +10,7 @@
 #include "engine/engine.h"
 #include "engine/memory/lazy_buffer.h"
 #include "engine/model/qwen3_next.h"
+#include "engine/prefix/checkpoint_pool.h"
 #include "engine/prefix/kv_pool.h"
 #include "engine/prefix/state_pool.h"
 #include "engine/scheduler.h"
@@ -23,6 +24,7 @@ struct EngineParts {
   std::unique_ptr<Qwen3Next> model;
   std::unique_ptr<KvPool> kv;
   std::unique_ptr<StatePool> states;
+  std::unique_ptr<CheckpointPool> checkpoints;
   LazyBuffer logits;  // [limits.logit_rows_max, V]
 };
 

@@ -45,7 +45,7 @@ struct GenerationRequest {
   int32_t num_logprobs = -1;         // -1: none; 0: the sampled token's; k: and the k most likely
   int32_t num_prompt_logprobs = -1;  // same, for every prompt token but the first
   int32_t priority = 0;              // lower runs first, as in vLLM
-  std::string cache_salt;            // separates prefix-cache tenants; "": shared by all without one
+  std::string cache_salt;  // separates prefix-cache tenants; "": shared by all without one
 };
 
 struct TokenLogprob {

@@ -29,6 +29,9 @@ class Planner {
 
  private:
   static int32_t Left(const SequenceView& s) { return s.tokens_total - s.tokens_computed; }
+  static int32_t BlocksNew(const SequenceView& s) {
+    return static_cast<int32_t>(BlocksFor(s.tokens_total)) - s.blocks_held;
+  }
 
   // Rows of logits that computing [computed, end) yields.
   static int32_t RowsFor(const SequenceView& s, int32_t end) {
@@ -52,7 +55,7 @@ class Planner {
     plan_.work.push_back({index, token_count, blocks_new, admitted});
     tokens_left_ -= token_count;
     rows_left_ -= RowsFor(s, s.tokens_computed + token_count);
-    blocks_free_ -= blocks_new;
+    blocks_free_ -= blocks_new + (admitted ? s.blocks_idle : 0);
     slots_free_ -= admitted ? 1 : 0;
     running_ += admitted ? 1 : 0;
   }
@@ -68,7 +71,7 @@ class Planner {
     do --index;
     while (!in_.sequences[index].running || IsPreempted(index));
     plan_.preempted.push_back(index);
-    blocks_free_ += in_.sequences[index].blocks_held;
+    blocks_free_ += in_.sequences[index].blocks_freed;
     ++slots_free_;
     --running_;
     return index;
@@ -79,7 +82,7 @@ class Planner {
       const SequenceView& s = in_.sequences[i];
       if (!s.running || Left(s) != 1 || IsPreempted(i)) continue;
       if (tokens_left_ == 0 || rows_left_ == 0) return;
-      const auto blocks_new = static_cast<int32_t>(BlocksFor(s.tokens_total)) - s.blocks_held;
+      const int32_t blocks_new = BlocksNew(s);
       bool fits = true;
       while (fits && blocks_free_ < blocks_new) fits = PreemptYoungest() != i;
       if (fits) Add(i, 1, blocks_new, false);
@@ -98,7 +101,7 @@ class Planner {
   bool CanAdmit(const SequenceView& s) const {
     const int64_t headroom = running_ > 0 ? 1 : 0;
     return slots_free_ > 0 && running_ < in_.limits.sequences_max &&
-           BlocksFor(s.tokens_total) + headroom <= blocks_free_;
+           BlocksNew(s) + s.blocks_idle + headroom <= blocks_free_;
   }
 
   void Admit() {
@@ -109,7 +112,7 @@ class Planner {
       if (!in_.limits.chunked_prefill && Left(s) > 1) return;  // its turn comes, alone
       const int32_t count = CanAdmit(s) ? ChunkOf(s) : 0;
       if (count == 0) return;
-      Add(i, count, static_cast<int32_t>(BlocksFor(s.tokens_total)), true);
+      Add(i, count, BlocksNew(s), true);
     }
   }
 
@@ -126,7 +129,7 @@ class Planner {
       const SequenceView& s = in_.sequences[i];
       if (s.running) continue;
       if (Left(s) == 1 || !CanAdmit(s)) return false;
-      Add(i, ChunkOf(s), static_cast<int32_t>(BlocksFor(s.tokens_total)), true);
+      Add(i, ChunkOf(s), BlocksNew(s), true);
       return true;
     }
     return false;

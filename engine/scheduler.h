@@ -4,10 +4,10 @@
 // Order: lower priority value first, then earlier arrival. In that order:
 //   1. decode: running sequences with one token left to compute, one token each;
 //   2. prefill: running sequences with more, in chunks that end on multiples of 64 or at their end;
-//   3. admission: waiting sequences, while there is a state slot, blocks for all their tokens and
-//   one
+//   3. admission: waiting sequences, while there is a state slot, blocks for all their tokens and one
 //      block of headroom (none is needed when nothing else runs); the first that does not fit holds
-//      up those behind it, so that a large one is not starved by small ones.
+//      up those behind it, so that a large one is not starved by small ones. What the prefix cache has
+//      of a waiting sequence counts as computed and held.
 // All within step_tokens_max tokens and logit_rows_max rows of logits.
 //
 // A sequence gets the blocks of its known tokens at admission and one more as it grows past them.
@@ -40,10 +40,12 @@ struct SchedulerLimits {
 
 // What the scheduler sees of one sequence.
 struct SequenceView {
-  bool running = false;      // holds a state slot
-  int32_t tokens_total = 0;  // known: prompt and generated; > tokens_computed
-  int32_t tokens_computed = 0;
-  int32_t blocks_held = 0;
+  bool running = false;         // holds a state slot
+  int32_t tokens_total = 0;     // known: prompt and generated; > tokens_computed
+  int32_t tokens_computed = 0;  // or, while it waits, found in the prefix cache
+  int32_t blocks_held = 0;      // those of tokens_computed among them
+  int32_t blocks_idle = 0;      // waiting: of those, used by nobody yet, and part of blocks_free
+  int32_t blocks_freed = 0;     // running: that come free if it and all behind it are preempted
   // Rows of the prompt whose logits are wanted (prompt_logprobs) and not there yet.
   int32_t prompt_rows_begin = 0;
   int32_t prompt_rows_end = 0;
@@ -51,7 +53,7 @@ struct SequenceView {
 
 struct PlanInput {
   SchedulerLimits limits;
-  int32_t blocks_free = 0;
+  int32_t blocks_free = 0;  // or cached and used by nobody
   int32_t slots_free = 0;
   std::span<const SequenceView> sequences;  // in the order (priority, arrival)
 };

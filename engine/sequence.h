@@ -1,6 +1,6 @@
 // A request on the engine thread: its tokens, how far they are computed, and what it holds.
 //
-// Invariants: (1) it holds a state slot exactly while it runs, blocks only while it runs; (2)
+// Invariants: (1) it holds a state slot exactly while it runs, blocks and leases only while it runs; (2)
 // tokens is the prompt and everything generated, tokens_computed < tokens.size(); (3) preemption
 // gives everything back and sets tokens_computed to 0, and nothing else: the generated tokens and
 // the sampling state stay.
@@ -8,11 +8,13 @@
 // Threads: the engine thread, after Submit has handed it over.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <vector>
 
 #include "engine/generation_channel.h"
+#include "engine/prefix/prefix_cache.h"
 #include "engine/request.h"
 #include "engine/sampling/sampler.h"
 #include "engine/scheduler.h"
@@ -38,8 +40,10 @@ struct Sequence {
   std::shared_ptr<GenerationChannel> channel = std::make_shared<GenerationChannel>();
 
   int32_t tokens_computed = 0;
+  int32_t tokens_cached = 0;  // of the prompt, resumed at the first admission
   int32_t state_slot = kNoSlot;
   std::vector<int32_t> block_table;
+  PrefixHold prefix;
   std::vector<PositionLogprobs> prompt_logprobs;  // of prompt tokens 1, 2, … as they come
   bool was_admitted = false;                      // ever
   bool was_started = false;                       // its Started event is out or in `event`
@@ -58,13 +62,29 @@ struct Sequence {
     return request.num_prompt_logprobs >= 0 && !was_started ? prompt_tokens() - 1 : 0;
   }
 
+  PrefixSequence prefix_view() const {
+    int32_t last = tokens_total() - 1;  // one is left to compute, and every row that is wanted
+    if (prompt_rows_begin() < prompt_rows_end()) last = std::min(last, prompt_rows_begin());
+    return {.scope = request.cache_salt,
+            .tokens = tokens,
+            .prompt_tokens = prompt_tokens(),
+            .resume_max = last / kBlockTokens * kBlockTokens,
+            .borders = request.message_borders,
+            .marked = request.marked_borders};
+  }
+
   SequenceView view() const {
-    return {.running = running(),
-            .tokens_total = tokens_total(),
-            .tokens_computed = tokens_computed,
-            .blocks_held = static_cast<int32_t>(block_table.size()),
-            .prompt_rows_begin = prompt_rows_begin(),
-            .prompt_rows_end = prompt_rows_end()};
+    SequenceView view{.running = running(),
+                      .tokens_total = tokens_total(),
+                      .tokens_computed = tokens_computed,
+                      .blocks_held = static_cast<int32_t>(block_table.size()),
+                      .prompt_rows_begin = prompt_rows_begin(),
+                      .prompt_rows_end = prompt_rows_end()};
+    if (running()) return view;
+    view.tokens_computed = prefix.match.resume_tokens;
+    view.blocks_held = view.tokens_computed / kBlockTokens;
+    view.blocks_idle = prefix.match.idle_blocks;
+    return view;
   }
 };
 

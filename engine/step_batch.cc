@@ -11,6 +11,8 @@ StepBatch::StepBatch(const SchedulerLimits& limits) {
   token_ids_.reserve(static_cast<size_t>(limits.step_tokens_max));
   spans_.reserve(static_cast<size_t>(limits.sequences_max));
   logit_rows_.reserve(static_cast<size_t>(limits.logit_rows_max));
+  loads_.reserve(static_cast<size_t>(limits.sequences_max));
+  emits_.reserve(static_cast<size_t>(limits.step_tokens_max / kBlockTokens + limits.sequences_max));
   items_.reserve(static_cast<size_t>(limits.sequences_max));
 }
 
@@ -18,6 +20,8 @@ void StepBatch::Clear() {
   token_ids_.clear();
   spans_.clear();
   logit_rows_.clear();
+  loads_.clear();
+  emits_.clear();
   items_.clear();
 }
 

@@ -28,10 +28,15 @@ class StepBatch {
   explicit StepBatch(const SchedulerLimits& limits);
 
   void Clear();
+  // The state slot begins with what the checkpoint holds.
+  void AddLoad(kernels::StateLoad load) { loads_.push_back(load); }
   // The next token_count tokens of the sequence. REQUIRES: its table covers them; it has a slot.
   void Add(Sequence* sequence, int32_t token_count);
+  // What the sequences added so far keep on the way; more may be appended for the last one.
+  std::vector<kernels::StateEmit>* emits() { return &emits_; }
+  int32_t sequences() const { return static_cast<int32_t>(items_.size()); }
 
-  StepInput input() const { return {token_ids_, spans_, logit_rows_}; }
+  StepInput input() const { return {token_ids_, spans_, logit_rows_, loads_, emits_}; }
   const std::vector<BatchItem>& items() const { return items_; }
   int64_t logit_rows() const { return static_cast<int64_t>(logit_rows_.size()); }
   bool empty() const { return items_.empty(); }
@@ -40,6 +45,8 @@ class StepBatch {
   std::vector<int32_t> token_ids_;
   std::vector<kernels::SequenceSpan> spans_;
   std::vector<int32_t> logit_rows_;
+  std::vector<kernels::StateLoad> loads_;
+  std::vector<kernels::StateEmit> emits_;
   std::vector<BatchItem> items_;
 };
 

@@ -269,7 +269,8 @@ void DeltaRecurrent(benchmark::State& state) {
   Machine m;
   DeltaCase c(state.range(0));
   const SequenceSpan span{.token_count = static_cast<int32_t>(c.tokens), .context_len = 64};
-  for (auto _ : state) cpu::DeltaRecurrent(c.output(), c.slots(), c.inputs(), {&span, 1}, m.exec);
+  for (auto _ : state)
+    cpu::DeltaRecurrent(c.output(), c.slots(), c.inputs(), {&span, 1}, {}, m.exec);
   c.ReportTo(state);
 }
 BENCHMARK(DeltaRecurrent)->Arg(1)->Arg(512)->UseRealTime()->Unit(benchmark::kMicrosecond);
@@ -302,7 +303,7 @@ void DeltaNetPrologue(benchmark::State& state) {
   for (auto _ : state)
     cpu::DeltaNetPrologue(
         out, {conv_state.data(), {1, kChannels, kTaps - 1}}, {qkvz.data(), {c.tokens, kRow}},
-        {ba.data(), {c.tokens, 2 * DeltaCase::kHeads}}, {&span, 1}, weights, m.exec);
+        {ba.data(), {c.tokens, 2 * DeltaCase::kHeads}}, {&span, 1}, weights, {}, m.exec);
   Report(state, c.tokens * kChannels * 8, 2.0 * static_cast<double>(c.tokens * kChannels * kTaps));
 }
 BENCHMARK(DeltaNetPrologue)->Arg(1)->Arg(512)->UseRealTime();

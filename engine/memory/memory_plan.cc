@@ -28,8 +28,7 @@ int64_t FixedBytes(const MemoryNeeds& n) {
 std::string Arithmetic(const MemoryNeeds& n) {
   return fmt::format(
       "{} of memory x {} = {}; weights {}, activations {}, logits {}, {} states of {} = {}; left "
-      "for "
-      "KV: {}",
+      "for KV and checkpoints: {}",
       Bytes(n.machine_bytes), n.utilization, Bytes(BudgetOf(n)), Bytes(n.weight_bytes),
       Bytes(n.activation_bytes), Bytes(n.logit_bytes), n.slots, Bytes(n.slot_bytes),
       Bytes(n.slot_bytes * n.slots), Bytes(std::max<int64_t>(0, BudgetOf(n) - FixedBytes(n))));
@@ -42,13 +41,22 @@ int64_t UsefulBlocks(const MemoryNeeds& n, int64_t block_bytes) {
   return std::max(one, std::min(one * n.slots, kDefaultKvBytesMax / block_bytes));
 }
 
+// What checkpoints may take of `left`: a share of it, or what was asked for.
+int64_t CheckpointBytes(const MemoryNeeds& n, int64_t left) {
+  if (n.checkpoints >= 0) return n.checkpoint_bytes * n.checkpoints;
+  return std::min(static_cast<int64_t>(n.checkpoint_fraction * static_cast<double>(left)),
+                  kDefaultCheckpointBytesMax);
+}
+
 }  // namespace
 
 Result<MemoryPlan> PlanMemory(const MemoryNeeds& needs) {
   const int64_t block_bytes = std::max<int64_t>(1, needs.block_bytes);
-  const int64_t left = BudgetOf(needs) - FixedBytes(needs);
-  const int64_t blocks_fit = std::min<int64_t>(std::max<int64_t>(0, left) / block_bytes,
-                                               std::numeric_limits<int32_t>::max());
+  const int64_t left = std::max<int64_t>(0, BudgetOf(needs) - FixedBytes(needs));
+  const int64_t for_checkpoints = CheckpointBytes(needs, left);
+  const int64_t blocks_fit =
+      std::min<int64_t>(std::max<int64_t>(0, left - for_checkpoints) / block_bytes,
+                        std::numeric_limits<int32_t>::max());
   const int64_t wanted =
       needs.kv_tokens > 0 ? BlocksFor(needs.kv_tokens) : UsefulBlocks(needs, block_bytes);
   const int64_t blocks = std::min(wanted, blocks_fit);
@@ -61,6 +69,13 @@ Result<MemoryPlan> PlanMemory(const MemoryNeeds& needs) {
   }
   MemoryPlan plan{
       .needs = needs, .blocks = static_cast<int32_t>(blocks), .max_model_len = needs.max_model_len};
+  // A block has at most one checkpoint.
+  if (needs.checkpoints >= 0) {
+    plan.checkpoints = needs.checkpoints;
+  } else if (needs.checkpoint_bytes > 0) {
+    plan.checkpoints =
+        static_cast<int32_t>(std::min(for_checkpoints / needs.checkpoint_bytes, blocks));
+  }
   const int64_t tokens = blocks * kBlockTokens;
   if (needs.kv_tokens == 0 && tokens < needs.max_model_len) {
     if (needs.max_model_len_fixed) {
@@ -79,6 +94,7 @@ Result<MemoryPlan> PlanMemory(const MemoryNeeds& needs) {
 std::string MemoryTable(const MemoryPlan& plan) {
   const MemoryNeeds& n = plan.needs;
   const int64_t kv_bytes = n.block_bytes * plan.blocks;
+  const int64_t checkpoint_bytes = n.checkpoint_bytes * plan.checkpoints;
   return fmt::format(
       "memory plan ({} x {} = {} at most)\n"
       "  weights      {:>12}\n"
@@ -86,11 +102,13 @@ std::string MemoryTable(const MemoryPlan& plan) {
       "  logits       {:>12}\n"
       "  states       {:>12}   {} slots of {}\n"
       "  KV blocks    {:>12}   {} blocks of {} tokens = {} tokens\n"
+      "  checkpoints  {:>12}   {} slots of {}\n"
       "  total        {:>12}   pages are backed when first used",
       Bytes(n.machine_bytes), n.utilization, Bytes(BudgetOf(n)), Bytes(n.weight_bytes),
       Bytes(n.activation_bytes), Bytes(n.logit_bytes), Bytes(n.slot_bytes * n.slots), n.slots,
       Bytes(n.slot_bytes), Bytes(kv_bytes), plan.blocks, kBlockTokens,
-      int64_t{plan.blocks} * kBlockTokens, Bytes(FixedBytes(n) + kv_bytes));
+      int64_t{plan.blocks} * kBlockTokens, Bytes(checkpoint_bytes), plan.checkpoints,
+      Bytes(n.checkpoint_bytes), Bytes(FixedBytes(n) + kv_bytes + checkpoint_bytes));
 }
 
 int64_t MachineMemoryBytes() {

@@ -1,6 +1,6 @@
 // What the engine's memory is spent on, decided once at start: weights, activations, logits, states
-// (one slot per sequence) and, with what is left, KV blocks. Too little memory is an error with the
-// arithmetic in it.
+// (one slot per sequence) and, with what is left, KV blocks and the prefix cache's checkpoints, each
+// in a pool of its own. Too little memory is an error with the arithmetic in it.
 //
 // Threads: pure, but for MachineMemoryBytes.
 #pragma once
@@ -14,6 +14,8 @@ namespace nextgate::engine {
 
 // The default KV pool on the CPU is no larger than this; --kv tokens given by hand may be.
 inline constexpr int64_t kDefaultKvBytesMax = int64_t{4} << 30;
+// And neither is the default pool of checkpoints.
+inline constexpr int64_t kDefaultCheckpointBytesMax = int64_t{1} << 30;
 
 struct MemoryNeeds {
   int64_t machine_bytes = 0;
@@ -21,10 +23,13 @@ struct MemoryNeeds {
   int64_t weight_bytes = 0;
   int64_t activation_bytes = 0;
   int64_t logit_bytes = 0;
-  int64_t slot_bytes = 0;   // of one state
-  int32_t slots = 0;        // max_num_seqs
-  int64_t block_bytes = 0;  // of one KV block
-  int64_t kv_tokens = 0;    // asked for; 0: as many as are useful and fit
+  int64_t slot_bytes = 0;          // of one state
+  int32_t slots = 0;               // max_num_seqs
+  int64_t block_bytes = 0;         // of one KV block
+  int64_t kv_tokens = 0;           // asked for; 0: as many as are useful and fit
+  int64_t checkpoint_bytes = 0;    // of one checkpoint
+  double checkpoint_fraction = 0;  // of what is left for both: the checkpoints' share
+  int32_t checkpoints = -1;        // asked for; -1: as many as are useful and fit
   int32_t max_model_len = 0;
   bool max_model_len_fixed = false;  // asked for: may not be lowered to what fits
 };
@@ -32,6 +37,7 @@ struct MemoryNeeds {
 struct MemoryPlan {
   MemoryNeeds needs;
   int32_t blocks = 0;
+  int32_t checkpoints = 0;
   int32_t max_model_len = 0;  // as asked, or lowered to the KV that fits
 };
 

@@ -72,7 +72,7 @@ class Qwen3NextCpu final : public Qwen3Next {
   }
 
   void Forward(const StepInput& input, const KvStorage& kv, const StateStorage& states,
-               View<float, 2> logits) override;
+               const CheckpointStorage& checkpoints, View<float, 2> logits) override;
 
   const ModelConfig& config() const override { return config_; }
   int64_t weight_bytes() const override { return weights_->bytes(); }
@@ -84,8 +84,8 @@ class Qwen3NextCpu final : public Qwen3Next {
 
  private:
   void GatedAttention(const AttentionWeights& w, const PagedKv& kv, const StepInput& input);
-  void GatedDeltaNet(const DeltaNetWeights& w, int64_t layer, const StateStorage& states,
-                     const StepInput& input);
+  void GatedDeltaNet(const DeltaNetWeights& w, const StateStorage& states, const StepInput& input,
+                     const kernels::LayerEmits& emits);
   void MixtureOfExperts(const MoeWeights& w, int64_t tokens);
   void SelectRows(std::span<const int32_t> rows);
 
@@ -106,7 +106,7 @@ class Qwen3NextCpu final : public Qwen3Next {
 
 // The network from top to bottom.
 void Qwen3NextCpu::Forward(const StepInput& input, const KvStorage& kv, const StateStorage& states,
-                           View<float, 2> logits) {
+                           const CheckpointStorage& checkpoints, View<float, 2> logits) {
   const auto tokens = static_cast<int64_t>(input.token_ids.size());
   CHECK(tokens >= 1 && tokens <= activations_.hidden.shape[0]);
   const float eps = config_.rms_norm_eps;
@@ -114,6 +114,8 @@ void Qwen3NextCpu::Forward(const StepInput& input, const KvStorage& kv, const St
   const auto normed = Head(activations_.normed, tokens);
   const auto mixed = Head(activations_.mixed, tokens);
 
+  if (!input.loads.empty())
+    op::LoadStates(states.recurrent, states.conv, input.loads, checkpoints, exec_);
   op::Embedding(hidden, input.token_ids, weights_->embed, exec_);
   Tap(hidden, "embed");
 
@@ -125,7 +127,7 @@ void Qwen3NextCpu::Forward(const StepInput& input, const KvStorage& kv, const St
     if (layer.attention) {
       GatedAttention(*layer.attention, KvOfLayer(kv, full_layer++), input);
     } else {
-      GatedDeltaNet(*layer.delta_net, linear_layer++, states, input);
+      GatedDeltaNet(*layer.delta_net, states, input, {input.emits, checkpoints, linear_layer++});
     }
     Tap(mixed, "layers.{}.mixer", i);
     Beat();
@@ -170,8 +172,8 @@ void Qwen3NextCpu::GatedAttention(const AttentionWeights& w, const PagedKv& kv,
 }
 
 // mixed = out_proj(norm(delta rule) · silu(z)) of the rows in `normed`.
-void Qwen3NextCpu::GatedDeltaNet(const DeltaNetWeights& w, int64_t layer,
-                                 const StateStorage& states, const StepInput& input) {
+void Qwen3NextCpu::GatedDeltaNet(const DeltaNetWeights& w, const StateStorage& states,
+                                 const StepInput& input, const kernels::LayerEmits& emits) {
   const auto tokens = static_cast<int64_t>(input.token_ids.size());
   const auto normed = Head(activations_.normed, tokens);
   const auto qkvz = Head(activations_.qkvz, tokens);
@@ -183,16 +185,17 @@ void Qwen3NextCpu::GatedDeltaNet(const DeltaNetWeights& w, int64_t layer,
       Head(activations_.beta, tokens), Head(activations_.g, tokens)};
   const auto& s = states.recurrent;
   const auto& c = states.conv;
-  const View<float, 4> recurrent(s.at(0, layer), {s.shape[0], s.shape[2], s.shape[3], s.shape[4]},
+  const View<float, 4> recurrent(s.at(0, emits.layer),
+                                 {s.shape[0], s.shape[2], s.shape[3], s.shape[4]},
                                  {s.stride[0], s.stride[2], s.stride[3], s.stride[4]});
-  const View<float, 3> conv(c.at(0, layer), {c.shape[0], c.shape[2], c.shape[3]},
+  const View<float, 3> conv(c.at(0, emits.layer), {c.shape[0], c.shape[2], c.shape[3]},
                             {c.stride[0], c.stride[2], c.stride[3]});
 
   op::Linear(qkvz, normed, w.qkvz, exec_);
   op::Linear(ba, normed, w.ba, exec_);
   op::DeltaNetPrologue(in, conv, qkvz, ba, input.sequences,
-                       {.conv = w.conv, .a_log = w.a_log, .dt_bias = w.dt_bias}, exec_);
-  op::DeltaRecurrent(read, recurrent, in, input.sequences, exec_);
+                       {.conv = w.conv, .a_log = w.a_log, .dt_bias = w.dt_bias}, emits, exec_);
+  op::DeltaRecurrent(read, recurrent, in, input.sequences, emits, exec_);
   const View<const float, 2> z(qkvz.at(0, config_.conv_channels()),
                                {tokens, config_.value_channels()}, qkvz.stride);
   op::GatedRmsNorm(gated, read, z, w.norm, config_.rms_norm_eps, exec_);

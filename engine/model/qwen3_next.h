@@ -38,8 +38,8 @@ class Qwen3Next {
   static Result<std::unique_ptr<Qwen3Next>> Load(const ModelOptions& options);
   virtual ~Qwen3Next() = default;
 
-  // logits: [R, V], one row per logit_rows. REQUIRES: the sizes stay within the options; tables and
-  // slots within the storage.
+  // logits: [R, V], one row per logit_rows. checkpoints may be empty where the step loads and emits
+  // nothing. REQUIRES: the sizes stay within the options; tables and slots within the storage.
   virtual void Forward(const StepInput& input, const KvStorage& kv, const StateStorage& states,
                        const CheckpointStorage& checkpoints, kernels::View<float, 2> logits) = 0;
 

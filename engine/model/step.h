@@ -4,8 +4,9 @@
 // A *step* is one forward over T tokens of S sequences. A sequence's tokens are consecutive in the
 // batch and continue at its context_len; the model writes their KV into the blocks of its table and
 // advances the state in its slot. Before anything else the states in `loads` are read from their
-// checkpoints; on the way the states in `emits` are written to theirs. On the CPU backend a sequence's results depend on its own tokens
-// only: not on its neighbours, its chunking or the number of threads (bit for bit).
+// checkpoints; on the way the states in `emits` are written to theirs. On the CPU backend a sequence's
+// results depend on its own tokens only: not on its neighbours, its chunking or the number of threads
+// (bit for bit), nor, with fp32 checkpoints, on where it was resumed.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +23,7 @@ using kernels::kBlockTokens;  // P: tokens of KV in one block
 struct StepInput {
   std::span<const int32_t> token_ids;  // [T]
   kernels::Sequences sequences;  // [S], in batch order; context_len == 0 starts from a zero state
-  std::span<const int32_t> logit_rows;  // [R] rows whose logits are wanted, ascending
+  std::span<const int32_t> logit_rows;        // [R] rows whose logits are wanted, ascending
   std::span<const kernels::StateLoad> loads;  // at most one per state slot
   std::span<const kernels::StateEmit> emits;  // by (sequence, position)
 };
@@ -45,5 +46,11 @@ struct StateStorage {
 // Where checkpoints are kept. Slots that a step loads from or emits to are left alone by others until
 // it is done.
 using CheckpointStorage = kernels::Checkpoints;
+
+struct ModelConfig;
+
+// Of checkpoints of the model's states.
+kernels::CheckpointLayout CheckpointLayoutOf(const ModelConfig& config,
+                                             kernels::StateFormat format);
 
 }  // namespace nextgate::engine

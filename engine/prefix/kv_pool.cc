@@ -34,14 +34,15 @@ void KvPool::Take(int32_t count, std::vector<int32_t>* table) {
   }
 }
 
-void KvPool::GiveBack(std::vector<int32_t>* table) {
+void KvPool::GiveBack(std::vector<int32_t>* table, size_t first) {
   // Backwards, so that the same blocks come out in the same order next time.
-  for (; !table->empty(); table->pop_back()) {
-    const int32_t block = table->back();
-    CHECK(held_[block] == 1, "block %d given back twice", block);
-    held_[block] = 0;
-    free_.push_back(block);
-  }
+  for (; table->size() > first; table->pop_back()) GiveBack(table->back());
+}
+
+void KvPool::GiveBack(int32_t block) {
+  CHECK(held_[block] == 1, "block %d given back twice", block);
+  held_[block] = 0;
+  free_.push_back(block);
 }
 
 void KvPool::check_integrity() const {

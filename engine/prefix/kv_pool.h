@@ -1,7 +1,8 @@
 // The KV of every full-attention layer, in blocks of 64 tokens, and who holds which block. A block
 // id means the same block in every layer.
 //
-// Invariants: (1) every block is either free or in exactly one table; (2) the block given back last
+// Invariants: (1) every block is either free or has one owner: a sequence, or the prefix cache, which
+// shares it among sequences that only read; (2) the block given back last
 // is taken first, so that memory no load has needed is never touched.
 //
 // Threads: the engine thread.
@@ -34,8 +35,9 @@ class KvPool {
 
   // Appends `count` blocks to the table. REQUIRES: count <= blocks_free().
   void Take(int32_t count, std::vector<int32_t>* table);
-  // Takes all blocks of the table back and empties it.
-  void GiveBack(std::vector<int32_t>* table);
+  // Takes the table's blocks from index `first` on back and shortens it.
+  void GiveBack(std::vector<int32_t>* table, size_t first = 0);
+  void GiveBack(int32_t block);
 
   const KvStorage& storage() const { return storage_; }
 

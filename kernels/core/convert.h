@@ -1,4 +1,4 @@
-// Weights to float, one by one or in runs; exact. FP8 without its scale.
+// Weights to float, one by one or in runs; exact. FP8 without its scale. And float to bf16.
 #pragma once
 
 #include <bit>
@@ -10,6 +10,14 @@ namespace nextgate::kernels {
 
 inline float Bf16ToFloat(uint16_t bits) {
   return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
+}
+
+// Rounded to nearest even; above the largest bf16 that is infinity. A NaN stays one, made quiet.
+inline uint16_t FloatToBf16(float x) {
+  const auto bits = std::bit_cast<uint32_t>(x);
+  const uint32_t rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+  const uint32_t nan = bits >> 16 | 0x40;
+  return static_cast<uint16_t>((bits & 0x7fffffff) > 0x7f800000 ? nan : rounded);
 }
 
 // IEEE half. The exponent is moved by a multiplication, which takes care of subnormals too.

@@ -9,30 +9,23 @@
 //   S   ← e^(G_C) S + (e^(G_C − G) ⊙ k)ᵀ N
 //
 //   out, states, in             as in delta_recurrent.h
-//   emits                       states to copy on the way
+//   emits                       states to keep on the way (checkpoint.h): each ends a chunk
 //
 // cpu: fp32, close to the recurrence but not bit-equal, so the CPU engine never runs it: it is the
 // reference of the GPU's. Workspace: DeltaChunkedWorkspaceBytes. Source:
 // torch_chunk_gated_delta_rule in transformers' modeling_qwen3_next.py.
 #pragma once
 
-#include <span>
-
 #include "kernels/core/exec.h"
 #include "kernels/core/sequence.h"
+#include "kernels/delta_net/checkpoint.h"
 #include "kernels/delta_net/delta_net_prologue.h"
 
 namespace nextgate::kernels {
 
 inline constexpr int kDeltaChunk = 64;
-
-// The state after `position` tokens of a sequence (absolute; a multiple of 64 that this step
-// reaches), all heads.
-struct StateEmit {
-  int32_t sequence = 0;  // index into the step's sequences
-  int32_t position = 0;
-  View<float, 3> to;  // [Nv, Dk, Dv]
-};
+static_assert(kBlockTokens % kDeltaChunk == 0,
+              "a block's end, where states are kept, ends a chunk");
 
 }  // namespace nextgate::kernels
 
@@ -41,6 +34,6 @@ namespace nextgate::kernels::cpu {
 size_t DeltaChunkedWorkspaceBytes(int threads, int64_t key_dim, int64_t value_dim);
 
 void DeltaChunked(View<float, 3> out, View<float, 4> states, const DeltaNetInputs& in,
-                  Sequences sequences, std::span<const StateEmit> emits, Exec& exec);
+                  Sequences sequences, const LayerEmits& emits, Exec& exec);
 
 }  // namespace nextgate::kernels::cpu

@@ -116,18 +116,17 @@ size_t DeltaChunkedWorkspaceBytes(int threads, int64_t key_dim, int64_t value_di
 }
 
 void DeltaChunked(View<float, 3> out, View<float, 4> states, const DeltaNetInputs& in,
-                  Sequences sequences, std::span<const StateEmit> emits, Exec& exec) {
+                  Sequences sequences, const LayerEmits& emits, Exec& exec) {
   const int64_t heads = in.v.shape[1];
   const int64_t key_dim = in.q.shape[2];
   const int64_t value_dim = in.v.shape[2];
   CHECK(out.shape == in.v.shape && heads % in.q.shape[1] == 0);
   CHECK(DeltaChunkedWorkspaceBytes(exec.pool->threads(), key_dim, value_dim) <=
         exec.workspace.bytes);
-  for (const StateEmit& emit : emits) {
-    const SequenceSpan& s = sequences[static_cast<size_t>(emit.sequence)];
-    CHECK(emit.position % kChunk == 0 && emit.position > s.context_len &&
-          emit.position <= s.context_len + s.token_count);
-  }
+  CheckEmits(emits, sequences);
+  const CheckpointLayout& kept = emits.checkpoints.layout;
+  CHECK(emits.empty() ||
+        (kept.heads == heads && kept.key_dim == key_dim && kept.value_dim == value_dim));
   std::atomic<int> next_scratch = 0;
   exec.pool->ParallelFor(
       static_cast<int64_t>(sequences.size()) * heads, 1, [&](int64_t begin, int64_t end) {
@@ -139,6 +138,7 @@ void DeltaChunked(View<float, 3> out, View<float, 4> states, const DeltaNetInput
           const int64_t head = job % heads;
           float* state = states.at(s.state_slot, head);
           if (s.context_len == 0) std::fill_n(state, key_dim * value_dim, 0.0f);
+          std::span<const StateEmit> to_come = emits.OfSequence(sequence);
           for (int64_t done = 0; done < s.token_count;) {
             const int64_t position = s.context_len + done;
             const int64_t count =
@@ -150,9 +150,9 @@ void DeltaChunked(View<float, 3> out, View<float, 4> states, const DeltaNetInput
             Read(chunk, scratch, state, out, key_dim, value_dim);
             Advance(chunk, scratch, state, key_dim, value_dim);
             done += count;
-            for (const StateEmit& emit : emits)
-              if (emit.sequence == sequence && emit.position == position + count)
-                std::copy_n(state, key_dim * value_dim, emit.to.at(head));
+            if (to_come.empty() || to_come.front().position != position + count) continue;
+            StoreHead(emits, to_come.front().checkpoint, head, state);
+            to_come = to_come.subspan(1);
           }
         }
       });

@@ -11,6 +11,7 @@
 //   ba     [T, 2·Nv]               rows [b | a]
 //   conv_state  [slots, C, J − 1]  the last J − 1 inputs of each channel, oldest first; read as
 //                                  zeros where context_len == 0, and advanced. C = 2·Nk·Dk + Nv·Dv
+//   emits                          conv states to keep on the way (checkpoint.h)
 //   q, k   [T, Nk, Dk]   out
 //   v      [T, Nv, Dv]   out
 //   beta, g  [T, Nv]     out
@@ -21,6 +22,7 @@
 #include "kernels/core/exec.h"
 #include "kernels/core/sequence.h"
 #include "kernels/core/view.h"
+#include "kernels/delta_net/checkpoint.h"
 
 namespace nextgate::kernels {
 
@@ -45,6 +47,6 @@ namespace nextgate::kernels::cpu {
 
 void DeltaNetPrologue(const DeltaNetInputs& out, View<float, 3> conv_state,
                       View<const float, 2> qkvz, View<const float, 2> ba, Sequences sequences,
-                      const DeltaNetPrologueWeights& weights, Exec& exec);
+                      const DeltaNetPrologueWeights& weights, const LayerEmits& emits, Exec& exec);
 
 }  // namespace nextgate::kernels::cpu

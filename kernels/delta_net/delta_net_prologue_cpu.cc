@@ -20,24 +20,41 @@ float* ChannelOut(const DeltaNetInputs& out, int64_t t, int64_t c) {
   return out.v.at(t) + (c - 2 * keys);
 }
 
-// Channels [begin, end) of one sequence: convolve its rows in order, keep the last inputs.
-void Convolve(const DeltaNetInputs& out, View<float, 3> conv_state, View<const float, 2> qkvz,
-              const SequenceSpan& s, const DeltaNetPrologueWeights& weights, int64_t begin,
-              int64_t end) {
-  const int64_t taps = weights.conv.shape[1];
+// One sequence of a step.
+struct Convolution {
+  const DeltaNetInputs& out;
+  View<float, 3> conv_state;
+  View<const float, 2> qkvz;
+  const SequenceSpan& s;
+  View<const float, 2> weight;  // [C, J]
+  const LayerEmits& emits;
+  std::span<const StateEmit> own_emits;  // the sequence's
+};
+
+// Channels [begin, end): convolve the sequence's rows in order, keep the last inputs.
+void Convolve(const Convolution& job, int64_t begin, int64_t end) {
+  const SequenceSpan& s = job.s;
+  const int64_t taps = job.weight.shape[1];
   for (int64_t c = begin; c < end; ++c) {
     float window[kTapsMax] = {};  // the last taps − 1 inputs, then the new one
-    float* kept = conv_state.at(s.state_slot, c);
+    float* kept = job.conv_state.at(s.state_slot, c);
     if (s.context_len > 0) std::copy_n(kept, taps - 1, window);
-    const float* weight = weights.conv.at(c);
-    for (int64_t i = 0; i < s.token_count; ++i) {
-      const int64_t t = s.token_begin + i;
-      window[taps - 1] = qkvz.at(t)[c];
-      float sum = 0;
-      for (int64_t j = 0; j < taps; ++j) sum += weight[j] * window[j];
-      *ChannelOut(out, t, c) = Silu(sum);
-      std::copy_n(window + 1, taps - 1, window);
+    const float* weight = job.weight.at(c);
+    int64_t t = s.token_begin;
+    const auto run_to = [&](int64_t position) {
+      for (; t < s.token_begin + position - s.context_len; ++t) {
+        window[taps - 1] = job.qkvz.at(t)[c];
+        float sum = 0;
+        for (int64_t j = 0; j < taps; ++j) sum += weight[j] * window[j];
+        *ChannelOut(job.out, t, c) = Silu(sum);
+        std::copy_n(window + 1, taps - 1, window);
+      }
+    };
+    for (const StateEmit& emit : job.own_emits) {
+      run_to(emit.position);
+      StoreChannel(job.emits, emit.checkpoint, c, window);
     }
+    run_to(s.context_len + s.token_count);
     std::copy_n(window, taps - 1, kept);
   }
 }
@@ -69,7 +86,7 @@ void NormaliseAndGate(const DeltaNetInputs& out, View<const float, 2> ba,
 
 void DeltaNetPrologue(const DeltaNetInputs& out, View<float, 3> conv_state,
                       View<const float, 2> qkvz, View<const float, 2> ba, Sequences sequences,
-                      const DeltaNetPrologueWeights& weights, Exec& exec) {
+                      const DeltaNetPrologueWeights& weights, const LayerEmits& emits, Exec& exec) {
   const int64_t channels = weights.conv.shape[0];
   const int64_t taps = weights.conv.shape[1];
   CHECK(taps >= 1 && taps <= kTapsMax && conv_state.shape[1] == channels &&
@@ -77,11 +94,16 @@ void DeltaNetPrologue(const DeltaNetInputs& out, View<float, 3> conv_state,
   CHECK(channels == 2 * out.q.shape[1] * out.q.shape[2] + out.v.shape[1] * out.v.shape[2]);
   CHECK(qkvz.shape[1] == channels + out.v.shape[1] * out.v.shape[2] &&
         ba.shape[1] == 2 * out.v.shape[1]);
-  for (const SequenceSpan& s : sequences) {
+  CheckEmits(emits, sequences);
+  const CheckpointLayout& layout = emits.checkpoints.layout;
+  CHECK(emits.empty() || (layout.channels == channels && layout.taps_kept == taps - 1));
+  for (size_t i = 0; i < sequences.size(); ++i) {
+    const SequenceSpan& s = sequences[i];
+    const Convolution job{
+        out, conv_state, qkvz, s, weights.conv, emits, emits.OfSequence(static_cast<int32_t>(i))};
     const int64_t grain = std::max<int64_t>(16, (1 << 10) / s.token_count);
-    exec.pool->ParallelFor(channels, grain, [&](int64_t begin, int64_t end) {
-      Convolve(out, conv_state, qkvz, s, weights, begin, end);
-    });
+    exec.pool->ParallelFor(channels, grain,
+                           [&](int64_t begin, int64_t end) { Convolve(job, begin, end); });
   }
   exec.pool->ParallelFor(qkvz.shape[0], 8, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) NormaliseAndGate(out, ba, weights, t);

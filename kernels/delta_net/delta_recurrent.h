@@ -6,6 +6,7 @@
 //   in                         see delta_net_prologue.h
 //   states [slots, Nv, Dk, Dv]  S with key channels as rows; read as zeros where context_len == 0,
 //   and advanced
+//   emits                      states to keep on the way (checkpoint.h)
 //
 // cpu: a fixed order per element of S, so bits depend neither on chunks nor on neighbours: this is
 // the body the engine runs, prefill included. Memory bound at decode (reads and writes S once).
@@ -14,11 +15,12 @@
 
 #include "kernels/core/exec.h"
 #include "kernels/core/sequence.h"
+#include "kernels/delta_net/checkpoint.h"
 #include "kernels/delta_net/delta_net_prologue.h"
 
 namespace nextgate::kernels::cpu {
 
 void DeltaRecurrent(View<float, 3> out, View<float, 4> states, const DeltaNetInputs& in,
-                    Sequences sequences, Exec& exec);
+                    Sequences sequences, const LayerEmits& emits, Exec& exec);
 
 }  // namespace nextgate::kernels::cpu

@@ -100,6 +100,56 @@ TEST_P(RealModel, AloneBatchedPreemptedChunkedAndThreadedGiveTheSameBits) {
   EXPECT_EQ(Together(*Open(whole), requests), expected) << "prompts not interleaved";
 }
 
+// Warm answers have the bits of cold ones: prompts that end anywhere around a block, borders anywhere,
+// with room and without, in any chunks.
+TEST_P(RealModel, ResumedGivesTheBitsOfComputed) {
+  const std::string dir = kGolden + GetParam();
+  EngineConfig cold_config = Config(dir, 2);
+  cold_config.enable_prefix_caching = false;
+  const auto cold = Open(cold_config);
+  std::mt19937 random(5);
+  const auto vocab = static_cast<uint32_t>(cold->info().vocab_size);
+  const auto more = [&](std::vector<int32_t> tokens, size_t count) {
+    for (size_t i = 0; i < count; ++i) tokens.push_back(static_cast<int32_t>(random() % vocab));
+    return tokens;
+  };
+  const std::vector<int32_t> shared = more({}, 150);
+  std::vector<GenerationRequest> requests;
+  for (const int32_t border : {64, 100, 128, 150})
+    for (const size_t own : {1, 42, 63, 64, 65, 128}) {
+      GenerationRequest r{.max_tokens = 20, .ignore_eos = true, .num_logprobs = 0};
+      r.prompt = more({shared.begin(), shared.begin() + border}, own);
+      r.message_borders = {border};
+      r.sampling.temperature = requests.size() % 2 ? 1.0 : 0.0;
+      r.sampling.seed = requests.size();
+      requests.push_back(r);
+    }
+  std::vector<Answer> expected;
+  for (const auto& request : requests) expected.push_back(Together(*cold, {request})[0]);
+  ASSERT_EQ(cold->Stats().prefix.resumed_tokens, 0u);
+
+  const auto expect_equal = [&](const EngineConfig& config, const char* how) {
+    const auto warm = Open(config);
+    EXPECT_EQ(Together(*warm, requests), expected) << how << ", at once";
+    const uint64_t resumed = warm->Stats().prefix.resumed_tokens;
+    EXPECT_GT(resumed, 1'000u) << how;
+    for (size_t i = 0; i < requests.size(); ++i)
+      EXPECT_EQ(Together(*warm, {requests[i]})[0], expected[i]) << how << ", again, " << i;
+    EXPECT_GT(warm->Stats().prefix.resumed_tokens, resumed) << how;
+    return warm->Stats();
+  };
+  expect_equal(Config(dir, 2), "with room");
+  EngineConfig tight = Config(dir, 1);
+  tight.kv_tokens = 9 * kBlockTokens;
+  tight.max_num_batched_tokens = 100;
+  tight.prefix_checkpoints = 5;
+  const EngineStats stats = expect_equal(tight, "tight, in small chunks");
+  EXPECT_GT(stats.prefix.checkpoints_evicted + stats.prefix.blocks_evicted, 20u);
+  EngineConfig whole = Config(dir, 2);
+  whole.enable_chunked_prefill = false;
+  expect_equal(whole, "prompts not interleaved");
+}
+
 INSTANTIATE_TEST_SUITE_P(Checkpoints, RealModel,
                          testing::Values("bf16_base", "f32_wide_heads", "fp8_blocks"));
 

@@ -17,10 +17,19 @@ constexpr SchedulerLimits kLimits = {
 
 SequenceView Waiting(int32_t tokens) { return {.tokens_total = tokens}; }
 SequenceView Running(int32_t total, int32_t computed) {
+  const auto blocks = static_cast<int32_t>(BlocksFor(total - (total - computed == 1)));
   return {.running = true,
           .tokens_total = total,
           .tokens_computed = computed,
-          .blocks_held = static_cast<int32_t>(BlocksFor(total - (total - computed == 1)))};
+          .blocks_held = blocks,
+          .blocks_freed = blocks};
+}
+// Its first `cached` tokens are in the prefix cache; nobody uses `idle` of their blocks.
+SequenceView Cached(int32_t total, int32_t cached, int32_t idle) {
+  return {.tokens_total = total,
+          .tokens_computed = cached,
+          .blocks_held = cached / kBlockTokens,
+          .blocks_idle = idle};
 }
 
 StepPlan PlanOf(const std::vector<SequenceView>& sequences, int32_t blocks_free, int32_t slots_free,
@@ -66,6 +75,27 @@ TEST(Scheduler, AdmissionNeedsASlotTheBlocksAndOneOfHeadroom) {
   EXPECT_EQ(PlanOf({Running(11, 10), Waiting(128)}, 3, 0).work.size(), 1u);
   // Alone it needs no headroom: otherwise a request that fits exactly would wait forever.
   EXPECT_EQ(PlanOf({Waiting(128)}, 2, 1).work.size(), 1u);
+}
+
+TEST(Scheduler, WhatIsCachedIsNeitherComputedNorTakenTwice) {
+  EXPECT_EQ(Rows(PlanOf({Cached(300, 256, 0)}, 1, 1)), (std::vector<Row>{{0, 44, 1, true}}));
+  // Blocks that nobody used are among the free ones until somebody does.
+  EXPECT_EQ(PlanOf({Cached(300, 256, 4)}, 4, 1).work.size(), 0u);
+  EXPECT_EQ(Rows(PlanOf({Cached(300, 256, 4)}, 5, 1)), (std::vector<Row>{{0, 44, 1, true}}));
+  EXPECT_EQ(Rows(PlanOf({Cached(300, 256, 4), Cached(65, 64, 1)}, 7, 2)),
+            (std::vector<Row>{{0, 44, 1, true}}))
+      << "two more, and one of headroom";
+  EXPECT_EQ(Rows(PlanOf({Cached(300, 256, 4), Cached(65, 64, 1)}, 8, 2)),
+            (std::vector<Row>{{0, 44, 1, true}, {1, 1, 1, true}}));
+}
+
+TEST(Scheduler, PreemptionYieldsOnlyWhatNobodyElseUses) {
+  SequenceView shares = Running(130, 128);
+  shares.tokens_total = 129;
+  shares.blocks_held = 2;
+  shares.blocks_freed = 0;  // an older one reads the same blocks
+  const auto plan = PlanOf({Running(65, 64), Running(64, 63), shares}, 0, 5);
+  EXPECT_EQ(plan.preempted, (std::vector<int32_t>{2, 1}));
 }
 
 TEST(Scheduler, DoesNotLetSmallOnesPassALargeOneThatWaits) {
@@ -152,6 +182,7 @@ class Simulation {
     int32_t running = 0;
     for (const Job& job : jobs_) {
       views.push_back(job.view);
+      views.back().blocks_freed = job.view.blocks_held;
       used += job.view.blocks_held;
       running += job.view.running;
     }

@@ -1,5 +1,8 @@
 #include "tests/support/fake_model.h"
 
+#include <algorithm>
+#include <array>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -22,6 +25,12 @@ uint64_t Extend(uint64_t hash, int32_t token) {
   return Mix(hash, static_cast<uint64_t>(token) + 1);
 }
 
+uint64_t HashOf(std::span<const int32_t> history) {
+  uint64_t hash = kEmptyHash;
+  for (const int32_t token : history) hash = Extend(hash, token);
+  return hash;
+}
+
 void LogitsOf(uint64_t kv_hash, uint64_t state_hash, std::span<float> logits) {
   for (int32_t v = 0; v < kFakeVocab; ++v) {
     const uint64_t bits = Mix(Mix(kv_hash, state_hash), static_cast<uint64_t>(v));
@@ -29,7 +38,21 @@ void LogitsOf(uint64_t kv_hash, uint64_t state_hash, std::span<float> logits) {
   }
 }
 
-// A 64-bit hash in four floats of 16 bits each, as a state would hold it.
+// What one sequence's state says: in the recurrent state [4] the hash of its tokens, 16 bits a float;
+// in the conv state [6] its last token, how many tokens there were, and the hash again, so that two
+// halves of different states are noticed.
+struct FakeState {
+  uint64_t hash = kEmptyHash;
+  int32_t last_token = -1;
+  int32_t tokens = 0;
+
+  void Advance(int32_t token) {
+    hash = Extend(hash, token);
+    last_token = token;
+    ++tokens;
+  }
+};
+
 void StoreHash(uint64_t hash, float* out) {
   for (int i = 0; i < 4; ++i) out[i] = static_cast<float>((hash >> (16 * i)) & 0xFFFF);
 }
@@ -39,9 +62,99 @@ uint64_t LoadHash(const float* in) {
   return hash;
 }
 
+struct StoredState {
+  std::array<float, 4> recurrent;
+  std::array<float, 6> conv;
+};
+StoredState Stored(const FakeState& state) {
+  StoredState stored;
+  StoreHash(state.hash, stored.recurrent.data());
+  stored.conv[0] = static_cast<float>(state.last_token);
+  stored.conv[1] = static_cast<float>(state.tokens);
+  StoreHash(state.hash, stored.conv.data() + 2);
+  return stored;
+}
+
+// What `s` continues from.
+FakeState Before(const kernels::SequenceSpan& s, const StateStorage& states) {
+  if (s.context_len == 0) return {};
+  const float* recurrent = states.recurrent.at(s.state_slot);
+  const float* conv = states.conv.at(s.state_slot);
+  CHECK(conv[1] == static_cast<float>(s.context_len),
+        "slot %d holds a state after %.0f tokens, its sequence has %d", s.state_slot,
+        static_cast<double>(conv[1]), s.context_len);
+  CHECK(std::equal(recurrent, recurrent + 4, conv + 2), "slot %d holds halves of two states",
+        s.state_slot);
+  return {LoadHash(recurrent), static_cast<int32_t>(conv[0]), s.context_len};
+}
+
+void CheckTables(const StepInput& input, const KvStorage& kv) {
+  std::map<int32_t, int> tables;  // how many a block is in
+  for (const auto& s : input.sequences) {
+    CHECK(static_cast<int64_t>(s.block_table.size()) * kBlockTokens >=
+          s.context_len + s.token_count);
+    const std::set<int32_t> blocks(s.block_table.begin(), s.block_table.end());
+    CHECK(blocks.size() == s.block_table.size(), "a block is twice in a table");
+    CHECK(*blocks.begin() >= 0 && *blocks.rbegin() < kv.k.shape[1]);
+    for (const int32_t block : blocks) ++tables[block];
+  }
+  for (const auto& s : input.sequences)
+    for (int32_t i = s.context_len / kBlockTokens;
+         i <= (s.context_len + s.token_count - 1) / kBlockTokens; ++i)
+      CHECK(tables[s.block_table[i]] == 1, "block %d is written to and in two tables",
+            s.block_table[i]);
+}
+
+void CheckCheckpoints(const StepInput& input, const StateStorage& states,
+                      const CheckpointStorage& checkpoints, const kernels::CheckpointLayout& own) {
+  if (input.loads.empty() && input.emits.empty()) return;
+  CHECK(checkpoints.data != nullptr && checkpoints.layout == own);
+  std::set<int32_t> slots;
+  std::set<int32_t> taken;  // checkpoints
+  for (const auto& load : input.loads) {
+    CHECK(load.state_slot >= 0 && load.state_slot < states.recurrent.shape[0]);
+    CHECK(slots.insert(load.state_slot).second, "slot %d is loaded twice", load.state_slot);
+    CHECK(load.checkpoint >= 0 && load.checkpoint < checkpoints.slots);
+    taken.insert(load.checkpoint);
+  }
+  std::pair<int32_t, int32_t> before = {-1, -1};
+  for (const auto& emit : input.emits) {
+    CHECK(emit.sequence >= 0 && emit.sequence < static_cast<int32_t>(input.sequences.size()));
+    const auto& s = input.sequences[emit.sequence];
+    CHECK(emit.position % kBlockTokens == 0 && emit.position > s.context_len &&
+              emit.position <= s.context_len + s.token_count,
+          "a state at %d of a sequence that goes from %d to %d", emit.position, s.context_len,
+          s.context_len + s.token_count);
+    const std::pair<int32_t, int32_t> at = {emit.sequence, emit.position};
+    CHECK(before < at, "emits are not sorted");
+    before = at;
+    CHECK(emit.checkpoint >= 0 && emit.checkpoint < checkpoints.slots);
+    CHECK(taken.insert(emit.checkpoint).second, "checkpoint %d is emitted to and used otherwise",
+          emit.checkpoint);
+  }
+}
+
+void Keep(const kernels::LayerEmits& emits, int32_t checkpoint, const StoredState& stored) {
+  kernels::cpu::StoreHead(emits, checkpoint, 0, stored.recurrent.data());
+  for (size_t c = 0; c < stored.conv.size(); ++c)
+    kernels::cpu::StoreChannel(emits, checkpoint, static_cast<int64_t>(c), &stored.conv[c]);
+}
+
+// The tokens up to `position` as the sequence's blocks have them; −1 where a block holds another
+// position.
+std::vector<int32_t> History(const kernels::SequenceSpan& s, int32_t position,
+                             const KvStorage& kv) {
+  std::vector<int32_t> history;
+  for (int32_t p = 0; p <= position; ++p) {
+    const int32_t block = s.block_table[p / kBlockTokens];
+    const bool here = *kv.v.at(0, block, 0, p % kBlockTokens) == static_cast<float>(p);
+    history.push_back(here ? static_cast<int32_t>(*kv.k.at(0, block, 0, p % kBlockTokens)) : -1);
+  }
+  return history;
+}
+
 // The promises of engine/model/step.h that a real model relies on.
 void CheckStep(const StepInput& input, const KvStorage& kv, const StateStorage& states) {
-  std::set<int32_t> blocks;
   std::set<int32_t> slots;
   int32_t next_row = 0;
   for (const auto& s : input.sequences) {
@@ -49,14 +162,9 @@ void CheckStep(const StepInput& input, const KvStorage& kv, const StateStorage& 
     next_row += s.token_count;
     CHECK(s.state_slot >= 0 && s.state_slot < states.recurrent.shape[0]);
     CHECK(slots.insert(s.state_slot).second, "slot %d is in two sequences", s.state_slot);
-    CHECK(static_cast<int64_t>(s.block_table.size()) * kBlockTokens >=
-          s.context_len + s.token_count);
-    for (const int32_t block : s.block_table) {
-      CHECK(block >= 0 && block < kv.k.shape[1]);
-      CHECK(blocks.insert(block).second, "block %d is in two tables", block);
-    }
   }
   CHECK(next_row == static_cast<int32_t>(input.token_ids.size()));
+  CheckTables(input, kv);
   int32_t previous = -1;
   for (const int32_t row : input.logit_rows) {
     CHECK(row > previous && row < next_row);
@@ -67,8 +175,7 @@ void CheckStep(const StepInput& input, const KvStorage& kv, const StateStorage& 
 }  // namespace
 
 std::vector<float> FakeLogits(std::span<const int32_t> history) {
-  uint64_t hash = kEmptyHash;
-  for (const int32_t token : history) hash = Extend(hash, token);
+  const uint64_t hash = HashOf(history);
   std::vector<float> logits(kFakeVocab);
   LogitsOf(hash, hash, logits);
   return logits;
@@ -94,43 +201,43 @@ FakeModel::FakeModel(OnForward on_forward, OnLogits on_logits)
 }
 
 void FakeModel::Forward(const StepInput& input, const KvStorage& kv, const StateStorage& states,
-                        kernels::View<float, 2> logits) {
+                        const CheckpointStorage& checkpoints, kernels::View<float, 2> logits) {
   if (on_forward_) on_forward_(input);
   CheckStep(input, kv, states);
+  CheckCheckpoints(input, states, checkpoints,
+                   CheckpointLayoutOf(config_, kernels::StateFormat::kFp32));
   CHECK(logits.shape[0] == static_cast<int64_t>(input.logit_rows.size()) &&
         logits.shape[1] == kFakeVocab);
+  if (!input.loads.empty())
+    kernels::cpu::LoadStates(states.recurrent, states.conv, input.loads, checkpoints, exec_);
+  const kernels::LayerEmits emits{input.emits, checkpoints, 0};
+  auto emit = input.emits.begin();
   size_t logit = 0;
-  for (const auto& s : input.sequences) {
-    float* state = states.recurrent.at(s.state_slot);
-    float* last_token = states.conv.at(s.state_slot);
-    uint64_t state_hash = s.context_len == 0 ? kEmptyHash : LoadHash(state);
+  for (size_t index = 0; index < input.sequences.size(); ++index) {
+    const auto& s = input.sequences[index];
+    FakeState state = Before(s, states);
     for (int32_t i = 0; i < s.token_count; ++i) {
       const int32_t row = s.token_begin + i;
       const int32_t position = s.context_len + i;
       const int32_t token = input.token_ids[row];
       const int32_t block = s.block_table[position / kBlockTokens];
-      float* k = kv.k.at(0, block, 0, position % kBlockTokens);
-      float* v = kv.v.at(0, block, 0, position % kBlockTokens);
-      k[0] = static_cast<float>(token);
-      v[0] = static_cast<float>(position);
-      state_hash = Extend(state_hash, token);
-      *last_token = static_cast<float>(token);
+      *kv.k.at(0, block, 0, position % kBlockTokens) = static_cast<float>(token);
+      *kv.v.at(0, block, 0, position % kBlockTokens) = static_cast<float>(position);
+      state.Advance(token);
+      if (emit != input.emits.end() && emit->sequence == static_cast<int32_t>(index) &&
+          emit->position == state.tokens)
+        Keep(emits, (emit++)->checkpoint, Stored(state));
       if (logit == input.logit_rows.size() || input.logit_rows[logit] != row) continue;
-
-      std::vector<int32_t> history;
-      uint64_t kv_hash = kEmptyHash;
-      for (int32_t p = 0; p <= position; ++p) {
-        const int32_t b = s.block_table[p / kBlockTokens];
-        history.push_back(static_cast<int32_t>(*kv.k.at(0, b, 0, p % kBlockTokens)));
-        kv_hash = Extend(kv_hash, history.back());
-        if (*kv.v.at(0, b, 0, p % kBlockTokens) != static_cast<float>(p)) kv_hash = ~kv_hash;
-      }
+      const std::vector<int32_t> history = History(s, position, kv);
       const std::span<float> out(logits.at(static_cast<int64_t>(logit++)), kFakeVocab);
-      LogitsOf(kv_hash, state_hash, out);
+      LogitsOf(HashOf(history), state.hash, out);
       if (on_logits_) on_logits_(history, out);
     }
-    StoreHash(state_hash, state);
+    const StoredState stored = Stored(state);
+    std::ranges::copy(stored.recurrent, states.recurrent.at(s.state_slot));
+    std::ranges::copy(stored.conv, states.conv.at(s.state_slot));
   }
+  CHECK(emit == input.emits.end());
 }
 
 }  // namespace nextgate::engine

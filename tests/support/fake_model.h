@@ -1,6 +1,8 @@
 // A model whose logits are a hash of the sequence's whole token history, which it reads back from
 // the KV blocks and the state slot it wrote itself. A wrong block table, slot, context_len, a lost
-// or a repeated token, or two sequences that share storage change what comes out.
+// or a repeated token, or two sequences that share storage change what comes out. A step that breaks
+// a promise of engine/model/step.h aborts; so does a sequence that continues from a state that is not
+// the one after context_len tokens. Checkpoints are fp32 (CheckpointLayoutOf its config).
 //
 // Threads: as Qwen3Next; on_forward runs on the engine thread.
 #pragma once
@@ -12,6 +14,7 @@
 #include <vector>
 
 #include "engine/model/qwen3_next.h"
+#include "kernels/core/exec.h"
 
 namespace nextgate::engine {
 
@@ -31,7 +34,7 @@ class FakeModel final : public Qwen3Next {
   explicit FakeModel(OnForward on_forward = {}, OnLogits on_logits = {});
 
   void Forward(const StepInput& input, const KvStorage& kv, const StateStorage& states,
-               kernels::View<float, 2> logits) override;
+               const CheckpointStorage& checkpoints, kernels::View<float, 2> logits) override;
   const ModelConfig& config() const override { return config_; }
   int64_t weight_bytes() const override { return 1000; }
   int64_t activation_bytes() const override { return 1000; }
@@ -43,6 +46,8 @@ class FakeModel final : public Qwen3Next {
 
  private:
   ModelConfig config_;
+  kernels::ThreadPool pool_{1};
+  kernels::Exec exec_{.pool = &pool_};
   OnForward on_forward_;
   OnLogits on_logits_;
 };

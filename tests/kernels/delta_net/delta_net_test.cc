@@ -1,11 +1,13 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 
 #include "kernels/core/simd.h"
 #include "kernels/delta_net/delta_chunked.h"
 #include "kernels/delta_net/delta_net_prologue.h"
 #include "kernels/delta_net/delta_recurrent.h"
+#include "tests/support/poisoned_checkpoints.h"
 #include "tests/support/random_tensor.h"
 
 namespace nextgate::kernels {
@@ -14,6 +16,7 @@ namespace {
 using testing::Matches;
 using testing::Matrix;
 using testing::Owned;
+using testing::PoisonedCheckpoints;
 using testing::Random;
 using testing::TestExec;
 
@@ -90,7 +93,7 @@ TEST(DeltaRecurrent, EqualsTheDefinitionInDouble) {
                             .token_count = static_cast<int32_t>(tokens),
                             .context_len = 0,
                             .state_slot = 1};
-    cpu::DeltaRecurrent(out.view, states.view, in.views(), {&span, 1}, exec.exec);
+    cpu::DeltaRecurrent(out.view, states.view, in.views(), {&span, 1}, {}, exec.exec);
     EXPECT_TRUE(Matches(out.values, Recurrence(d, in, tokens), 2e-5))
         << d.key_dim << " " << d.value_dim;
     EXPECT_TRUE(std::isnan(states.values[0])) << "another slot was written";
@@ -111,7 +114,7 @@ TEST(DeltaRecurrent, ChunksContinueToTheBit) {
     for (const int32_t count : counts) {
       const SequenceSpan span{
           .token_begin = done, .token_count = count, .context_len = done, .state_slot = 0};
-      cpu::DeltaRecurrent(out.view, states.view, in.views(), {&span, 1}, exec.exec);
+      cpu::DeltaRecurrent(out.view, states.view, in.views(), {&span, 1}, {}, exec.exec);
       done += count;
     }
     return std::pair(out.values, states.values);
@@ -162,28 +165,36 @@ TEST(DeltaChunked, EqualsTheRecurrenceAndEmitsItsStatesAtChunkEnds) {
     TestExec exec(2);
     Owned<float, 4> states({1, d.value_heads, d.key_dim, d.value_dim});
     Owned<float, 3> out({tokens, d.value_heads, d.value_dim});
-    Owned<float, 3> at_64({d.value_heads, d.key_dim, d.value_dim});
-    Owned<float, 3> at_128({d.value_heads, d.key_dim, d.value_dim});
+    const CheckpointLayout layout{
+        .layers = 1, .heads = d.value_heads, .key_dim = d.key_dim, .value_dim = d.value_dim};
+    const PoisonedCheckpoints kept(layout, 2);
     const SequenceSpan first{
         .token_begin = 0, .token_count = 100, .context_len = 0, .state_slot = 0};
     const SequenceSpan rest{.token_begin = 100,
                             .token_count = static_cast<int32_t>(tokens - 100),
                             .context_len = 100,
                             .state_slot = 0};
-    const StateEmit emit_64{.sequence = 0, .position = 64, .to = at_64.view};
-    const StateEmit emit_128{.sequence = 0, .position = 128, .to = at_128.view};
-    cpu::DeltaChunked(out.view, states.view, in.views(), {&first, 1}, {&emit_64, 1}, exec.exec);
-    cpu::DeltaChunked(out.view, states.view, in.views(), {&rest, 1}, {&emit_128, 1}, exec.exec);
+    const StateEmit at_64{.sequence = 0, .position = 64, .checkpoint = 0};
+    const StateEmit at_128{.sequence = 0, .position = 128, .checkpoint = 1};
+    cpu::DeltaChunked(out.view, states.view, in.views(), {&first, 1}, {{&at_64, 1}, kept.view()},
+                      exec.exec);
+    cpu::DeltaChunked(out.view, states.view, in.views(), {&rest, 1}, {{&at_128, 1}, kept.view()},
+                      exec.exec);
     EXPECT_TRUE(Matches(out.values, Recurrence(d, in, tokens), 1e-4))
         << d.key_dim << " " << d.value_dim;
 
-    for (const auto& [count, emitted] : {std::pair(64, &at_64), std::pair(128, &at_128)}) {
+    for (const int32_t count : {64, 128}) {
       Owned<float, 4> stopped({1, d.value_heads, d.key_dim, d.value_dim});
       Owned<float, 3> ignored({tokens, d.value_heads, d.value_dim});
       const SequenceSpan span{
           .token_begin = 0, .token_count = count, .context_len = 0, .state_slot = 0};
-      cpu::DeltaRecurrent(ignored.view, stopped.view, in.views(), {&span, 1}, exec.exec);
-      EXPECT_TRUE(Matches(emitted->values, stopped.values, 1e-4)) << count;
+      cpu::DeltaRecurrent(ignored.view, stopped.view, in.views(), {&span, 1}, {}, exec.exec);
+      std::vector<float> emitted(stopped.values.size());
+      for (int64_t m = 0; m < d.value_heads; ++m)
+        std::memcpy(emitted.data() + m * d.key_dim * d.value_dim,
+                    kept.view().at(count / 128) + m * layout.HeadBytes(),
+                    static_cast<size_t>(d.key_dim * d.value_dim) * 4);
+      EXPECT_TRUE(Matches(emitted, stopped.values, 1e-4)) << count;
     }
   }
 }
@@ -211,7 +222,7 @@ TEST(DeltaNetPrologue, EqualsTheFormulaInDouble) {
     const SequenceSpan span{
         .token_begin = 0, .token_count = tokens, .context_len = 0, .state_slot = 0};
     cpu::DeltaNetPrologue(out.views(), conv_state.view, c.qkvz.view, c.ba.view, {&span, 1},
-                          c.weights(), exec.exec);
+                          c.weights(), {}, exec.exec);
 
     const int64_t keys = d.key_heads * d.key_dim;
     std::vector<double> q, k, v, beta, g;
@@ -271,9 +282,10 @@ TEST(DeltaNetPrologue, ChunksShorterThanTheKernelContinueToTheBit) {
       const SequenceSpan span{
           .token_begin = 0, .token_count = count, .context_len = done, .state_slot = 0};
       Inputs part(d, count);
-      cpu::DeltaNetPrologue(
-          part.views(), conv_state.view, View<const float, 2>(c.qkvz.view).Rows(done, count),
-          View<const float, 2>(c.ba.view).Rows(done, count), {&span, 1}, c.weights(), exec.exec);
+      cpu::DeltaNetPrologue(part.views(), conv_state.view,
+                            View<const float, 2>(c.qkvz.view).Rows(done, count),
+                            View<const float, 2>(c.ba.view).Rows(done, count), {&span, 1},
+                            c.weights(), {}, exec.exec);
       std::copy(part.v.values.begin(), part.v.values.end(), out.v.view.at(done));
       std::copy(part.q.values.begin(), part.q.values.end(), out.q.view.at(done));
       done += count;

@@ -1,0 +1,32 @@
+// Which checkpoint goes when a slot or its blocks are needed. One small interface, two policies: what
+// a replay would cost, and least recently used as the comparison.
+//
+// Threads: the engine thread.
+#pragma once
+
+#include <memory>
+
+#include "engine/prefix/prefix_tree.h"
+
+namespace nextgate::engine {
+
+class EvictionPolicy {
+ public:
+  virtual ~EvictionPolicy() = default;
+  // What a checkpoint is stamped with when it is made and each time it is resumed from.
+  virtual double Stamp() = 0;
+  // Its worth: the smallest goes first.
+  virtual double Value(const PrefixTree::Checkpoint& checkpoint) const = 0;
+  // One of this worth went.
+  virtual void Evicted(double value) = 0;
+};
+
+// Worth = age + uses · tokens that would be replayed without it; checkpoints are of equal size. The age
+// is the worth of what was evicted last when the checkpoint was made or used, so what is not used
+// again is overtaken in the end, however much it once saved. GreedyDual-Size-Frequency (Cherkasova,
+// HPL-98-69R1) with the replay as the cost.
+std::unique_ptr<EvictionPolicy> EvictByReplayCost();
+
+std::unique_ptr<EvictionPolicy> EvictLeastRecentlyUsed();
+
+}  // namespace nextgate::engine

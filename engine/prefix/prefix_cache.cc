@@ -1,0 +1,315 @@
+#include "engine/prefix/prefix_cache.h"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "base/check.h"
+
+namespace nextgate::engine {
+
+PrefixCache::PrefixCache(bool enabled, KvPool* kv, CheckpointPool* checkpoints,
+                         std::unique_ptr<EvictionPolicy> eviction)
+    : enabled_(enabled),
+      kv_(kv),
+      checkpoints_(checkpoints),
+      eviction_(std::move(eviction)),
+      tree_(enabled ? kv->blocks_total() : 0) {}
+
+// --- before a sequence runs ---
+
+void PrefixCache::Lookup(const PrefixSequence& sequence, PrefixHold* hold) {
+  if (!enabled_ || hold->looked_up == version_) return;
+  if (hold->keys.empty()) hold->keys.push_back(ScopeKey(sequence.scope));
+  ExtendBlockKeys(sequence.tokens, &hold->keys);
+  hold->looked_up = version_;
+  hold->known = static_cast<int32_t>(sequence.tokens.size());
+  hold->match = tree_.Lookup(PathOf(sequence, *hold), sequence.resume_max);
+  hold->last_state = hold->match.resume_tokens;
+  PlaceCheckpoints({.tokens = hold->known,
+                    .resumed = hold->match.resume_tokens,
+                    .matched = hold->match.kv_tokens,
+                    .borders = sequence.borders,
+                    .marked = sequence.marked},
+                   &hold->placed);
+}
+
+int32_t PrefixCache::Resume(const PrefixSequence& sequence, PrefixHold* hold,
+                            std::vector<int32_t>* table, bool counted) {
+  if (!enabled_) return kNoCheckpoint;
+  CHECK(table->empty() && hold->leased == kNoNode);
+  const PrefixMatch& match = hold->match;
+  if (counted) {
+    const auto blocks = static_cast<int32_t>(hold->keys.size()) - 1;
+    ++stats_.lookups;
+    stats_.lookups_limited += sequence.resume_max < (blocks - 1) * kBlockTokens ? 1 : 0;
+    stats_.queried_tokens += sequence.tokens.size();
+    stats_.matched_tokens += static_cast<uint64_t>(match.kv_tokens);
+    stats_.resumed_tokens += static_cast<uint64_t>(match.resume_tokens);
+    (match.resume == kNoNode ? stats_.lost_tokens : stats_.replayed_tokens) +=
+        static_cast<uint64_t>(match.kv_tokens - match.resume_tokens);
+  }
+  if (match.resume == kNoNode) return kNoCheckpoint;
+  tree_.Lease(match.resume);
+  tree_.Pin(match.resume);
+  tree_.CheckpointUsed(match.resume, eviction_->Stamp());
+  hold->leased = hold->loading = match.resume;
+  hold->published = match.resume_tokens / kBlockTokens;
+  table->resize(static_cast<size_t>(hold->published));
+  NodeId node = match.resume;
+  for (size_t i = table->size(); i-- > 0; node = tree_.parent(node))
+    (*table)[i] = tree_.block(node);
+  return tree_.checkpoint(match.resume).slot;
+}
+
+bool PrefixCache::Awaits(int32_t resume_max, const PrefixHold& leader, int32_t leader_computed,
+                         PrefixHold* hold) {
+  const int32_t there = hold->match.resume_tokens;
+  if (!enabled_ || leader_computed < there) return false;
+  // Keys are chained: once they differ they differ for good.
+  const size_t size = std::min(hold->keys.size(), leader.keys.size());
+  size_t common = 0;  // keys known to be equal
+  for (size_t end = size; common < end;) {
+    const size_t middle = (common + end) / 2;
+    if (hold->keys[middle] == leader.keys[middle]) {
+      common = middle + 1;
+    } else {
+      end = middle;
+    }
+  }
+  if (common < 2) return false;
+  const int32_t limit = std::min(static_cast<int32_t>(common - 1) * kBlockTokens, resume_max);
+  const bool awaits =
+      std::any_of(leader.placed.begin(), leader.placed.end(), [&](const PlacedCheckpoint& placed) {
+        return placed.position <= limit && placed.position > std::max(there, leader_computed);
+      });
+  if (awaits && !std::exchange(hold->waited, true)) ++stats_.waits;
+  return awaits;
+}
+
+// --- blocks and slots ---
+
+NodeId PrefixCache::Worst(bool at_leaf, double* value) const {
+  NodeId worst = kNoNode;
+  *value = std::numeric_limits<double>::infinity();
+  for (const NodeId node : tree_.checkpoints()) {
+    const PrefixTree::Checkpoint checkpoint = tree_.checkpoint(node);
+    if (checkpoint.pinned || (at_leaf && !checkpoint.at_leaf)) continue;
+    const double worth = eviction_->Value(checkpoint);
+    if (worth >= *value) continue;
+    worst = node;
+    *value = worth;
+  }
+  return worst;
+}
+
+void PrefixCache::Evict(NodeId node) {
+  eviction_->Evicted(eviction_->Value(tree_.checkpoint(node)));
+  checkpoints_->GiveBack(tree_.DropCheckpoint(node));
+  ++stats_.checkpoints_evicted;
+  ++version_;
+}
+
+void PrefixCache::Reclaim(int32_t blocks) {
+  while (kv_->blocks_free() < blocks) {
+    NodeId leaf = tree_.OldestBareLeaf();
+    if (leaf == kNoNode) {
+      double value = 0;
+      leaf = Worst(/*at_leaf=*/true, &value);
+      CHECK(leaf != kNoNode, "%d blocks wanted, %d free, and nothing to give up", blocks,
+            kv_->blocks_free());
+      Evict(leaf);
+    }
+    kv_->GiveBack(tree_.Remove(leaf));
+    ++stats_.blocks_evicted;
+    ++version_;
+  }
+}
+
+void PrefixCache::TakeBlocks(int32_t count, std::vector<int32_t>* table) {
+  Reclaim(count);
+  kv_->Take(count, table);
+}
+
+// A slot for a state at `position`, `replay_tokens` behind the one before it; kNoCheckpoint if every
+// other is worth more.
+int32_t PrefixCache::TakeCheckpoint(CheckpointKind kind, int32_t position, int32_t replay_tokens) {
+  if (checkpoints_->slots_free() == 0) {
+    double value = 0;
+    const NodeId worst = Worst(/*at_leaf=*/false, &value);
+    const double worth = eviction_->Value({.tokens = position,
+                                           .replay_tokens = replay_tokens,
+                                           .stamp = eviction_->Stamp(),
+                                           .kind = kind});
+    if (worst == kNoNode || (kind == CheckpointKind::kSpaced && worth <= value)) {
+      ++stats_.checkpoints_refused;
+      return kNoCheckpoint;
+    }
+    Evict(worst);
+  }
+  return checkpoints_->Take();
+}
+
+// --- a step ---
+
+bool PrefixCache::IsThere(const PrefixSequence& sequence, const PrefixHold& hold,
+                          int32_t position) const {
+  NodeId node = hold.leased;
+  for (int32_t index = hold.published; index < position / kBlockTokens; ++index) {
+    node = tree_.Find(node, PathOf(sequence, hold), index);
+    if (node == kNoNode) return false;
+  }
+  return tree_.checkpoint(node).slot != kNoCheckpoint;
+}
+
+void PrefixCache::Emit(const PlacedCheckpoint& placed, int32_t index, PrefixHold* hold,
+                       std::vector<kernels::StateEmit>* emits) {
+  PrefixHold::State& oldest = hold->answers[0];
+  const bool reuse = placed.kind == CheckpointKind::kAnswer && oldest.slot != kNoCheckpoint;
+  const int32_t slot =
+      reuse ? std::exchange(oldest.slot, kNoCheckpoint)
+            : TakeCheckpoint(placed.kind, placed.position, placed.position - hold->last_state);
+  if (slot == kNoCheckpoint) return;
+  hold->last_state = placed.position;
+  hold->emitted.push_back({placed.position, slot, placed.kind});
+  emits->push_back({.sequence = index, .position = placed.position, .checkpoint = slot});
+}
+
+void PrefixCache::PlanEmits(const PrefixSequence& sequence, PrefixHold* hold, int32_t index,
+                            int32_t begin, int32_t end, std::vector<kernels::StateEmit>* emits) {
+  if (!enabled_) return;
+  CHECK(hold->emitted.empty());
+  auto next = hold->placed.begin();
+  for (; next != hold->placed.end() && next->position <= end; ++next)
+    if (next->position > begin && !IsThere(sequence, *hold, next->position))
+      Emit(*next, index, hold, emits);
+  hold->placed.erase(hold->placed.begin(), next);
+  // Borders that the generation passes.
+  for (int32_t at = (std::max(begin, hold->known) / kBlockTokens + 1) * kBlockTokens; at <= end;
+       at += kBlockTokens)
+    Emit({at, CheckpointKind::kAnswer}, index, hold, emits);
+}
+
+NodeId PrefixCache::NodeAt(const PrefixHold& hold, int32_t position) const {
+  NodeId node = hold.leased;
+  while (tree_.tokens_to(node) > position) node = tree_.parent(node);
+  CHECK(node != kNoNode && tree_.tokens_to(node) == position, "no block ends at %d", position);
+  return node;
+}
+
+void PrefixCache::Attach(NodeId node, const PrefixHold::State& state) {
+  if (tree_.checkpoint(node).slot != kNoCheckpoint) {  // another sequence was first
+    checkpoints_->GiveBack(state.slot);
+    return;
+  }
+  tree_.SetCheckpoint(node, state.slot, state.kind, eviction_->Stamp());
+  ++stats_.checkpoints_made;
+  ++version_;
+}
+
+// The last two, the older one first.
+void PrefixCache::KeepAnswer(const PrefixHold::State& state, PrefixHold* hold) {
+  if (hold->answers[0].slot != kNoCheckpoint) checkpoints_->GiveBack(hold->answers[0].slot);
+  hold->answers[0] = hold->answers[1];
+  hold->answers[1] = state;
+}
+
+void PrefixCache::Commit(const PrefixSequence& sequence, PrefixHold* hold, int32_t computed,
+                         std::vector<int32_t>* table) {
+  if (!enabled_) return;
+  if (hold->loading != kNoNode) tree_.Unpin(std::exchange(hold->loading, kNoNode));
+  ExtendBlockKeys(sequence.tokens.first(static_cast<size_t>(computed)), &hold->keys);
+  const BlockPath path = PathOf(sequence, *hold);
+  for (; (hold->published + 1) * kBlockTokens <= computed; ++hold->published) {
+    int32_t& block = (*table)[static_cast<size_t>(hold->published)];
+    NodeId node = tree_.Find(hold->leased, path, hold->published);
+    if (node == kNoNode) {
+      node = tree_.Insert(hold->leased, path, hold->published, block);
+      ++version_;
+    } else {
+      kv_->GiveBack(block);
+      block = tree_.block(node);
+    }
+    tree_.LeaseChild(hold->leased, node);
+    hold->leased = node;
+  }
+  for (const PrefixHold::State& state : hold->emitted) {
+    if (state.kind == CheckpointKind::kAnswer) {
+      KeepAnswer(state, hold);
+    } else {
+      Attach(NodeAt(*hold, state.position), state);
+    }
+  }
+  hold->emitted.clear();
+}
+
+void PrefixCache::Close(int32_t kept, bool maybe_cut, PrefixHold* hold,
+                        std::vector<int32_t>* table) {
+  CHECK(hold->emitted.empty() && hold->loading == kNoNode);
+  bool published = false;  // a later one
+  for (size_t i = hold->answers.size(); i-- > 0;) {
+    PrefixHold::State& state = hold->answers[i];
+    if (state.slot == kNoCheckpoint) continue;
+    if (state.position <= kept && (!published || maybe_cut)) {
+      Attach(NodeAt(*hold, state.position), state);
+      published = true;
+    } else {
+      checkpoints_->GiveBack(state.slot);
+    }
+    state = {};
+  }
+  kv_->GiveBack(table, static_cast<size_t>(hold->published));
+  table->clear();
+  if (hold->leased != kNoNode) {
+    tree_.Release(hold->leased);
+    ++version_;  // how many blocks are idle is part of a match
+  }
+  hold->leased = kNoNode;
+  hold->published = 0;
+  hold->placed.clear();
+  hold->looked_up = 0;
+}
+
+// --- the rest ---
+
+void PrefixCache::CountFreed(std::span<const PrefixHold* const> holds,
+                             std::span<const int32_t> table_blocks, std::vector<int32_t>* freed) {
+  ++mark_;
+  freed->clear();
+  // A shared block comes free with the first of those who use it, since that one goes last.
+  for (size_t i = 0; i < holds.size(); ++i)
+    freed->push_back(table_blocks[i] - holds[i]->published + tree_.Mark(holds[i]->leased, mark_));
+}
+
+void PrefixCache::Reset() {
+  const std::vector<NodeId> all(tree_.checkpoints().begin(), tree_.checkpoints().end());
+  for (const NodeId node : all)
+    if (!tree_.checkpoint(node).pinned) checkpoints_->GiveBack(tree_.DropCheckpoint(node));
+  for (NodeId leaf = tree_.OldestBareLeaf(); leaf != kNoNode; leaf = tree_.OldestBareLeaf())
+    kv_->GiveBack(tree_.Remove(leaf));
+  ++version_;
+}
+
+PrefixStats PrefixCache::stats() const {
+  PrefixStats stats = stats_;
+  stats.blocks_cached = tree_.size();
+  stats.blocks_idle = tree_.idle();
+  stats.checkpoints_total = checkpoints_->slots_total();
+  stats.checkpoints_used = checkpoints_->slots_total() - checkpoints_->slots_free();
+  stats.checkpoint_bytes = checkpoints_->storage().layout.Bytes();
+  return stats;
+}
+
+void PrefixCache::check_integrity(int32_t held_blocks, int32_t held_slots) const {
+  tree_.check_integrity();
+  kv_->check_integrity();
+  checkpoints_->check_integrity();
+  CHECK(kv_->blocks_used() == tree_.size() + held_blocks, "%d blocks used, %d cached, %d held",
+        kv_->blocks_used(), tree_.size(), held_blocks);
+  const int32_t slots_used = checkpoints_->slots_total() - checkpoints_->slots_free();
+  const auto cached = static_cast<int32_t>(tree_.checkpoints().size());
+  CHECK(slots_used == cached + held_slots, "%d checkpoint slots used, %d cached, %d held",
+        slots_used, cached, held_slots);
+}
+
+}  // namespace nextgate::engine

@@ -1,0 +1,147 @@
+// The prefix cache: what was computed before is resumed, not recomputed. It decides what a prompt can
+// resume from, which states are kept on the way, and what goes when blocks or slots run out.
+//
+// A sequence's life in it:
+//   Lookup    while it waits: how far its beginning is there, and where it will leave checkpoints
+//   Resume    admitted: leases the blocks up to the checkpoint, says which one to load
+//   TakeBlocks, PlanEmits   before each step
+//   Commit    after each step: its full blocks become the tree's (or, where another sequence was first,
+//             are replaced by the tree's equal ones), the states of this step get their nodes
+//   Close     ended or preempted: the answer's last state is published, all is given back
+//
+// A full block is never written again, and only full blocks are shared: copy on write without a copy.
+//
+// Blocks [0, published) of a sequence's table belong to the tree and are leased; those behind are its
+// own. While a generation runs, the states at the last two borders that it passed are its own too: it
+// is not known yet where the answer ends, and a state past that end is worth nothing.
+//
+// Threads: the engine thread. Nothing is allocated in a step but a few bytes of a new scope's name.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "engine/engine.h"
+#include "engine/prefix/checkpoint_pool.h"
+#include "engine/prefix/eviction.h"
+#include "engine/prefix/kv_pool.h"
+#include "engine/prefix/placement.h"
+#include "engine/prefix/prefix_tree.h"
+
+namespace nextgate::engine {
+
+// The side of a sequence that the prefix cache knows. Everything in it is PrefixCache's.
+struct PrefixHold {
+  std::vector<BlockKey> keys;  // the scope's, then one a full block; empty: never looked up
+  PrefixMatch match;           // of the last Lookup
+  uint64_t looked_up = 0;      // the tree's version then
+  int32_t known = 0;           // tokens then: what comes behind is generated
+  std::vector<PlacedCheckpoint> placed;  // still to come, ascending
+  int32_t last_state = 0;                // position of the last checkpoint on the way
+  bool waited = false;                   // counted as such
+  NodeId leased = kNoNode;
+  int32_t published = 0;     // blocks
+  NodeId loading = kNoNode;  // pinned until Commit
+
+  struct State {
+    int32_t position = 0;
+    int32_t slot = kNoCheckpoint;
+    CheckpointKind kind = CheckpointKind::kSpaced;
+  };
+  std::vector<State> emitted;    // in this step
+  std::array<State, 2> answers;  // the last borders of the generation; slot kNoCheckpoint: none
+};
+
+// What the engine says of a sequence.
+struct PrefixSequence {
+  std::string_view scope;
+  std::span<const int32_t> tokens;  // known: prompt and generated
+  int32_t prompt_tokens = 0;
+  int32_t resume_max = 0;  // tokens: what lies behind must be computed, whatever is there
+  std::span<const int32_t> borders;
+  std::span<const int32_t> marked;
+};
+
+class PrefixCache {
+ public:
+  // enabled: false: blocks are handed out and taken back, nothing is kept. The pools outlive it.
+  PrefixCache(bool enabled, KvPool* kv, CheckpointPool* checkpoints,
+              std::unique_ptr<EvictionPolicy> eviction);
+
+  // Blocks that can be had now: free ones and cached ones that nobody uses.
+  int32_t blocks_available() const { return kv_->blocks_free() + tree_.idle(); }
+  int32_t blocks_in_use() const { return kv_->blocks_total() - blocks_available(); }
+
+  void Lookup(const PrefixSequence& sequence, PrefixHold* hold);
+
+  // Blocks of the match are appended to `table`. Returns the checkpoint slot to load from, or
+  // kNoCheckpoint: it begins at 0. Counts the lookup if `counted`. REQUIRES: Lookup, and no change since.
+  int32_t Resume(const PrefixSequence& sequence, PrefixHold* hold, std::vector<int32_t>* table,
+                 bool counted);
+
+  // REQUIRES: count <= blocks_available().
+  void TakeBlocks(int32_t count, std::vector<int32_t>* table);
+
+  // For a step that computes tokens [begin, end) of the step's sequence `index`: appends the states to be
+  // kept, as far as slots can be had.
+  void PlanEmits(const PrefixSequence& sequence, PrefixHold* hold, int32_t index, int32_t begin,
+                 int32_t end, std::vector<kernels::StateEmit>* emits);
+
+  // After the step: `computed` tokens are there.
+  void Commit(const PrefixSequence& sequence, PrefixHold* hold, int32_t computed,
+              std::vector<int32_t>* table);
+
+  // Gives everything back and empties the table. Of the tokens the first `kept` count; with `maybe_cut` an
+  // earlier end is possible. REQUIRES: not between PlanEmits and Commit.
+  void Close(int32_t kept, bool maybe_cut, PrefixHold* hold, std::vector<int32_t>* table);
+
+  // Whether waiting for `leader`, which runs or will run before, spares `hold` more than it costs: a
+  // checkpoint that the leader will leave lies in their common beginning, behind what is there for
+  // `hold`, and the leader is not further from it. `leader_computed`: tokens.
+  bool Awaits(int32_t resume_max, const PrefixHold& leader, int32_t leader_computed,
+              PrefixHold* hold);
+
+  // Blocks that come free if the sequences are preempted from the last to the first: (*freed)[i] for
+  // holds[i] and tables of table_blocks[i].
+  void CountFreed(std::span<const PrefixHold* const> holds, std::span<const int32_t> table_blocks,
+                  std::vector<int32_t>* freed);
+
+  // Drops everything that nobody uses.
+  void Reset();
+
+  PrefixStats stats() const;
+  const PrefixTree& tree() const { return tree_; }
+
+  // Aborts if blocks or slots are lost: `held_blocks` and `held_slots` are what sequences own.
+  void check_integrity(int32_t held_blocks, int32_t held_slots) const;
+
+ private:
+  BlockPath PathOf(const PrefixSequence& s, const PrefixHold& hold) const {
+    return {s.scope, s.tokens, hold.keys};
+  }
+  int32_t TakeCheckpoint(CheckpointKind kind, int32_t position, int32_t replay_tokens);
+  void Emit(const PlacedCheckpoint& placed, int32_t index, PrefixHold* hold,
+            std::vector<kernels::StateEmit>* emits);
+  bool IsThere(const PrefixSequence& sequence, const PrefixHold& hold, int32_t position) const;
+  NodeId Worst(bool at_leaf, double* value) const;
+  void Evict(NodeId node);
+  void Reclaim(int32_t blocks);
+  void Attach(NodeId node, const PrefixHold::State& state);
+  void KeepAnswer(const PrefixHold::State& state, PrefixHold* hold);
+  NodeId NodeAt(const PrefixHold& hold, int32_t position) const;
+
+  const bool enabled_;
+  KvPool* const kv_;
+  CheckpointPool* const checkpoints_;
+  const std::unique_ptr<EvictionPolicy> eviction_;
+  PrefixTree tree_;
+  uint64_t version_ = 1;  // of the tree, for lookups
+  uint64_t mark_ = 0;
+  PrefixStats stats_;
+};
+
+}  // namespace nextgate::engine

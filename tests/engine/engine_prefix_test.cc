@@ -1,0 +1,236 @@
+// What the prefix cache promises of the engine, over the model whose logits are a hash of everything it
+// was given: whatever is resumed, the answers are those of a request alone.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <random>
+#include <semaphore>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "engine/engine.h"
+#include "tests/support/engine_client.h"
+#include "tests/support/fake_model.h"
+
+namespace nextgate::engine {
+namespace {
+
+using std::chrono::milliseconds;
+
+// Conversations that branch: every prompt is some beginning of an earlier one's tokens, and new ones.
+class Conversations {
+ public:
+  explicit Conversations(uint32_t seed) : random_(seed) {}
+
+  GenerationRequest Next() {
+    GenerationRequest r = RandomRequest(random_);
+    r.cache_salt = std::vector<std::string>{"", "", "a", std::string("b\0c", 3)}[random_() % 4];
+    if (!known_.empty() && random_() % 5 != 0) {
+      const std::vector<int32_t>& old = known_[random_() % known_.size()];
+      const size_t length = random_() % 4 == 0 ? old.size() : random_() % (old.size() + 1);
+      r.prompt.assign(old.begin(), old.begin() + static_cast<int64_t>(length));
+      const size_t more = random_() % 3 == 0 ? 0 : random_() % 100;
+      for (size_t i = 0; i < more || r.prompt.empty(); ++i)
+        r.prompt.push_back(static_cast<int32_t>(random_() % kFakeVocab));
+      r.prompt.resize(std::min<size_t>(r.prompt.size(), 300));
+    }
+    for (size_t at = 1 + random_() % 80; at < r.prompt.size(); at += 1 + random_() % 80)
+      (random_() % 4 ? r.message_borders : r.marked_borders).push_back(static_cast<int32_t>(at));
+    return r;
+  }
+  void Heard(const GenerationRequest& request, const std::vector<int32_t>& tokens) {
+    known_.push_back(request.prompt);
+    known_.back().insert(known_.back().end(), tokens.begin(), tokens.end());
+  }
+  std::mt19937& random() { return random_; }
+
+ private:
+  std::mt19937 random_;
+  std::vector<std::vector<int32_t>> known_;
+};
+
+TEST(EnginePrefix, WhatIsResumedGivesWhatWouldBeComputed) {
+  PrefixStats all;
+  uint64_t preemptions = 0;
+  for (uint32_t seed = 0; seed < 40; ++seed) {
+    SCOPED_TRACE(seed);
+    Conversations talk(seed);
+    EngineConfig config = SmallConfig();
+    config.max_num_seqs = 1 + static_cast<int32_t>(talk.random()() % 6);
+    config.max_num_batched_tokens =
+        config.max_num_seqs + kBlockTokens + static_cast<int32_t>(talk.random()() % 300);
+    config.kv_tokens =
+        static_cast<int64_t>(7 + talk.random()() % (seed % 2 ? 4 : 16)) * kBlockTokens;
+    config.prefix_checkpoints = static_cast<int32_t>(talk.random()() % 14);
+    config.enable_chunked_prefill = seed % 3 != 0;
+    const auto engine = Open(config);
+    for (int round = 0; round < 30; ++round) {
+      std::vector<GenerationRequest> requests;
+      std::vector<std::unique_ptr<Generation>> generations;
+      for (size_t i = 0; i < 1 + talk.random()() % 6; ++i) {
+        requests.push_back(talk.random()() % 4 == 0 && i > 0 ? requests.back() : talk.Next());
+        generations.push_back(Submit(*engine, requests.back()));
+      }
+      for (size_t i = 0; i < requests.size(); ++i) {
+        if (talk.random()() % 6 == 0) {
+          generations[i].reset();
+          continue;
+        }
+        const Collected got = Collect(*generations[i]);
+        ExpectEqual(got, Expected(requests[i]), requests[i]);
+        EXPECT_EQ(got.start.cached_tokens % kBlockTokens, 0);
+        EXPECT_LT(got.start.cached_tokens, got.start.prompt_tokens);
+        talk.Heard(requests[i], got.tokens);
+      }
+    }
+    while (engine->Stats().requests_finished < engine->Stats().requests_submitted)
+      std::this_thread::sleep_for(milliseconds(1));
+    const EngineStats stats = engine->Stats();
+    ExpectNothingHeld(stats);
+    const PrefixStats& p = stats.prefix;
+    EXPECT_EQ(p.matched_tokens, p.resumed_tokens + p.replayed_tokens + p.lost_tokens);
+    EXPECT_LE(p.checkpoints_used, config.prefix_checkpoints);
+    all.resumed_tokens += p.resumed_tokens;
+    all.replayed_tokens += p.replayed_tokens;
+    all.waits += p.waits;
+    all.checkpoints_evicted += p.checkpoints_evicted;
+    all.blocks_evicted += p.blocks_evicted;
+    preemptions += stats.preemptions;
+  }
+  EXPECT_GT(all.resumed_tokens, 20'000u);
+  EXPECT_GT(all.replayed_tokens, 1'000u);
+  EXPECT_GT(all.waits, 20u);
+  EXPECT_GT(all.checkpoints_evicted, 100u);
+  EXPECT_GT(all.blocks_evicted, 500u);
+  EXPECT_GT(preemptions, 20u);
+}
+
+std::vector<int32_t> Tokens(uint32_t seed, size_t count) {
+  std::mt19937 random(seed);
+  std::vector<int32_t> tokens(count);
+  for (int32_t& token : tokens) token = static_cast<int32_t>(random() % kFakeVocab);
+  return tokens;
+}
+std::vector<int32_t> operator+(std::vector<int32_t> a, const std::vector<int32_t>& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+EngineConfig RoomyConfig() {
+  EngineConfig config = SmallConfig();
+  config.max_model_len = 2048;
+  config.max_num_batched_tokens = 512;
+  config.kv_tokens = 4 * 2048;
+  config.prefix_checkpoints = 200;
+  return config;
+}
+int32_t CachedOf(Engine& engine, const GenerationRequest& request) {
+  const Collected got = Collect(*Submit(engine, request));
+  ExpectEqual(got, Expected(request), request);
+  return got.start.cached_tokens;
+}
+
+TEST(EnginePrefix, ASharedBeginningThatEndsAtABorderIsResumedByTheSecond) {
+  for (const int32_t shared : {64, 100, 128, 200, 700, 1000}) {
+    SCOPED_TRACE(shared);
+    const auto engine = Open(RoomyConfig());
+    for (uint32_t sighting = 1; sighting <= 4; ++sighting) {
+      GenerationRequest request =
+          Greedy(Tokens(1, static_cast<size_t>(shared)) + Tokens(sighting + 1, 90), 3);
+      request.message_borders = {shared};
+      EXPECT_EQ(CachedOf(*engine, request), sighting == 1 ? 0 : shared / 64 * 64) << sighting;
+    }
+  }
+}
+
+TEST(EnginePrefix, ARawOneWithAShortReplayByTheSecondAndExactlyByTheThird) {
+  for (const int32_t shared : {64, 300, 700, 1000, 1023}) {
+    SCOPED_TRACE(shared);
+    const auto engine = Open(RoomyConfig());
+    const int32_t exact = shared / 64 * 64;
+    for (uint32_t sighting = 1; sighting <= 4; ++sighting) {
+      const int32_t cached = CachedOf(
+          *engine, Greedy(Tokens(1, static_cast<size_t>(shared)) + Tokens(sighting + 1, 90), 3));
+      EXPECT_GE(cached, sighting == 1 ? 0 : sighting == 2 ? exact - 255 : exact) << sighting;
+      EXPECT_LE(cached, sighting == 1 ? 0 : exact) << sighting;
+    }
+  }
+}
+
+TEST(EnginePrefix, TheSamePromptAgainLeavesOneBlockAtMost) {
+  const auto engine = Open(RoomyConfig());
+  for (const int32_t length : {1, 63, 64, 65, 127, 128, 129, 640}) {
+    const GenerationRequest request =
+        Greedy(Tokens(static_cast<uint32_t>(length), static_cast<size_t>(length)), 2);
+    EXPECT_EQ(CachedOf(*engine, request), 0);
+    EXPECT_EQ(CachedOf(*engine, request), (length - 1) / 64 * 64) << length;
+  }
+}
+
+TEST(EnginePrefix, TheNextTurnResumesWhereTheAnswerStopped) {
+  const auto engine = Open(RoomyConfig());
+  std::vector<int32_t> prompt = Tokens(1, 50);
+  int32_t computed = 0;
+  for (uint32_t turn = 0; turn < 12; ++turn) {
+    const GenerationRequest request = Greedy(prompt, 17 + 13 * static_cast<int32_t>(turn % 5));
+    const Collected got = Collect(*Submit(*engine, request));
+    EXPECT_EQ(got.start.cached_tokens, computed / 64 * 64) << turn;
+    // The last token of an answer is never computed.
+    computed = static_cast<int32_t>(prompt.size() + got.tokens.size()) - 1;
+    prompt = prompt + got.tokens + Tokens(100 + turn, 30);
+  }
+}
+
+TEST(EnginePrefix, ScopesShareNothingAndPromptLogprobsAreComputed) {
+  const auto engine = Open(RoomyConfig());
+  GenerationRequest request = Greedy(Tokens(1, 200), 2);
+  EXPECT_EQ(CachedOf(*engine, request), 0);
+  request.cache_salt = "tenant";
+  EXPECT_EQ(CachedOf(*engine, request), 0);
+  EXPECT_EQ(CachedOf(*engine, request), 192);
+  request.num_prompt_logprobs = 1;
+  EXPECT_EQ(CachedOf(*engine, request), 0);
+  EXPECT_EQ(engine->Stats().prefix.lookups_limited, 1u);
+}
+
+TEST(EnginePrefix, SwitchedOffItKeepsNothing) {
+  EngineConfig config = RoomyConfig();
+  config.enable_prefix_caching = false;
+  const auto engine = Open(config);
+  const GenerationRequest request = Greedy(Tokens(1, 200), 80);
+  EXPECT_EQ(CachedOf(*engine, request), 0);
+  EXPECT_EQ(CachedOf(*engine, request), 0);
+  const PrefixStats stats = engine->Stats().prefix;
+  EXPECT_EQ(stats.blocks_cached + stats.checkpoints_total + static_cast<int32_t>(stats.lookups), 0);
+}
+
+TEST(EnginePrefix, TwoAtOnceComputeTheirBeginningOnce) {
+  std::atomic<int64_t> computed = 0;
+  std::binary_semaphore first_step(0);
+  std::binary_semaphore go_on(0);
+  std::atomic<bool> held = false;
+  const auto engine = Open(RoomyConfig(), [&](const StepInput& input) {
+    computed += static_cast<int64_t>(input.token_ids.size());
+    if (held.exchange(true)) return;
+    first_step.release();
+    go_on.acquire();
+  });
+  auto blocker = Submit(*engine, Greedy({1}, 1));
+  first_step.acquire();
+  std::vector<GenerationRequest> requests;
+  std::vector<std::unique_ptr<Generation>> generations;
+  for (int i = 0; i < 4; ++i) {  // n = 4
+    requests.push_back(Greedy(Tokens(1, 1500), 1));
+    generations.push_back(Submit(*engine, requests.back()));
+  }
+  go_on.release();
+  for (size_t i = 0; i < requests.size(); ++i)
+    ExpectEqual(Collect(*generations[i]), Expected(requests[i]), requests[i]);
+  EXPECT_EQ(computed, 1 + 1500 + 3 * (1500 - 1472));
+  EXPECT_EQ(engine->Stats().prefix.waits, 3u);
+}
+
+}  // namespace
+}  // namespace nextgate::engine
