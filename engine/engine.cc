@@ -41,7 +41,8 @@ class EngineImpl final : public Engine {
         states_(std::move(parts.states)),
         checkpoints_(std::move(parts.checkpoints)),
         logits_memory_(std::move(parts.logits)),
-        prefix_(config_.enable_prefix_caching, kv_.get(), checkpoints_.get(), EvictByReplayCost()),
+        prefix_(config_.enable_prefix_caching, kv_.get(), checkpoints_.get(), EvictByReplayCost(),
+                std::move(parts.tiers)),
         sampler_(info_.vocab_size),
         batch_(limits_),
         submitted_(static_cast<size_t>(config_.queue_capacity)),
@@ -127,17 +128,21 @@ class EngineImpl final : public Engine {
 
 // Steps 10 to 14 of a request's way (engine/README.md): one forward over what the scheduler chose.
 void EngineImpl::Step() {
+  prefix_.PollTiers();
   DropCancelled();
 
   // 11. Schedule. The victims first: their blocks and slots are given to those who run.
-  if (!Schedule()) return;
+  if (!Schedule()) return prefix_.WaitForTiers();  // somebody's beginning may be on its way
   for (const int32_t index : plan_.preempted) Preempt(scheduled_[index]);
   batch_.Clear();
   // 10. What was found in the prefix cache is leased before anybody takes blocks from it.
   for (const StepPlan::Work& work : plan_.work)
     if (work.admitted) Admit(scheduled_[work.sequence]);
   for (const StepPlan::Work& work : plan_.work) AddToBatch(scheduled_[work.sequence], work);
-  CHECK(!batch_.empty() || !plan_.preempted.empty(), "nothing can run");
+  if (batch_.empty() && plan_.preempted.empty()) {
+    CHECK(!prefix_.tiers_idle(), "nothing can run");
+    return prefix_.WaitForTiers();  // then the blocks that are being copied come free
+  }
 
   // 12. Forward.
   if (!batch_.empty())
@@ -160,6 +165,7 @@ void EngineImpl::Loop() {
     TakeSubmitted();
     if (sequences_.empty()) {
       logged_ns_ = 0;  // an average over idle time tells nothing
+      prefix_.PollTiers();
       continue;
     }
     Step();
@@ -171,6 +177,7 @@ void EngineImpl::Loop() {
   for (const auto& sequence : sequences_)
     Finish(sequence.get(), {.reason = FinishReason::kCancelled});
   Deliver();
+  prefix_.DrainTiers();
   CheckIntegrity();
 }
 
@@ -214,6 +221,8 @@ bool EngineImpl::Schedule() {
       if (admissible == 0) continue;
       prefix_.Lookup(sequence->prefix_view(), &sequence->prefix);
       if (AwaitsAnother(sequence.get())) continue;
+      if (prefix_.Loads(sequence->prefix_view(), states_->slots_used() + 1, &sequence->prefix))
+        continue;
       --admissible;
     }
     scheduled_.push_back(sequence.get());
@@ -381,9 +390,7 @@ void EngineImpl::Deliver() {
     if (sequence->has_event()) sequence->channel->Push(std::exchange(sequence->event, {}));
   std::erase_if(sequences_, [](const auto& sequence) { return sequence->finished; });
 #ifndef NDEBUG
-  if (sequences_.empty()) {
-    CheckIntegrity();
-  }
+  if (sequences_.empty() && prefix_.tiers_idle()) CheckIntegrity();
 #endif
 }
 

@@ -43,6 +43,9 @@ struct EngineConfig {
   double prefix_cache_fraction = 0.25;
   std::string prefix_state_format = "auto";  // auto (fp32 on the CPU) | fp32 | bf16 | int8
   int32_t prefix_checkpoints = -1;           // slots; -1: from the memory plan
+  int64_t prefix_host_bytes = 0;             // the host tier; 0: none
+  std::string prefix_disk_dir;               // the disk tier; empty: none
+  int64_t prefix_disk_bytes = int64_t{16} << 30;
 };
 
 struct ModelInfo {
@@ -53,6 +56,21 @@ struct ModelInfo {
   std::string dtype;        // of most weights
   int64_t parameters = 0;
   int64_t weight_bytes = 0;
+};
+
+struct PrefixTierStats {  // of a tier below the device: counters since start, gauges now
+  std::string name;       // host | disk
+  bool works = true;      // false: left alone after an error
+  uint64_t stored = 0;    // records
+  uint64_t store_failures = 0;
+  uint64_t skipped = 0;  // too large, or nothing could go for them
+  uint64_t evicted = 0;
+  uint64_t loaded = 0;  // beginnings of prompts
+  uint64_t load_failures = 0;
+  uint64_t discovered = 0;  // of an earlier run, or of other instances
+  int64_t records = 0;
+  int64_t bytes = 0;
+  int64_t bytes_max = 0;
 };
 
 // The prefix cache's figures. Of the prompt tokens that were looked up, those whose KV was there matched;
@@ -77,6 +95,7 @@ struct PrefixStats {  // counters since start, gauges now
   int32_t checkpoints_used = 0;
   int32_t checkpoints_total = 0;
   int64_t checkpoint_bytes = 0;  // of one
+  std::vector<PrefixTierStats> tiers;
 };
 
 struct EngineStats {  // counters since start, gauges now

@@ -48,6 +48,10 @@ Status CheckConfig(const EngineConfig& config) {
   if (config.prefix_state_format != "auto" && config.prefix_state_format != "fp32" &&
       config.prefix_state_format != "bf16" && config.prefix_state_format != "int8")
     return bad("--prefix-state-format", "auto, fp32, bf16 or int8", config.prefix_state_format);
+  if (config.prefix_host_bytes < 0)
+    return bad("--prefix-host-gib", ">= 0", config.prefix_host_bytes);
+  if (config.prefix_disk_bytes < 0)
+    return bad("--prefix-disk-gib", ">= 0", config.prefix_disk_bytes);
   if (config.load_format != "auto" && config.load_format != "safetensors" &&
       config.load_format != "dummy")
     return bad("--load-format", "auto, safetensors or dummy", config.load_format);
@@ -59,6 +63,25 @@ kernels::StateFormat FormatOf(const EngineConfig& config) {
   if (config.prefix_state_format == "bf16") return kernels::StateFormat::kBf16;
   if (config.prefix_state_format == "int8") return kernels::StateFormat::kInt8;
   return kernels::StateFormat::kFp32;
+}
+
+// The tiers below the pools; null if there are none. Its identity is all that a record's bytes depend on.
+Result<std::unique_ptr<PrefixTiers>> OpenTiers(const EngineConfig& config, const KvPool& kv,
+                                               const CheckpointPool& checkpoints,
+                                               const Qwen3Next& model) {
+  const bool wanted = config.prefix_host_bytes > 0 || !config.prefix_disk_dir.empty();
+  if (!config.enable_prefix_caching || !wanted || checkpoints.slots_total() == 0) return nullptr;
+  const auto& layout = checkpoints.storage().layout;
+  const auto& kv_shape = kv.storage().k.shape;
+  const std::string identity = fmt::format(
+      "v1-{}-{}-kv.f32.{}x{}x{}-state.{}.{}x{}x{}x{}+{}x{}", model.fingerprint(), model.dtype(),
+      kv_shape[0], kv_shape[2], kv_shape[4], kernels::StateFormatName(layout.format), layout.layers,
+      layout.heads, layout.key_dim, layout.value_dim, layout.channels, layout.taps_kept);
+  return PrefixTiers::Open({.kv = kv.storage(), .checkpoints = checkpoints.storage()},
+                           {.host_bytes = config.prefix_host_bytes,
+                            .disk_dir = config.prefix_disk_dir,
+                            .disk_bytes = config.prefix_disk_bytes,
+                            .identity = identity});
 }
 
 Result<int32_t> ModelLen(const EngineConfig& config, const ModelConfig& model) {
@@ -147,6 +170,7 @@ Result<EngineParts> BuildParts(const EngineConfig& config, std::unique_ptr<Qwen3
   ASSIGN_OR_RETURN(
       parts.checkpoints,
       CheckpointPool::Open(CheckpointLayoutOf(shape, FormatOf(config)), plan.checkpoints));
+  ASSIGN_OR_RETURN(parts.tiers, OpenTiers(config, *parts.kv, *parts.checkpoints, *model));
   parts.model = std::move(model);
   return parts;
 }

@@ -12,6 +12,7 @@
 #include "engine/model/qwen3_next.h"
 #include "engine/prefix/checkpoint_pool.h"
 #include "engine/prefix/kv_pool.h"
+#include "engine/prefix/prefix_tiers.h"
 #include "engine/prefix/state_pool.h"
 #include "engine/scheduler.h"
 
@@ -25,7 +26,8 @@ struct EngineParts {
   std::unique_ptr<KvPool> kv;
   std::unique_ptr<StatePool> states;
   std::unique_ptr<CheckpointPool> checkpoints;
-  LazyBuffer logits;  // [limits.logit_rows_max, V]
+  std::unique_ptr<PrefixTiers> tiers;  // null: none
+  LazyBuffer logits;                   // [limits.logit_rows_max, V]
 };
 
 // Loads the checkpoint with room for the steps that the configuration allows.

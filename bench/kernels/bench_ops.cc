@@ -13,6 +13,7 @@
 
 #include "kernels/attention/attention_prologue.h"
 #include "kernels/attention/paged_attention.h"
+#include "kernels/delta_net/checkpoint.h"
 #include "kernels/delta_net/delta_chunked.h"
 #include "kernels/delta_net/delta_net_prologue.h"
 #include "kernels/delta_net/delta_recurrent.h"
@@ -307,6 +308,68 @@ void DeltaNetPrologue(benchmark::State& state) {
   Report(state, c.tokens * kChannels * 8, 2.0 * static_cast<double>(c.tokens * kChannels * kTaps));
 }
 BENCHMARK(DeltaNetPrologue)->Arg(1)->Arg(512)->UseRealTime();
+
+// Checkpoints of one layer: 32 heads of 128 × 128 and 8,192 channels of 3. Working states rotate, and
+// so do the checkpoints; bytes are those of both.
+struct CheckpointCase {
+  static constexpr int64_t kHeads = 32, kDim = 128, kChannels = 8192, kKept = 3;
+  static constexpr int64_t kHeadFloats = kDim * kDim, kConvFloats = kChannels * kKept;
+  static constexpr int64_t kStateBytes = (kHeads * kHeadFloats + kConvFloats) * 4;
+
+  explicit CheckpointCase(StateFormat format)
+      : recurrent(Noise(kSlots * kHeads * kHeadFloats, 1)), conv(Noise(kSlots * kConvFloats, 2)) {
+    const CheckpointLayout layout{format, 1, kHeads, kDim, kDim, kChannels, kKept};
+    bytes.resize(static_cast<size_t>(kSlots * layout.Bytes()) + 64);
+    auto* data = bytes.data() + (64 - reinterpret_cast<uintptr_t>(bytes.data()) % 64);
+    checkpoints = {data, kSlots, layout};
+    for (int32_t slot = 0; slot < kSlots; ++slot) Store(slot);
+  }
+  void Store(int32_t slot) {
+    const LayerEmits to{.checkpoints = checkpoints};
+    m.pool.ParallelFor(kHeads, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t h = begin; h < end; ++h)
+        cpu::StoreHead(to, slot, h, recurrent.data() + (slot * kHeads + h) * kHeadFloats);
+    });
+    m.pool.ParallelFor(kChannels, 16, [&](int64_t begin, int64_t end) {
+      for (int64_t c = begin; c < end; ++c)
+        cpu::StoreChannel(to, slot, c, conv.data() + slot * kConvFloats + c * kKept);
+    });
+  }
+  void Load(int32_t slot) {
+    const StateLoad load{slot, slot};
+    cpu::LoadStates({recurrent.data(), {kSlots, 1, kHeads, kDim, kDim}},
+                    {conv.data(), {kSlots, 1, kChannels, kKept}}, {&load, 1}, checkpoints, m.exec);
+  }
+  int32_t Next() { return at = (at + 1) % kSlots; }
+  void ReportTo(benchmark::State& state) const {
+    Report(state, kStateBytes + checkpoints.layout.Bytes(), 0);
+  }
+
+  static constexpr int32_t kSlots = 64;  // 140 MB of states
+  Machine m;
+  std::vector<float> recurrent, conv;
+  std::vector<std::byte> bytes;
+  Checkpoints checkpoints;
+  int32_t at = 0;
+};
+
+void CheckpointStore(benchmark::State& state, StateFormat format) {
+  CheckpointCase c(format);
+  for (auto _ : state) c.Store(c.Next());
+  c.ReportTo(state);
+}
+BENCHMARK_CAPTURE(CheckpointStore, fp32, StateFormat::kFp32)->UseRealTime();
+BENCHMARK_CAPTURE(CheckpointStore, bf16, StateFormat::kBf16)->UseRealTime();
+BENCHMARK_CAPTURE(CheckpointStore, int8, StateFormat::kInt8)->UseRealTime();
+
+void CheckpointLoad(benchmark::State& state, StateFormat format) {
+  CheckpointCase c(format);
+  for (auto _ : state) c.Load(c.Next());
+  c.ReportTo(state);
+}
+BENCHMARK_CAPTURE(CheckpointLoad, fp32, StateFormat::kFp32)->UseRealTime();
+BENCHMARK_CAPTURE(CheckpointLoad, bf16, StateFormat::kBf16)->UseRealTime();
+BENCHMARK_CAPTURE(CheckpointLoad, int8, StateFormat::kInt8)->UseRealTime();
 
 void Router(benchmark::State& state) {
   Machine m;

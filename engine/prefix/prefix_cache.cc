@@ -9,12 +9,14 @@
 namespace nextgate::engine {
 
 PrefixCache::PrefixCache(bool enabled, KvPool* kv, CheckpointPool* checkpoints,
-                         std::unique_ptr<EvictionPolicy> eviction)
+                         std::unique_ptr<EvictionPolicy> eviction,
+                         std::unique_ptr<PrefixTiers> tiers)
     : enabled_(enabled),
       kv_(kv),
       checkpoints_(checkpoints),
       eviction_(std::move(eviction)),
-      tree_(enabled ? kv->blocks_total() : 0) {}
+      tree_(enabled ? kv->blocks_total() : 0),
+      tiers_(std::move(tiers)) {}
 
 // --- before a sequence runs ---
 
@@ -53,6 +55,8 @@ int32_t PrefixCache::Resume(const PrefixSequence& sequence, PrefixHold* hold,
   tree_.Lease(match.resume);
   tree_.Pin(match.resume);
   tree_.CheckpointUsed(match.resume, eviction_->Stamp());
+  // One in between that is used is worth keeping for longer.
+  if (tree_.checkpoint(match.resume).hits == 1) Offer(match.resume);
   hold->leased = hold->loading = match.resume;
   hold->published = match.resume_tokens / kBlockTokens;
   table->resize(static_cast<size_t>(hold->published));
@@ -190,8 +194,8 @@ void PrefixCache::PlanEmits(const PrefixSequence& sequence, PrefixHold* hold, in
     Emit({at, CheckpointKind::kAnswer}, index, hold, emits);
 }
 
-NodeId PrefixCache::NodeAt(const PrefixHold& hold, int32_t position) const {
-  NodeId node = hold.leased;
+NodeId PrefixCache::NodeAt(NodeId below, int32_t position) const {
+  NodeId node = below;
   while (tree_.tokens_to(node) > position) node = tree_.parent(node);
   CHECK(node != kNoNode && tree_.tokens_to(node) == position, "no block ends at %d", position);
   return node;
@@ -205,6 +209,7 @@ void PrefixCache::Attach(NodeId node, const PrefixHold::State& state) {
   tree_.SetCheckpoint(node, state.slot, state.kind, eviction_->Stamp());
   ++stats_.checkpoints_made;
   ++version_;
+  if (state.kind != CheckpointKind::kSpaced) Offer(node);
 }
 
 // The last two, the older one first.
@@ -237,7 +242,7 @@ void PrefixCache::Commit(const PrefixSequence& sequence, PrefixHold* hold, int32
     if (state.kind == CheckpointKind::kAnswer) {
       KeepAnswer(state, hold);
     } else {
-      Attach(NodeAt(*hold, state.position), state);
+      Attach(NodeAt(hold->leased, state.position), state);
     }
   }
   hold->emitted.clear();
@@ -251,7 +256,7 @@ void PrefixCache::Close(int32_t kept, bool maybe_cut, PrefixHold* hold,
     PrefixHold::State& state = hold->answers[i];
     if (state.slot == kNoCheckpoint) continue;
     if (state.position <= kept && (!published || maybe_cut)) {
-      Attach(NodeAt(*hold, state.position), state);
+      Attach(NodeAt(hold->leased, state.position), state);
       published = true;
     } else {
       checkpoints_->GiveBack(state.slot);
@@ -268,6 +273,157 @@ void PrefixCache::Close(int32_t kept, bool maybe_cut, PrefixHold* hold,
   hold->published = 0;
   hold->placed.clear();
   hold->looked_up = 0;
+}
+
+// --- lower tiers ---
+
+bool PrefixCache::Loads(const PrefixSequence& sequence, int32_t blocks_spared, PrefixHold* hold) {
+  if (!enabled_ || !tiers_) return false;
+  if (hold->load) {
+    if (!hold->load->done && Clock::System().MonotonicNs() < hold->load_until_ns) return true;
+    hold->load.reset();
+    return false;
+  }
+  if (hold->load_tried || hold->tiers_looked == tiers_->version()) return false;
+  const auto found =
+      tiers_->Find(sequence.tokens, hold->keys, hold->match.resume_tokens, sequence.resume_max);
+  if (!found) {
+    hold->tiers_looked = tiers_->version();
+    return false;
+  }
+  const BlockKey& key = found->chain.back()->key;
+  const auto same = std::find_if(loading_.begin(), loading_.end(),
+                                 [&](const auto& load) { return load->keys.back() == key; });
+  if (same != loading_.end()) {
+    hold->load = *same;
+  } else {
+    const int32_t blocks = std::max(0, found->tokens - hold->match.kv_tokens) / kBlockTokens;
+    const int32_t matched = hold->match.kv_tokens / kBlockTokens;  // at worst all of them idle
+    if (blocks_available() < matched + blocks + blocks_spared) return false;
+    StartLoad(sequence, *found, hold);
+  }
+  hold->load_tried = true;
+  hold->load_until_ns = Clock::System().MonotonicNs() + kLoadPatienceMs * 1'000'000;
+  return hold->load != nullptr;
+}
+
+void PrefixCache::StartLoad(const PrefixSequence& sequence, const PrefixTiers::Found& found,
+                            PrefixHold* hold) {
+  auto load = std::make_shared<PrefixLoad>();
+  load->scope = sequence.scope;
+  load->tokens.assign(sequence.tokens.begin(), sequence.tokens.begin() + found.tokens);
+  load->keys.assign(hold->keys.begin(), hold->keys.begin() + found.tokens / kBlockTokens + 1);
+  load->kind = found.chain.back()->kind;
+  load->leased = hold->match.kv;
+  while (tree_.tokens_to(load->leased) > found.tokens) load->leased = tree_.parent(load->leased);
+  tree_.Lease(load->leased);
+  const int32_t there = tree_.tokens_to(load->leased) / kBlockTokens;
+  load->slot = TakeCheckpoint(CheckpointKind::kMarked, found.tokens,
+                              found.tokens - hold->match.resume_tokens);
+  if (load->slot == kNoCheckpoint) {
+    tree_.Release(load->leased);
+    return;
+  }
+  TakeBlocks(found.tokens / kBlockTokens - there, &load->blocks);
+  std::vector<DevicePlace> places;
+  for (const TierRecordPtr& record : found.chain) {
+    DevicePlace& place = places.emplace_back();
+    for (int32_t block = record->from / kBlockTokens; block < record->to / kBlockTokens; ++block)
+      place.blocks.push_back(block < there ? -1 : load->blocks[static_cast<size_t>(block - there)]);
+  }
+  places.back().slot = load->slot;
+  loading_.push_back(load);
+  hold->load = load;
+  ++version_;
+  tiers_->Load(found, std::move(places), [this, load](bool ok) { EndLoad(load, ok); });
+}
+
+void PrefixCache::EndLoad(const std::shared_ptr<PrefixLoad>& load, bool ok) {
+  std::erase(loading_, load);
+  load->done = true;
+  ++version_;
+  if (!ok) {
+    kv_->GiveBack(&load->blocks);
+    checkpoints_->GiveBack(load->slot);
+    tree_.Release(load->leased);
+    return;
+  }
+  const BlockPath path{load->scope, load->tokens, load->keys};
+  NodeId node = load->leased;
+  int32_t index = tree_.tokens_to(node) / kBlockTokens;
+  for (const int32_t block : load->blocks) {
+    NodeId child = tree_.Find(node, path, index);
+    if (child == kNoNode) {
+      child = tree_.Insert(node, path, index, block);
+    } else {
+      kv_->GiveBack(block);  // it was computed meanwhile
+    }
+    node = child;
+    ++index;
+  }
+  Attach(node, {.position = tree_.tokens_to(node), .slot = load->slot, .kind = load->kind});
+  tree_.Release(load->leased);
+}
+
+// The record that continues what the tier has of the node's path.
+TierRecordPtr PrefixCache::RecordOf(int32_t tier, NodeId node, DevicePlace* place) const {
+  NodeId above = tree_.parent(node);
+  NodeId top = node;
+  while (above != kNoNode && !tiers_->Has(tier, tree_.key(above))) {
+    top = above;
+    above = tree_.parent(above);
+  }
+  auto record = std::make_shared<TierRecord>();
+  record->key = tree_.key(node);
+  record->above = above == kNoNode ? ScopeKey(tree_.scope(top)) : tree_.key(above);
+  record->from = tree_.tokens_to(above);
+  record->to = tree_.tokens_to(node);
+  record->kind = tree_.checkpoint(node).kind;
+  record->tokens.resize(static_cast<size_t>(record->to - record->from));
+  place->slot = tree_.checkpoint(node).slot;
+  place->blocks.resize(static_cast<size_t>(record->blocks()));
+  for (auto i = static_cast<size_t>(record->blocks()); i-- > 0; node = tree_.parent(node)) {
+    std::copy_n(tree_.tokens(node).begin(), kBlockTokens,
+                record->tokens.begin() + static_cast<int64_t>(i) * kBlockTokens);
+    place->blocks[i] = tree_.block(node);
+  }
+  return record;
+}
+
+// Copies the checkpoint of the node, and the KV it needs, to every tier that lacks it.
+void PrefixCache::Offer(NodeId node) {
+  if (!tiers_) return;
+  for (int32_t tier = 0; tier < tiers_->count(); ++tier) {
+    if (!tiers_->Wants(tier, tree_.key(node))) continue;
+    DevicePlace place;
+    TierRecordPtr record = RecordOf(tier, node, &place);
+    // What is long is copied and read in several pieces, if there are states for them.
+    const NodeId above = tree_.checkpoint_above(node);
+    if (record->blocks() > kRecordBlocksMax && tree_.tokens_to(above) > record->from) {
+      Offer(above);
+      if (!tiers_->Wants(tier, tree_.key(node))) continue;
+      record = RecordOf(tier, node, &place);
+    }
+    tree_.Lease(node);
+    tree_.Pin(node);
+    tiers_->Store(tier, std::move(record), std::move(place), [this, node] {
+      tree_.Unpin(node);
+      tree_.Release(node);
+      ++version_;
+    });
+  }
+}
+
+void PrefixCache::PollTiers() {
+  if (tiers_) tiers_->Poll();
+}
+
+void PrefixCache::WaitForTiers() {
+  if (!tiers_idle()) tiers_->Wait(5);
+}
+
+void PrefixCache::DrainTiers() {
+  if (tiers_) tiers_->Drain();
 }
 
 // --- the rest ---
@@ -287,6 +443,7 @@ void PrefixCache::Reset() {
     if (!tree_.checkpoint(node).pinned) checkpoints_->GiveBack(tree_.DropCheckpoint(node));
   for (NodeId leaf = tree_.OldestBareLeaf(); leaf != kNoNode; leaf = tree_.OldestBareLeaf())
     kv_->GiveBack(tree_.Remove(leaf));
+  if (tiers_) tiers_->Clear();
   ++version_;
 }
 
@@ -297,6 +454,7 @@ PrefixStats PrefixCache::stats() const {
   stats.checkpoints_total = checkpoints_->slots_total();
   stats.checkpoints_used = checkpoints_->slots_total() - checkpoints_->slots_free();
   stats.checkpoint_bytes = checkpoints_->storage().layout.Bytes();
+  if (tiers_) stats.tiers = tiers_->stats();
   return stats;
 }
 
@@ -304,6 +462,11 @@ void PrefixCache::check_integrity(int32_t held_blocks, int32_t held_slots) const
   tree_.check_integrity();
   kv_->check_integrity();
   checkpoints_->check_integrity();
+  if (tiers_) tiers_->check_integrity();
+  for (const auto& load : loading_) {
+    held_blocks += static_cast<int32_t>(load->blocks.size());
+    ++held_slots;
+  }
   CHECK(kv_->blocks_used() == tree_.size() + held_blocks, "%d blocks used, %d cached, %d held",
         kv_->blocks_used(), tree_.size(), held_blocks);
   const int32_t slots_used = checkpoints_->slots_total() - checkpoints_->slots_free();

@@ -3,6 +3,7 @@
 //
 // A sequence's life in it:
 //   Lookup    while it waits: how far its beginning is there, and where it will leave checkpoints
+//   Loads     whether more of it is on its way from a lower tier
 //   Resume    admitted: leases the blocks up to the checkpoint, says which one to load
 //   TakeBlocks, PlanEmits   before each step
 //   Commit    after each step: its full blocks become the tree's (or, where another sequence was first,
@@ -30,9 +31,22 @@
 #include "engine/prefix/eviction.h"
 #include "engine/prefix/kv_pool.h"
 #include "engine/prefix/placement.h"
+#include "engine/prefix/prefix_tiers.h"
 #include "engine/prefix/prefix_tree.h"
 
 namespace nextgate::engine {
+
+// Blocks and a state on their way up from a lower tier.
+struct PrefixLoad {
+  std::string scope;
+  std::vector<int32_t> tokens;
+  std::vector<BlockKey> keys;
+  NodeId leased = kNoNode;      // what of it was on the device
+  std::vector<int32_t> blocks;  // behind that
+  int32_t slot = kNoCheckpoint;
+  CheckpointKind kind = CheckpointKind::kSpaced;
+  bool done = false;
+};
 
 // The side of a sequence that the prefix cache knows. Everything in it is PrefixCache's.
 struct PrefixHold {
@@ -43,6 +57,10 @@ struct PrefixHold {
   std::vector<PlacedCheckpoint> placed;  // still to come, ascending
   int32_t last_state = 0;                // position of the last checkpoint on the way
   bool waited = false;                   // counted as such
+  std::shared_ptr<PrefixLoad> load;      // waited for
+  int64_t load_until_ns = 0;
+  bool load_tried = false;    // once is enough
+  uint64_t tiers_looked = 0;  // their version when nothing was found
   NodeId leased = kNoNode;
   int32_t published = 0;     // blocks
   NodeId loading = kNoNode;  // pinned until Commit
@@ -68,15 +86,31 @@ struct PrefixSequence {
 
 class PrefixCache {
  public:
+  static constexpr int64_t kLoadPatienceMs = 2'000;
+  static constexpr int32_t kRecordBlocksMax = 64;  // of a lower tier's record, if it can be helped
+
   // enabled: false: blocks are handed out and taken back, nothing is kept. The pools outlive it.
   PrefixCache(bool enabled, KvPool* kv, CheckpointPool* checkpoints,
-              std::unique_ptr<EvictionPolicy> eviction);
+              std::unique_ptr<EvictionPolicy> eviction,
+              std::unique_ptr<PrefixTiers> tiers = nullptr);
 
   // Blocks that can be had now: free ones and cached ones that nobody uses.
   int32_t blocks_available() const { return kv_->blocks_free() + tree_.idle(); }
   int32_t blocks_in_use() const { return kv_->blocks_total() - blocks_available(); }
 
   void Lookup(const PrefixSequence& sequence, PrefixHold* hold);
+
+  // True: the sequence should wait, a lower tier has more of its beginning and is giving it. A load is
+  // begun only while `blocks_spared` more blocks than it needs can be had, and waited for
+  // kLoadPatienceMs at most.
+  bool Loads(const PrefixSequence& sequence, int32_t blocks_spared, PrefixHold* hold);
+
+  // What the tiers have done since. At the start of each step.
+  void PollTiers();
+  // Nothing moves between the tiers.
+  bool tiers_idle() const { return !tiers_ || tiers_->idle(); }
+  void WaitForTiers();  // a little while, unless they are idle
+  void DrainTiers();
 
   // Blocks of the match are appended to `table`. Returns the checkpoint slot to load from, or
   // kNoCheckpoint: it begins at 0. Counts the lookup if `counted`. REQUIRES: Lookup, and no change since.
@@ -110,7 +144,7 @@ class PrefixCache {
   void CountFreed(std::span<const PrefixHold* const> holds, std::span<const int32_t> table_blocks,
                   std::vector<int32_t>* freed);
 
-  // Drops everything that nobody uses.
+  // Drops everything that nobody uses, in the lower tiers too.
   void Reset();
 
   PrefixStats stats() const;
@@ -132,16 +166,22 @@ class PrefixCache {
   void Reclaim(int32_t blocks);
   void Attach(NodeId node, const PrefixHold::State& state);
   void KeepAnswer(const PrefixHold::State& state, PrefixHold* hold);
-  NodeId NodeAt(const PrefixHold& hold, int32_t position) const;
+  NodeId NodeAt(NodeId below, int32_t position) const;
+  void StartLoad(const PrefixSequence& sequence, const PrefixTiers::Found& found, PrefixHold* hold);
+  void EndLoad(const std::shared_ptr<PrefixLoad>& load, bool ok);
+  void Offer(NodeId node);
+  TierRecordPtr RecordOf(int32_t tier, NodeId node, DevicePlace* place) const;
 
   const bool enabled_;
   KvPool* const kv_;
   CheckpointPool* const checkpoints_;
   const std::unique_ptr<EvictionPolicy> eviction_;
   PrefixTree tree_;
+  std::vector<std::shared_ptr<PrefixLoad>> loading_;
   uint64_t version_ = 1;  // of the tree, for lookups
   uint64_t mark_ = 0;
   PrefixStats stats_;
+  const std::unique_ptr<PrefixTiers> tiers_;  // last: its worker ends before what it reads
 };
 
 }  // namespace nextgate::engine

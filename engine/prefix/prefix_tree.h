@@ -98,6 +98,10 @@ class PrefixTree {
   NodeId OldestBareLeaf() const { return bare_head_; }
 
   NodeId parent(NodeId node) const { return nodes_[node].parent; }
+  const BlockKey& key(NodeId node) const { return nodes_[node].key; }
+  std::span<const int32_t> tokens(NodeId node) const { return nodes_[node].tokens; }
+  const std::string& scope(NodeId top) const { return nodes_[top].scope; }
+  NodeId checkpoint_above(NodeId node) const { return nodes_[node].above; }  // of one that has one
   int32_t block(NodeId node) const { return nodes_[node].block; }
   int32_t depth(NodeId node) const { return nodes_[node].depth; }  // blocks above it
   int32_t users(NodeId node) const { return nodes_[node].users; }

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstring>
 #include <limits>
 
 #include "base/check.h"
@@ -92,7 +91,7 @@ void LoadHead(float* state, const std::byte* from, const CheckpointLayout& l) {
   const int64_t elements = l.key_dim * l.value_dim;
   switch (l.format) {
     case StateFormat::kFp32:
-      std::memcpy(state, from, static_cast<size_t>(elements) * 4);
+      std::copy_n(reinterpret_cast<const float*>(from), elements, state);
       return;
     case StateFormat::kBf16:
       LoadBf16(state, from, elements);
@@ -110,7 +109,7 @@ void LoadHead(float* state, const std::byte* from, const CheckpointLayout& l) {
 void LoadConv(float* kept, const std::byte* from, const CheckpointLayout& l) {
   const int64_t elements = l.channels * l.taps_kept;
   if (l.format == StateFormat::kFp32) {
-    std::memcpy(kept, from, static_cast<size_t>(elements) * 4);
+    std::copy_n(reinterpret_cast<const float*>(from), elements, kept);
   } else {
     LoadBf16(kept, from, elements);
   }
@@ -153,7 +152,7 @@ void StoreHead(const LayerEmits& to, int32_t checkpoint, int64_t head, const flo
   std::byte* out = HeadAt(to.checkpoints, checkpoint, to.layer, head);
   switch (l.format) {
     case StateFormat::kFp32:
-      std::memcpy(out, state, static_cast<size_t>(elements) * 4);
+      std::copy_n(state, elements, reinterpret_cast<float*>(out));
       break;
     case StateFormat::kBf16:
       StoreBf16(out, state, elements);
@@ -174,7 +173,7 @@ void StoreChannel(const LayerEmits& to, int32_t checkpoint, int64_t channel, con
   std::byte* conv = ConvAt(to.checkpoints, checkpoint, to.layer);
   const int64_t first = channel * l.taps_kept;
   if (l.format == StateFormat::kFp32) {
-    std::memcpy(conv + first * 4, kept, static_cast<size_t>(l.taps_kept) * 4);
+    std::copy_n(kept, l.taps_kept, reinterpret_cast<float*>(conv) + first);
   } else {
     StoreBf16(conv + first * 2, kept, l.taps_kept);
   }

@@ -55,6 +55,7 @@ std::vector<int32_t> ModelRunner::OwnTable(int sequence) const {
 void ModelRunner::Restart(int sequence) {
   lengths_[static_cast<size_t>(sequence)] = 0;
   tables_[static_cast<size_t>(sequence)] = OwnTable(sequence);
+  std::erase_if(loads_, [&](const auto& load) { return load.state_slot == sequence; });
 }
 
 void ModelRunner::Resume(int sequence, int position, int from, int checkpoint) {

@@ -41,6 +41,7 @@ class ModelRunner {
   // REQUIRES: position % 64 == 0.
   void Resume(int sequence, int position, int from, int checkpoint);
 
+  void PoisonCheckpoint(int slot) { checkpoints_.Poison(slot); }
   std::span<const std::byte> checkpoint(int slot) const { return checkpoints_.slot(slot); }
 
  private:

@@ -29,6 +29,7 @@ class PoisonedCheckpoints {
   std::span<std::byte> slot(int64_t index) const {
     return {view_.at(index), static_cast<size_t>(view_.layout.Bytes())};
   }
+  void Poison(int64_t index) { std::ranges::fill(slot(index), kPoison); }
   bool Untouched(int64_t index) const {
     return std::ranges::all_of(slot(index), [](std::byte b) { return b == kPoison; });
   }

@@ -1,7 +1,9 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <functional>
 
 #include "kernels/core/simd.h"
 #include "kernels/delta_net/delta_chunked.h"
@@ -295,6 +297,182 @@ TEST(DeltaNetPrologue, ChunksShorterThanTheKernelContinueToTheBit) {
     return out.q.values;
   };
   EXPECT_EQ(run({12}), run({1, 1, 2, 1, 7}));
+}
+
+// --- states kept on the way ---------------------------------------------------------------------
+
+// Outputs and states after a step, which starts from the same states each time.
+struct AfterStep {
+  std::vector<float> out;
+  std::vector<float> states;  // [slots, …]
+};
+using RunStep = std::function<AfterStep(Sequences, const LayerEmits&, Exec&)>;
+enum class Part { kRecurrent, kConv };
+
+void Store(const LayerEmits& to, int32_t checkpoint, Part part, const float* state) {
+  const CheckpointLayout& l = to.checkpoints.layout;
+  if (part == Part::kRecurrent) {
+    for (int64_t m = 0; m < l.heads; ++m)
+      cpu::StoreHead(to, checkpoint, m, state + m * l.key_dim * l.value_dim);
+  } else {
+    for (int64_t c = 0; c < l.channels; ++c)
+      cpu::StoreChannel(to, checkpoint, c, state + c * l.taps_kept);
+  }
+}
+
+// Every set of states that the step can be asked for, in every format: each is what the sequence's
+// state would be if the step had ended there, in its place and nothing beside; and neither outputs
+// nor final states know of it.
+void ExpectEverySetOfStatesIsKept(const RunStep& run, Sequences spans, CheckpointLayout layout,
+                                  Part part) {
+  TestExec execs[] = {TestExec(1), TestExec(2), TestExec(3)};
+  const AfterStep plain = run(spans, {}, execs[0].exec);
+  const size_t slot_floats =
+      part == Part::kRecurrent
+          ? static_cast<size_t>(layout.heads * layout.key_dim * layout.value_dim)
+          : static_cast<size_t>(layout.channels * layout.taps_kept);
+  std::vector<StateEmit> all;
+  std::vector<std::vector<float>> states;  // of each
+  for (size_t s = 0; s < spans.size(); ++s)
+    for (int32_t p = spans[s].context_len + 1; p <= spans[s].context_len + spans[s].token_count;
+         ++p) {
+      if (p % kBlockTokens != 0) continue;
+      std::vector<SequenceSpan> stopped(spans.begin(), spans.end());
+      stopped[s].token_count = p - spans[s].context_len;
+      const AfterStep after = run(stopped, {}, execs[0].exec);
+      const auto* state = after.states.data() + stopped[s].state_slot * slot_floats;
+      states.emplace_back(state, state + slot_floats);
+      const auto order = static_cast<int32_t>(all.size());
+      all.push_back({static_cast<int32_t>(s), p, 10 - order});
+    }
+  ASSERT_TRUE(!all.empty() && all.size() < 10);
+  layout.layers = 3;
+  for (size_t set = 0; set < size_t{1} << all.size(); ++set) {
+    layout.format = static_cast<StateFormat>(set % 3);
+    const int64_t layer = static_cast<int64_t>(set / 3 % 3);
+    const PoisonedCheckpoints kept(layout, 11);
+    const PoisonedCheckpoints expected(layout, 11);
+    std::vector<StateEmit> emits;
+    for (size_t i = 0; i < all.size(); ++i) {
+      if ((set >> i & 1) == 0) continue;
+      emits.push_back(all[i]);
+      Store({{}, expected.view(), layer}, all[i].checkpoint, part, states[i].data());
+    }
+    const AfterStep after = run(spans, {emits, kept.view(), layer}, execs[set % 3].exec);
+    EXPECT_EQ(after.out, plain.out);
+    EXPECT_EQ(after.states, plain.states);
+    for (int64_t slot = 0; slot < 11; ++slot)
+      ASSERT_TRUE(std::ranges::equal(kept.slot(slot), expected.slot(slot)))
+          << "set " << set << ", slot " << slot;
+    ASSERT_TRUE(kept.MarginsUntouched());
+  }
+}
+
+// Prefill that goes on off the grid, beside one from the start; and decode, some at a border.
+const std::vector<SequenceSpan> kSteps[] = {
+    {{.token_begin = 0, .token_count = 300, .context_len = 40, .state_slot = 2},
+     {.token_begin = 300, .token_count = 130, .context_len = 0, .state_slot = 0}},
+    {{.token_begin = 0, .token_count = 1, .context_len = 63, .state_slot = 1},
+     {.token_begin = 1, .token_count = 1, .context_len = 100, .state_slot = 0},
+     {.token_begin = 2, .token_count = 1, .context_len = 127, .state_slot = 2}}};
+constexpr int64_t kStepTokens = 430;
+constexpr Dims kEmitDims = {1, 2, 6, 5, 4};  // so that heads and conv states end off the grid
+const CheckpointLayout kEmitLayout = {
+    .heads = 2, .key_dim = 6, .value_dim = 5, .channels = 22, .taps_kept = 3};
+
+TEST(DeltaRecurrent, KeepsEverySetOfStatesOnTheWay) {
+  Random random;
+  Inputs in(kEmitDims, kStepTokens);
+  FillNormally(random, in);
+  const auto start = random.Tensor<4>({3, 2, 6, 5});
+  for (const auto& spans : kSteps)
+    ExpectEverySetOfStatesIsKept(
+        [&](Sequences step, const LayerEmits& emits, Exec& exec) {
+          std::vector<float> states = start.values;
+          Owned<float, 3> out({kStepTokens, 2, 5}, 0);
+          cpu::DeltaRecurrent(out.view, {states.data(), {3, 2, 6, 5}}, in.views(), step, emits,
+                              exec);
+          return AfterStep{out.values, states};
+        },
+        spans, kEmitLayout, Part::kRecurrent);
+}
+
+TEST(DeltaChunked, KeepsEverySetOfStatesOnTheWay) {
+  Random random;
+  Inputs in(kEmitDims, kStepTokens);
+  FillNormally(random, in);
+  const auto start = random.Tensor<4>({3, 2, 6, 5});
+  for (const auto& spans : kSteps)
+    ExpectEverySetOfStatesIsKept(
+        [&](Sequences step, const LayerEmits& emits, Exec& exec) {
+          std::vector<float> states = start.values;
+          Owned<float, 3> out({kStepTokens, 2, 5}, 0);
+          cpu::DeltaChunked(out.view, {states.data(), {3, 2, 6, 5}}, in.views(), step, emits, exec);
+          return AfterStep{out.values, states};
+        },
+        spans, kEmitLayout, Part::kRecurrent);
+}
+
+TEST(DeltaNetPrologue, KeepsEverySetOfStatesOnTheWay) {
+  Random random;
+  const PrologueCase c(random, kEmitDims, kStepTokens);
+  const auto start = random.Tensor<3>({3, 22, 3});
+  for (const auto& spans : kSteps) {
+    ExpectEverySetOfStatesIsKept(
+        [&](Sequences step, const LayerEmits& emits, Exec& exec) {
+          std::vector<float> states = start.values;
+          int64_t tokens = 0;
+          for (const SequenceSpan& s : step) tokens = s.token_begin + s.token_count;
+          Inputs out(kEmitDims, tokens);
+          cpu::DeltaNetPrologue(out.views(), {states.data(), {3, 22, 3}},
+                                View<const float, 2>(c.qkvz.view).Rows(0, tokens),
+                                View<const float, 2>(c.ba.view).Rows(0, tokens), step, c.weights(),
+                                emits, exec);
+          return AfterStep{out.v.values, states};
+        },
+        spans, kEmitLayout, Part::kConv);
+  }
+}
+
+// The convolution's state needs no op to be known: it is the last inputs.
+TEST(DeltaNetPrologue, KeepsTheLastInputsBeforeThePosition) {
+  Random random;
+  TestExec exec(2);
+  const PrologueCase c(random, kEmitDims, 100);
+  CheckpointLayout layout = kEmitLayout;
+  layout.layers = 1;
+  const PoisonedCheckpoints kept(layout, 1);
+  Owned<float, 3> conv_state({1, 22, 3});
+  Inputs out(kEmitDims, 100);
+  const SequenceSpan span{.token_count = 100};
+  const StateEmit emit{.position = 64};
+  cpu::DeltaNetPrologue(out.views(), conv_state.view, c.qkvz.view, c.ba.view, {&span, 1},
+                        c.weights(), {{&emit, 1}, kept.view()}, exec.exec);
+  const auto* conv = reinterpret_cast<const float*>(kept.slot(0).data() + 2 * layout.HeadBytes());
+  for (int64_t ch = 0; ch < 22; ++ch)
+    for (int64_t j = 0; j < 3; ++j) EXPECT_EQ(conv[ch * 3 + j], *c.qkvz.view.at(61 + j, ch));
+}
+
+TEST(CheckEmitsDeathTest, RefusesWhatTheStepDoesNotReach) {
+  CheckpointLayout layout = kEmitLayout;
+  layout.layers = 1;
+  const PoisonedCheckpoints kept(layout, 4);
+  const std::vector<StateEmit> good = {{0, 64, 0}, {0, 320, 1}, {1, 64, 2}, {1, 128, 3}};
+  cpu::CheckEmits({good, kept.view()}, kSteps[0]);
+  cpu::CheckEmits({}, kSteps[0]);
+  const std::vector<std::vector<StateEmit>> bad = {{{0, 100, 0}},
+                                                   {{0, 0, 0}},
+                                                   {{0, 384, 0}},
+                                                   {{1, 192, 0}},
+                                                   {{2, 64, 0}},
+                                                   {{-1, 64, 0}},
+                                                   {{0, 64, 4}},
+                                                   {{0, 64, -1}},
+                                                   {{1, 64, 0}, {0, 64, 1}},
+                                                   {{0, 128, 0}, {0, 64, 1}},
+                                                   {{0, 64, 0}, {0, 64, 1}}};
+  for (const auto& emits : bad)
+    EXPECT_DEATH(cpu::CheckEmits({emits, kept.view()}, kSteps[0]), "checkpoint_cpu.cc");
 }
 
 }  // namespace

@@ -1,0 +1,135 @@
+// Host memory in cells of one block: a record takes one a block and as many as its state needs. On
+// the CPU the device's pools are memory too, and this is a second pool beside them.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <mutex>
+#include <unordered_map>
+#include <utility>
+
+#include "base/check.h"
+#include "engine/memory/lazy_buffer.h"
+#include "engine/prefix/tier_store.h"
+
+namespace nextgate::engine {
+
+int64_t DevicePools::block_bytes() const {
+  const auto& s = kv.k.shape;
+  return 2 * s[0] * s[2] * s[3] * s[4] * static_cast<int64_t>(sizeof(float));
+}
+
+void DevicePools::ReadBlock(int32_t block, std::byte* to) const {
+  const auto& s = kv.k.shape;
+  const size_t bytes = static_cast<size_t>(s[2] * s[3] * s[4]) * sizeof(float);
+  for (int64_t layer = 0; layer < s[0]; ++layer)
+    for (const auto* half : {&kv.k, &kv.v}) {
+      std::memcpy(to, half->at(layer, block), bytes);
+      to += bytes;
+    }
+}
+
+void DevicePools::WriteBlock(int32_t block, const std::byte* from) const {
+  const auto& s = kv.k.shape;
+  const size_t bytes = static_cast<size_t>(s[2] * s[3] * s[4]) * sizeof(float);
+  for (int64_t layer = 0; layer < s[0]; ++layer)
+    for (const auto* half : {&kv.k, &kv.v}) {
+      std::memcpy(half->at(layer, block), from, bytes);
+      from += bytes;
+    }
+}
+
+namespace {
+
+class HostStore final : public TierStore {
+ public:
+  HostStore(const DevicePools& device, LazyBuffer memory, int64_t cells)
+      : device_(device), memory_(std::move(memory)), cells_(cells) {
+    free_.reserve(static_cast<size_t>(cells));
+    for (int64_t cell = cells; cell-- > 0;) free_.push_back(cell);
+  }
+
+  const char* name() const override { return "host"; }
+  int64_t RecordBytes(int32_t blocks) const override {
+    return (StateCells() + blocks) * device_.block_bytes();
+  }
+  int64_t bytes_max() const override { return cells_ * device_.block_bytes(); }
+
+  void Reserve(const TierRecord& record) override {
+    auto cells = std::make_shared<std::vector<int64_t>>();
+    for (int64_t i = 0; i < StateCells() + record.blocks(); ++i) {
+      CHECK(!free_.empty(), "the host tier has no room");
+      cells->push_back(free_.back());
+      free_.pop_back();
+    }
+    std::lock_guard lock(mutex_);
+    CHECK(held_.emplace(record.key, std::move(cells)).second);
+  }
+
+  void Free(const TierRecord& record) override {
+    std::lock_guard lock(mutex_);
+    const auto found = held_.find(record.key);
+    CHECK(found != held_.end());
+    free_.insert(free_.end(), found->second->rbegin(), found->second->rend());
+    held_.erase(found);
+  }
+
+  Status Write(const TierRecord& record, const DevicePlace& from) override {
+    const auto cells = CellsOf(record);
+    const std::byte* state = device_.checkpoints.at(from.slot);
+    for (int64_t i = 0; i < StateCells(); ++i)
+      std::memcpy(Cell((*cells)[static_cast<size_t>(i)]), state + i * device_.block_bytes(),
+                  StateBytes(i));
+    for (size_t i = 0; i < from.blocks.size(); ++i)
+      device_.ReadBlock(from.blocks[i], Cell((*cells)[static_cast<size_t>(StateCells()) + i]));
+    return {};
+  }
+
+  Status Read(const TierRecord& record, const DevicePlace& to) override {
+    const auto cells = CellsOf(record);
+    for (int64_t i = 0; to.slot >= 0 && i < StateCells(); ++i)
+      std::memcpy(device_.checkpoints.at(to.slot) + i * device_.block_bytes(),
+                  Cell((*cells)[static_cast<size_t>(i)]), StateBytes(i));
+    for (size_t i = 0; i < to.blocks.size(); ++i)
+      if (to.blocks[i] >= 0)
+        device_.WriteBlock(to.blocks[i], Cell((*cells)[static_cast<size_t>(StateCells()) + i]));
+    return {};
+  }
+
+ private:
+  using Cells = std::shared_ptr<std::vector<int64_t>>;
+  int64_t StateCells() const {
+    return (device_.checkpoints.layout.Bytes() + device_.block_bytes() - 1) / device_.block_bytes();
+  }
+  // Of the state's i-th cell.
+  size_t StateBytes(int64_t i) const {
+    return static_cast<size_t>(std::min(
+        device_.block_bytes(), device_.checkpoints.layout.Bytes() - i * device_.block_bytes()));
+  }
+  std::byte* Cell(int64_t cell) const {
+    return reinterpret_cast<std::byte*>(memory_.floats()) + cell * device_.block_bytes();
+  }
+  Cells CellsOf(const TierRecord& record) {
+    std::lock_guard lock(mutex_);
+    return held_.at(record.key);
+  }
+
+  const DevicePools device_;
+  const LazyBuffer memory_;
+  const int64_t cells_;
+  std::vector<int64_t> free_;  // a stack; engine thread
+  std::mutex mutex_;
+  std::unordered_map<BlockKey, Cells> held_;  // GUARDED_BY(mutex_)
+};
+
+}  // namespace
+
+Result<std::unique_ptr<TierStore>> OpenHostStore(const DevicePools& device, int64_t bytes) {
+  const int64_t cells = bytes / device.block_bytes();
+  ASSIGN_OR_RETURN(LazyBuffer memory,
+                   LazyBuffer::Open(static_cast<size_t>(cells * device.block_bytes()),
+                                    "the prefix cache's host tier"));
+  return std::make_unique<HostStore>(device, std::move(memory), cells);
+}
+
+}  // namespace nextgate::engine
