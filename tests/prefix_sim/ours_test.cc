@@ -1,0 +1,54 @@
+// What the engine's own prefix cache reuses of the traces that the peers were measured with.
+#include "bench/prefix_sim/ours.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "bench/prefix_sim/traces.h"
+
+namespace nextgate::prefix_sim {
+namespace {
+
+using testing::ElementsAre;
+
+std::vector<int32_t> Reused(const decltype(Trace::kind)& kind) {
+  Ours policy({.name = "ours"}, {.bytes = 40 * kGiB, .state_bytes = StateBytes(2)});
+  std::vector<int32_t> reused;
+  Generate({.name = "trace", .seed = 1, .kind = kind}, [&](const Request& request) {
+    reused.push_back(policy.Serve(request));
+    policy.check_integrity();
+  });
+  return reused;
+}
+
+Sightings ThreeTimes(int32_t beginning, int32_t end, bool borders) {
+  return {.times = 3, .answer = 16, .borders = borders, .rows = {{beginning, end}}};
+}
+
+TEST(Ours, ResumesABeginningThatEndsAtABorderFromTheSecondSighting) {
+  EXPECT_THAT(Reused(ThreeTimes(64, 64, true)), ElementsAre(0, 64, 64));
+  EXPECT_THAT(Reused(ThreeTimes(1100, 128, true)), ElementsAre(0, 1088, 1088));
+  EXPECT_THAT(Reused(ThreeTimes(12'000, 512, true)), ElementsAre(0, 11'968, 11'968));
+}
+
+TEST(Ours, ResumesABeginningNobodyAnnouncedNearlyAtTheSecondAndWhollyAtTheThird) {
+  EXPECT_THAT(Reused(ThreeTimes(64, 64, false)), ElementsAre(0, 64, 64));
+  EXPECT_THAT(Reused(ThreeTimes(1100, 128, false)), ElementsAre(0, 1024, 1088));
+  EXPECT_THAT(Reused(ThreeTimes(12'000, 512, false)), ElementsAre(0, 11'776, 11'968));
+}
+
+TEST(Ours, ResumesATurnWhereTheLastAnswerEnded) {
+  EXPECT_THAT(Reused(Conversation{.first = 1500, .answer = 200, .user = 100, .turns = 6}),
+              ElementsAre(0, 1664, 1984, 2240, 2560, 2880));
+}
+
+TEST(Ours, DividesItsBytesAsTheEngineDoes) {
+  const Ours policy({.name = "ours", .checkpoint_share = 0.5},
+                    {.bytes = StateBytes(4) + 2 * kGiB, .state_bytes = 256 << 20});
+  EXPECT_EQ(policy.TokensMax(), kGiB / kKvBlockBytes * kBlockTokens);
+}
+
+}  // namespace
+}  // namespace nextgate::prefix_sim
