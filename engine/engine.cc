@@ -135,7 +135,7 @@ void EngineImpl::Step() {
 
   // 12. Forward.
   if (!batch_.empty())
-    model_->Forward(batch_.input(), kv_->storage(), states_->storage(),
+    model_->Forward(batch_.input(), kv_->storage(), states_->storage(), {},
                     LogitsOf(batch_.logit_rows()));
 
   // 13, 14. Sample and commit, each sequence for itself.

@@ -72,7 +72,7 @@ class Qwen3NextCpu final : public Qwen3Next {
   }
 
   void Forward(const StepInput& input, const KvStorage& kv, const StateStorage& states,
-               View<float, 2> logits) override;
+               const CheckpointStorage& checkpoints, View<float, 2> logits) override;
 
   const ModelConfig& config() const override { return config_; }
   int64_t weight_bytes() const override { return weights_->bytes(); }
@@ -106,7 +106,7 @@ class Qwen3NextCpu final : public Qwen3Next {
 
 // The network from top to bottom.
 void Qwen3NextCpu::Forward(const StepInput& input, const KvStorage& kv, const StateStorage& states,
-                           View<float, 2> logits) {
+                           const CheckpointStorage& /*checkpoints*/, View<float, 2> logits) {
   const auto tokens = static_cast<int64_t>(input.token_ids.size());
   CHECK(tokens >= 1 && tokens <= activations_.hidden.shape[0]);
   const float eps = config_.rms_norm_eps;

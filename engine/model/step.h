@@ -22,7 +22,7 @@ using kernels::kBlockTokens;  // P: tokens of KV in one block
 struct StepInput {
   std::span<const int32_t> token_ids;  // [T]
   kernels::Sequences sequences;  // [S], in batch order; context_len == 0 starts from a zero state
-  std::span<const int32_t> logit_rows;  // [R] rows whose logits are wanted, ascending
+  std::span<const int32_t> logit_rows;        // [R] rows whose logits are wanted, ascending
   std::span<const kernels::StateLoad> loads;  // at most one per state slot
   std::span<const kernels::StateEmit> emits;  // by (sequence, position)
 };

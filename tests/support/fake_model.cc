@@ -94,7 +94,7 @@ FakeModel::FakeModel(OnForward on_forward, OnLogits on_logits)
 }
 
 void FakeModel::Forward(const StepInput& input, const KvStorage& kv, const StateStorage& states,
-                        kernels::View<float, 2> logits) {
+                        const CheckpointStorage& /*checkpoints*/, kernels::View<float, 2> logits) {
   if (on_forward_) on_forward_(input);
   CheckStep(input, kv, states);
   CHECK(logits.shape[0] == static_cast<int64_t>(input.logit_rows.size()) &&

@@ -31,7 +31,7 @@ class FakeModel final : public Qwen3Next {
   explicit FakeModel(OnForward on_forward = {}, OnLogits on_logits = {});
 
   void Forward(const StepInput& input, const KvStorage& kv, const StateStorage& states,
-               kernels::View<float, 2> logits) override;
+               const CheckpointStorage& checkpoints, kernels::View<float, 2> logits) override;
   const ModelConfig& config() const override { return config_; }
   int64_t weight_bytes() const override { return 1000; }
   int64_t activation_bytes() const override { return 1000; }

@@ -56,8 +56,9 @@ std::vector<std::vector<float>> ModelRunner::Step(const std::vector<Chunk>& chun
   const int64_t vocab = model_.config().vocab_size;
   std::vector<float> flat(rows.size() * static_cast<size_t>(vocab),
                           std::numeric_limits<float>::quiet_NaN());
-  model_.Forward({tokens, spans, rows}, kv_, states_,
-                 {flat.data(), {static_cast<int64_t>(rows.size()), vocab}});
+  model_.Forward(
+      {.token_ids = tokens, .sequences = spans, .logit_rows = rows, .loads = {}, .emits = {}}, kv_,
+      states_, {}, {flat.data(), {static_cast<int64_t>(rows.size()), vocab}});
   std::vector<std::vector<float>> logits;
   for (size_t r = 0; r < rows.size(); ++r)
     logits.emplace_back(flat.begin() + static_cast<int64_t>(r) * vocab,
