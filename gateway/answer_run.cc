@@ -72,7 +72,7 @@ Result<std::unique_ptr<AnswerSource>> AnswerRun::Start(
                                            .num_logprobs = request.num_logprobs,
                                            .num_prompt_logprobs = request.num_prompt_logprobs,
                                            .priority = request.priority,
-                                           .cache_salt = request.cache_salt};
+                                           .cache_salt = request.prefix_scope};
       if (request.echo && request.num_logprobs >= 0)
         generation.num_prompt_logprobs =
             std::max(generation.num_prompt_logprobs, request.num_logprobs);

@@ -45,7 +45,8 @@ struct ApiRequest {
   int32_t num_logprobs = -1;         // -1: none
   int32_t num_prompt_logprobs = -1;  // -1: none
   int32_t priority = 0;
-  std::string cache_salt;
+  std::string cache_salt;    // as the client wrote it
+  std::string prefix_scope;  // with who asks (prefix_scope.h): set when that is known
 
   // How it is written
   bool echo = false;
