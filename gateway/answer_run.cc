@@ -63,6 +63,7 @@ Result<std::unique_ptr<AnswerSource>> AnswerRun::Start(
       engine::GenerationRequest generation{.id = id,
                                            .prompt = prompt.tokens,
                                            .message_borders = prompt.message_borders,
+                                           .marked_borders = prompt.marked_borders,
                                            .sampling = request.sampling,
                                            .max_tokens = asked,
                                            .min_tokens = request.min_tokens,

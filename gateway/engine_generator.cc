@@ -67,7 +67,7 @@ Result<std::vector<Prompt>> EngineGenerator::BuildPrompts(const ApiRequest& requ
                                   .template_kwargs = request.chat_template_kwargs.get(),
                                   .add_generation_prompt = request.add_generation_prompt,
                                   .continue_final_message = request.continue_final_message}));
-    prompts.push_back(p_.prompts.Build(chat));
+    prompts.push_back(p_.prompts.Build(chat, request.marked_messages));
     return prompts;
   }
   for (const openai::CompletionPrompt& prompt : request.prompts) {

@@ -58,6 +58,8 @@ struct ApiRequest {
   std::shared_ptr<const nlohmann::ordered_json> chat_template_kwargs;  // may be null
   bool add_generation_prompt = true;
   bool continue_final_message = false;
+  // Of `messages`, from which the markers were taken out, those with a `cache_control`; ascending.
+  std::vector<int32_t> marked_messages;
   // kCompletion
   std::vector<CompletionPrompt> prompts;
 
