@@ -11,6 +11,7 @@
 #include "gateway/admin/context.h"
 #include "gateway/openai/error.h"
 #include "gateway/openai/field_reader.h"
+#include "gateway/prefix_scope.h"
 
 namespace nextgate::gateway {
 namespace {
@@ -76,6 +77,7 @@ void Generate(const RouteContext& c, openai::Endpoint endpoint, const ServerRequ
   if (Status status = CheckModelRight(**principal, *request); !status)
     return c.pipeline.Refuse(status.error(), std::move(record), reply);
   LogIgnored(request->ignored_fields);
+  request->prefix_scope = PrefixScope((*principal)->scope, request->cache_salt);
   Ticket ticket;
   const Status admitted = c.admission.Admit(*principal, ticket);
   const auto standing = ticket.standing();  // the ticket goes with the request

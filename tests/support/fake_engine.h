@@ -44,6 +44,12 @@ class FakeEngine final : public Engine {
     return requests_;
   }
 
+  // What each Cancel was told, in order.
+  std::vector<int32_t> Cancels() const {
+    const std::lock_guard lock(mutex_);
+    return cancels_;
+  }
+
   Result<std::unique_ptr<Generation>> Submit(GenerationRequest request) override {
     if (submit_error)
       if (Status status = submit_error(request); !status) return std::unexpected(status.error());
@@ -75,7 +81,10 @@ class FakeEngine final : public Engine {
       finished_ = events_[next_].finished.has_value();
       return std::move(events_[next_++]);
     }
-    void Cancel() override {}
+    void Cancel(int32_t tokens_kept) override {
+      const std::lock_guard lock(engine_.mutex_);
+      engine_.cancels_.push_back(tokens_kept);
+    }
 
    private:
     FakeEngine& engine_;
@@ -87,6 +96,7 @@ class FakeEngine final : public Engine {
   ModelInfo info_;
   mutable std::mutex mutex_;
   std::vector<GenerationRequest> requests_;
+  std::vector<int32_t> cancels_;
 };
 
 // The events of a generation that says `tokens`, each in an event of its own, and ends.
