@@ -51,6 +51,7 @@ int32_t PrefixCache::Resume(const PrefixSequence& sequence, PrefixHold* hold,
   }
   if (match.resume == kNoNode) return kNoCheckpoint;
   tree_.Lease(match.resume);
+  ++version_;  // how many blocks are idle is part of a match
   tree_.Pin(match.resume);
   tree_.CheckpointUsed(match.resume, eviction_->Stamp());
   hold->leased = hold->loading = match.resume;
@@ -225,12 +226,12 @@ void PrefixCache::Commit(const PrefixSequence& sequence, PrefixHold* hold, int32
     NodeId node = tree_.Find(hold->leased, path, hold->published);
     if (node == kNoNode) {
       node = tree_.Insert(hold->leased, path, hold->published, block);
-      ++version_;
     } else {
       kv_->GiveBack(block);
       block = tree_.block(node);
     }
     tree_.LeaseChild(hold->leased, node);
+    ++version_;
     hold->leased = node;
   }
   for (const PrefixHold::State& state : hold->emitted) {
@@ -262,7 +263,7 @@ void PrefixCache::Close(int32_t kept, bool maybe_cut, PrefixHold* hold,
   table->clear();
   if (hold->leased != kNoNode) {
     tree_.Release(hold->leased);
-    ++version_;  // how many blocks are idle is part of a match
+    ++version_;  // as in Resume
   }
   hold->leased = kNoNode;
   hold->published = 0;
