@@ -66,7 +66,7 @@ int32_t PrefixCache::Resume(const PrefixSequence& sequence, PrefixHold* hold,
 bool PrefixCache::Awaits(int32_t resume_max, const PrefixHold& leader, int32_t leader_computed,
                          PrefixHold* hold) {
   const int32_t there = hold->match.resume_tokens;
-  if (!enabled_ || leader_computed < there) return false;
+  if (!enabled_ || checkpoints_->slots_total() == 0 || leader_computed < there) return false;
   // Keys are chained: once they differ they differ for good.
   const size_t size = std::min(hold->keys.size(), leader.keys.size());
   size_t common = 0;  // keys known to be equal
