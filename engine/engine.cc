@@ -82,7 +82,7 @@ class EngineImpl final : public Engine {
   void EndIfComplete(Sequence* sequence);
   void Start(Sequence* sequence);
   void Finish(Sequence* sequence, GenerationEvent::Finished finished);
-  void Release(Sequence* sequence);
+  void Release(Sequence* sequence, bool maybe_cut = false);
   void Deliver();
   void CheckIntegrity() const;
   void PublishStats();
@@ -279,10 +279,9 @@ void EngineImpl::Preempt(Sequence* sequence) {
   ++counters_.preemptions;
 }
 
-void EngineImpl::Release(Sequence* sequence) {
+void EngineImpl::Release(Sequence* sequence, bool maybe_cut) {
   if (!sequence->running()) return;
-  prefix_.Close(sequence->tokens_computed, /*maybe_cut=*/false, &sequence->prefix,
-                &sequence->block_table);
+  prefix_.Close(sequence->tokens_computed, maybe_cut, &sequence->prefix, &sequence->block_table);
   states_->GiveBack(std::exchange(sequence->state_slot, kNoSlot));
 }
 
@@ -365,7 +364,8 @@ void EngineImpl::Start(Sequence* sequence) {
 void EngineImpl::Finish(Sequence* sequence, GenerationEvent::Finished finished) {
   if (std::exchange(sequence->finished, true)) return;
   Start(sequence);
-  Release(sequence);
+  // A stop string ends an answer at the gateway, some tokens ago.
+  Release(sequence, /*maybe_cut=*/finished.reason == FinishReason::kCancelled);
   if (!std::exchange(sequence->was_admitted, true)) --never_ran_;
   counters_.requests_cancelled += finished.reason == FinishReason::kCancelled;
   ++counters_.requests_finished;

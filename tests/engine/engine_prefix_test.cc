@@ -101,7 +101,7 @@ TEST(EnginePrefix, WhatIsResumedGivesWhatWouldBeComputed) {
     preemptions += stats.preemptions;
   }
   EXPECT_GT(all.resumed_tokens, 20'000u);
-  EXPECT_GT(all.replayed_tokens, 1'000u);
+  EXPECT_GT(all.replayed_tokens, 100u);
   EXPECT_GT(all.waits, 20u);
   EXPECT_GT(all.checkpoints_evicted, 100u);
   EXPECT_GT(all.blocks_evicted, 500u);
@@ -181,6 +181,27 @@ TEST(EnginePrefix, TheNextTurnResumesWhereTheAnswerStopped) {
     computed = static_cast<int32_t>(prompt.size() + got.tokens.size()) - 1;
     prompt = prompt + got.tokens + Tokens(100 + turn, 30);
   }
+}
+
+// A stop string ends an answer at the gateway, which cancels; the engine is some tokens further by then.
+TEST(EnginePrefix, ATurnBehindAStopStringResumesBeforeIt) {
+  std::binary_semaphore further(0);
+  std::binary_semaphore go_on(0);
+  std::atomic<bool> held = false;
+  const auto engine = Open(RoomyConfig(), [&](const StepInput& input) {
+    if (input.sequences.begin()->context_len < 130 || held.exchange(true)) return;
+    further.release();
+    go_on.acquire();
+  });
+  const GenerationRequest request = Greedy(Tokens(1, 50), 400);
+  auto generation = Submit(*engine, request);
+  further.acquire();
+  generation->Cancel();
+  go_on.release();
+  EXPECT_EQ(Collect(*generation).end.reason, FinishReason::kCancelled);
+  std::vector<int32_t> kept = Expected(request).tokens;
+  kept.resize(70);  // up to token 120, between the borders that were passed
+  EXPECT_EQ(CachedOf(*engine, Greedy(request.prompt + kept + Tokens(2, 30), 3)), 64);
 }
 
 TEST(EnginePrefix, ScopesShareNothingAndPromptLogprobsAreComputed) {
