@@ -455,6 +455,10 @@ Result<std::unique_ptr<Generation>> EngineImpl::Submit(GenerationRequest request
 
 }  // namespace
 
+std::unique_ptr<Engine> StartEngine(EngineParts parts) {
+  return std::make_unique<EngineImpl>(std::move(parts));
+}
+
 Result<std::unique_ptr<Engine>> Engine::Open(const EngineConfig& config) {
   ASSIGN_OR_RETURN(auto model, LoadModel(config));
   return Open(config, std::move(model));
@@ -463,7 +467,7 @@ Result<std::unique_ptr<Engine>> Engine::Open(const EngineConfig& config) {
 Result<std::unique_ptr<Engine>> Engine::Open(const EngineConfig& config,
                                              std::unique_ptr<Qwen3Next> model) {
   ASSIGN_OR_RETURN(EngineParts parts, BuildParts(config, std::move(model)));
-  return std::make_unique<EngineImpl>(std::move(parts));
+  return StartEngine(std::move(parts));
 }
 
 }  // namespace nextgate::engine

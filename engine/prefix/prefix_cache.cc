@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
 #include <utility>
 
 #include "base/check.h"
@@ -148,7 +149,9 @@ int32_t PrefixCache::TakeCheckpoint(CheckpointKind kind, int32_t position, int32
     }
     Evict(worst);
   }
-  return checkpoints_->Take();
+  const std::optional<int32_t> slot = checkpoints_->Take();
+  if (!slot) ++stats_.checkpoints_refused;
+  return slot.value_or(kNoCheckpoint);
 }
 
 // --- a step ---
