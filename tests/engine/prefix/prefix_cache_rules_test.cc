@@ -181,6 +181,18 @@ TEST(PrefixCache, APreemptedGenerationGoesOnAtItsLastBorder) {
   EXPECT_EQ(rig.Positions(), (Positions{128, 192}));
 }
 
+TEST(PrefixCache, OneThatIsPreemptedBeforeItsFirstBlockLeavesItsStatesLater) {
+  Rig rig(10, 10);
+  Sequence s{.tokens = Tokens(1, 200)};
+  for (const bool preempted : {true, false}) {
+    EXPECT_EQ(rig.Admit(&s), 0);
+    EXPECT_EQ(rig.Advance(&s, 30), (std::vector<int32_t>{}));
+    if (preempted) rig.Close(&s);
+  }
+  EXPECT_EQ(rig.Advance(&s, 200), (std::vector<int32_t>{192}));
+  rig.Close(&s);
+}
+
 TEST(PrefixCache, AnAnswerGoesOnWithTheOneSlotThatItHas) {
   Rig rig(10, 1);
   Sequence s{.tokens = Tokens(1, 10)};
