@@ -83,7 +83,7 @@ class EngineImpl final : public Engine {
   void EndIfComplete(Sequence* sequence);
   void Start(Sequence* sequence);
   void Finish(Sequence* sequence, GenerationEvent::Finished finished);
-  void Release(Sequence* sequence);
+  void Release(Sequence* sequence, int32_t kept, bool maybe_cut);
   void Deliver();
   void CheckIntegrity() const;
   void PublishStats();
@@ -288,15 +288,15 @@ void EngineImpl::AddToBatch(Sequence* sequence, const StepPlan::Work& work) {
 }
 
 void EngineImpl::Preempt(Sequence* sequence) {
-  Release(sequence);
+  Release(sequence, sequence->tokens_computed, /*maybe_cut=*/false);
   sequence->tokens_computed = 0;
   ++counters_.preemptions;
 }
 
-void EngineImpl::Release(Sequence* sequence) {
+// Of its tokens the first `kept` count; with `maybe_cut` fewer may.
+void EngineImpl::Release(Sequence* sequence, int32_t kept, bool maybe_cut) {
   if (!sequence->running()) return;
-  prefix_.Close(sequence->tokens_computed, /*maybe_cut=*/false, &sequence->prefix,
-                &sequence->block_table);
+  prefix_.Close(kept, maybe_cut, &sequence->prefix, &sequence->block_table);
   states_->GiveBack(std::exchange(sequence->state_slot, kNoSlot));
 }
 
@@ -379,7 +379,12 @@ void EngineImpl::Start(Sequence* sequence) {
 void EngineImpl::Finish(Sequence* sequence, GenerationEvent::Finished finished) {
   if (std::exchange(sequence->finished, true)) return;
   Start(sequence);
-  Release(sequence);
+  // A stop string ends an answer at the gateway, some tokens ago, and so does a user.
+  const int32_t said = sequence->channel->tokens_kept();
+  const int32_t kept = said < 0 ? sequence->tokens_computed : sequence->prompt_tokens() + said;
+  Release(sequence, kept,
+          /*maybe_cut=*/said < 0 &&
+              (sequence->request.may_be_cut || finished.reason == FinishReason::kCancelled));
   if (!std::exchange(sequence->was_admitted, true)) --never_ran_;
   counters_.requests_cancelled += finished.reason == FinishReason::kCancelled;
   ++counters_.requests_finished;
@@ -467,6 +472,10 @@ Result<std::unique_ptr<Generation>> EngineImpl::Submit(GenerationRequest request
 
 }  // namespace
 
+std::unique_ptr<Engine> StartEngine(EngineParts parts) {
+  return std::make_unique<EngineImpl>(std::move(parts));
+}
+
 Result<std::unique_ptr<Engine>> Engine::Open(const EngineConfig& config) {
   ASSIGN_OR_RETURN(auto model, LoadModel(config));
   return Open(config, std::move(model));
@@ -475,7 +484,7 @@ Result<std::unique_ptr<Engine>> Engine::Open(const EngineConfig& config) {
 Result<std::unique_ptr<Engine>> Engine::Open(const EngineConfig& config,
                                              std::unique_ptr<Qwen3Next> model) {
   ASSIGN_OR_RETURN(EngineParts parts, BuildParts(config, std::move(model)));
-  return std::make_unique<EngineImpl>(std::move(parts));
+  return StartEngine(std::move(parts));
 }
 
 }  // namespace nextgate::engine

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
 #include <utility>
 
 #include "base/check.h"
@@ -53,6 +54,7 @@ int32_t PrefixCache::Resume(const PrefixSequence& sequence, PrefixHold* hold,
   }
   if (match.resume == kNoNode) return kNoCheckpoint;
   tree_.Lease(match.resume);
+  ++version_;  // how many blocks are idle is part of a match
   tree_.Pin(match.resume);
   tree_.CheckpointUsed(match.resume, eviction_->Stamp());
   // One in between that is used is worth keeping for longer.
@@ -69,7 +71,7 @@ int32_t PrefixCache::Resume(const PrefixSequence& sequence, PrefixHold* hold,
 bool PrefixCache::Awaits(int32_t resume_max, const PrefixHold& leader, int32_t leader_computed,
                          PrefixHold* hold) {
   const int32_t there = hold->match.resume_tokens;
-  if (!enabled_ || leader_computed < there) return false;
+  if (!enabled_ || checkpoints_->slots_total() == 0 || leader_computed < there) return false;
   // Keys are chained: once they differ they differ for good.
   const size_t size = std::min(hold->keys.size(), leader.keys.size());
   size_t common = 0;  // keys known to be equal
@@ -151,7 +153,9 @@ int32_t PrefixCache::TakeCheckpoint(CheckpointKind kind, int32_t position, int32
     }
     Evict(worst);
   }
-  return checkpoints_->Take();
+  const std::optional<int32_t> slot = checkpoints_->Take();
+  if (!slot) ++stats_.checkpoints_refused;
+  return slot.value_or(kNoCheckpoint);
 }
 
 // --- a step ---
@@ -168,13 +172,17 @@ bool PrefixCache::IsThere(const PrefixSequence& sequence, const PrefixHold& hold
 
 void PrefixCache::Emit(const PlacedCheckpoint& placed, int32_t index, PrefixHold* hold,
                        std::vector<kernels::StateEmit>* emits) {
-  PrefixHold::State& oldest = hold->answers[0];
-  const bool reuse = placed.kind == CheckpointKind::kAnswer && oldest.slot != kNoCheckpoint;
-  const int32_t slot =
-      reuse ? std::exchange(oldest.slot, kNoCheckpoint)
-            : TakeCheckpoint(placed.kind, placed.position, placed.position - hold->last_state);
+  const bool answer = placed.kind == CheckpointKind::kAnswer;
+  int32_t slot = answer ? std::exchange(hold->answers[0].slot, kNoCheckpoint) : kNoCheckpoint;
+  if (slot == kNoCheckpoint) {
+    int32_t before = hold->last_state;
+    for (const PrefixHold::State& state : hold->emitted)
+      if (state.position < placed.position) before = std::max(before, state.position);
+    slot = TakeCheckpoint(placed.kind, placed.position, placed.position - before);
+  }
+  // Rather the newer border alone than the older.
+  if (slot == kNoCheckpoint && answer) slot = std::exchange(hold->answers[1].slot, kNoCheckpoint);
   if (slot == kNoCheckpoint) return;
-  hold->last_state = placed.position;
   hold->emitted.push_back({placed.position, slot, placed.kind});
   emits->push_back({.sequence = index, .position = placed.position, .checkpoint = slot});
 }
@@ -183,15 +191,26 @@ void PrefixCache::PlanEmits(const PrefixSequence& sequence, PrefixHold* hold, in
                             int32_t begin, int32_t end, std::vector<kernels::StateEmit>* emits) {
   if (!enabled_) return;
   CHECK(hold->emitted.empty());
-  auto next = hold->placed.begin();
-  for (; next != hold->placed.end() && next->position <= end; ++next)
-    if (next->position > begin && !IsThere(sequence, *hold, next->position))
-      Emit(*next, index, hold, emits);
-  hold->placed.erase(hold->placed.begin(), next);
+  const size_t first = emits->size();
+  const auto due = hold->placed.begin();
+  const auto later = std::find_if(due, hold->placed.end(),
+                                  [&](const auto& placed) { return placed.position > end; });
+  // The stronger kinds first, should slots run out.
+  std::sort(due, later, [](const PlacedCheckpoint& a, const PlacedCheckpoint& b) {
+    return a.kind != b.kind ? a.kind > b.kind : a.position > b.position;
+  });
+  for (auto placed = due; placed != later; ++placed)
+    if (placed->position > begin && !IsThere(sequence, *hold, placed->position))
+      Emit(*placed, index, hold, emits);
+  hold->placed.erase(due, later);
   // Borders that the generation passes.
   for (int32_t at = (std::max(begin, hold->known) / kBlockTokens + 1) * kBlockTokens; at <= end;
        at += kBlockTokens)
     Emit({at, CheckpointKind::kAnswer}, index, hold, emits);
+  std::ranges::sort(hold->emitted, {}, &PrefixHold::State::position);
+  std::ranges::sort(emits->begin() + static_cast<int64_t>(first), emits->end(), {},
+                    &kernels::StateEmit::position);
+  if (!hold->emitted.empty()) hold->last_state = hold->emitted.back().position;
 }
 
 NodeId PrefixCache::NodeAt(NodeId below, int32_t position) const {
@@ -230,12 +249,12 @@ void PrefixCache::Commit(const PrefixSequence& sequence, PrefixHold* hold, int32
     NodeId node = tree_.Find(hold->leased, path, hold->published);
     if (node == kNoNode) {
       node = tree_.Insert(hold->leased, path, hold->published, block);
-      ++version_;
     } else {
       kv_->GiveBack(block);
       block = tree_.block(node);
     }
     tree_.LeaseChild(hold->leased, node);
+    ++version_;
     hold->leased = node;
   }
   for (const PrefixHold::State& state : hold->emitted) {
@@ -267,7 +286,7 @@ void PrefixCache::Close(int32_t kept, bool maybe_cut, PrefixHold* hold,
   table->clear();
   if (hold->leased != kNoNode) {
     tree_.Release(hold->leased);
-    ++version_;  // how many blocks are idle is part of a match
+    ++version_;  // as in Resume
   }
   hold->leased = kNoNode;
   hold->published = 0;
