@@ -28,6 +28,8 @@ namespace {
 using kernels::View;
 
 constexpr auto kIdleWait = std::chrono::milliseconds(100);
+constexpr int32_t kPutOffMax =
+    64;  // sequences looked at in vain a step: a thousand cost as much as these
 constexpr int64_t kLogIntervalNs = 10'000'000'000;
 
 class EngineImpl final : public Engine {
@@ -216,14 +218,17 @@ bool EngineImpl::Schedule() {
   scheduled_.clear();
   views_.clear();
   int32_t admissible = states_->slots_free();  // no more than that can be admitted
+  int32_t put_off = 0;                         // they wait for what others compute or copy
   for (const auto& sequence : sequences_) {
     if (sequence->finished) continue;
     if (!sequence->running()) {
-      if (admissible == 0) continue;
+      if (admissible == 0 || put_off == kPutOffMax) continue;
+      ++put_off;
       prefix_.Lookup(sequence->prefix_view(), &sequence->prefix);
       if (AwaitsAnother(sequence.get())) continue;
       if (prefix_.Loads(sequence->prefix_view(), states_->slots_used() + 1, &sequence->prefix))
         continue;
+      --put_off;
       --admissible;
     }
     scheduled_.push_back(sequence.get());

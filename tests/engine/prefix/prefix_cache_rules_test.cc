@@ -33,7 +33,6 @@ struct Sequence {
   PrefixSequence view() const {
     return {.scope = scope,
             .tokens = tokens,
-            .prompt_tokens = total(),
             .resume_max = (total() - 1) / kBlockTokens * kBlockTokens,
             .borders = borders};
   }

@@ -43,7 +43,6 @@ struct Sequence {
   PrefixSequence view() const {
     return {.scope = scope,
             .tokens = tokens,
-            .prompt_tokens = prompt,
             .resume_max = resume_max,
             .borders = borders,
             .marked = marked};
