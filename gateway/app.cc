@@ -391,6 +391,8 @@ Status App::OpenAdmin(const std::vector<std::string>& args) {
                           .reader = *reader_,
                           .options = effective_,
                           .recorder = *recorder_,
+                          .engine = engine_.get(),
+                          .generator = engine_generator_.get(),
                           .reloader = reloader_.get(),
                           .server = admin_.get()});
   RegisterAdminRoutes(*admin_, *context_);

@@ -40,6 +40,10 @@ class EngineGenerator final : public Generator {
   // The tokens of a request's prompts; for /tokenize too.
   Result<std::vector<Prompt>> BuildPrompts(const openai::ApiRequest& request) const;
 
+  // What the prefix cache would do for each of them. Errors as Start's.
+  Result<std::vector<engine::PrefixExplanation>> ExplainPrefix(
+      const openai::ApiRequest& request) const;
+
  private:
   Result<std::unique_ptr<AnswerSource>> Begin(std::shared_ptr<const openai::ApiRequest> request,
                                               const std::string& id, const Said* said);
