@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/queue.h"
 #include "engine/engine_parts.h"
+#include "engine/errands.h"
 #include "engine/request_check.h"
 #include "engine/sampling/sampler.h"
 #include "engine/scheduler.h"
@@ -56,6 +57,7 @@ class EngineImpl final : public Engine {
 
   ~EngineImpl() override {
     submitted_.Close();  // first: whatever was pushed is seen by the loop before it ends
+    errands_.Close();
     stop_.store(true);
   }  // thread_ joins first: it is the last member
 
@@ -65,6 +67,9 @@ class EngineImpl final : public Engine {
   int64_t HeartbeatAgeMs() const override {
     return (Clock::System().MonotonicNs() - heartbeat_ns_.load()) / 1'000'000;
   }
+  Result<PrefixExplanation> ExplainPrefix(const GenerationRequest& request) override;
+  Result<int32_t> ResetPrefixCache() override;
+  Result<std::vector<PrefixNode>> PrefixMap(int32_t nodes_max) override;
 
  private:
   void Loop();
@@ -94,6 +99,8 @@ class EngineImpl final : public Engine {
     return {logits_memory_.floats(), {rows, info_.vocab_size}};
   }
   bool IsStop(const Sequence& sequence, int32_t token) const;
+  Status Check(const GenerationRequest& request) const;
+  std::unique_ptr<Sequence> NewSequence(GenerationRequest request, uint64_t arrival) const;
 
   const EngineConfig config_;
   const ModelInfo info_;
@@ -118,6 +125,7 @@ class EngineImpl final : public Engine {
 
   // Between threads.
   BoundedQueue<std::unique_ptr<Sequence>> submitted_;
+  Errands errands_;
   std::atomic<uint64_t> arrivals_ = 0;
   std::atomic<int32_t> never_ran_ = 0;  // accepted, neither admitted nor finished yet
   std::atomic<int64_t> heartbeat_ns_;
@@ -164,6 +172,7 @@ void EngineImpl::Loop() {
   pthread_setname_np(pthread_self(), "engine");
   while (!stop_.load()) {
     Beat();
+    errands_.Run();
     TakeSubmitted();
     if (sequences_.empty()) {
       logged_ns_ = 0;  // an average over idle time tells nothing
@@ -175,6 +184,7 @@ void EngineImpl::Loop() {
     Deliver();
     LogProgress();
   }
+  errands_.Run();
   // Requests that were accepted still get their one Finished.
   while (auto sequence = submitted_.TryPop()) sequences_.push_back(std::move(*sequence));
   for (const auto& sequence : sequences_)
@@ -454,25 +464,59 @@ void EngineImpl::LogProgress() {
 
 Result<std::unique_ptr<Generation>> EngineImpl::Submit(GenerationRequest request) {
   if (stop_.load()) return MakeError(ErrorCode::kUnavailable, "the engine is stopping");
-  RETURN_IF_ERROR(CheckRequest(request, {.vocab_size = info_.vocab_size,
-                                         .max_model_len = info_.max_model_len,
-                                         .blocks_total = kv_->blocks_total()}));
+  RETURN_IF_ERROR(Check(request));
   if (never_ran_.fetch_add(1) >= config_.queue_capacity) {
     --never_ran_;
     return MakeError(ErrorCode::kResourceExhausted,
                      fmt::format("{} requests are waiting already", config_.queue_capacity));
   }
-  const uint64_t arrival = arrivals_.fetch_add(1);
-  const uint64_t seed =
-      request.sampling.seed.value_or(kernels::PhiloxWord(config_.seed, arrival, /*stream=*/1));
-  RequestSampling sampling(request, info_.eos_token_ids, info_.vocab_size, seed);
-  auto sequence = std::make_unique<Sequence>(std::move(request), std::move(sampling), arrival);
+  auto sequence = NewSequence(std::move(request), arrivals_.fetch_add(1));
   auto generation = std::make_unique<ChannelGeneration>(sequence->channel);
   if (!submitted_.TryPush(std::move(sequence))) {
     --never_ran_;
     return MakeError(ErrorCode::kUnavailable, "the engine is stopping");
   }
   return generation;
+}
+
+Status EngineImpl::Check(const GenerationRequest& request) const {
+  return CheckRequest(request, {.vocab_size = info_.vocab_size,
+                                .max_model_len = info_.max_model_len,
+                                .blocks_total = kv_->blocks_total()});
+}
+
+std::unique_ptr<Sequence> EngineImpl::NewSequence(GenerationRequest request,
+                                                  uint64_t arrival) const {
+  const uint64_t seed =
+      request.sampling.seed.value_or(kernels::PhiloxWord(config_.seed, arrival, /*stream=*/1));
+  RequestSampling sampling(request, info_.eos_token_ids, info_.vocab_size, seed);
+  return std::make_unique<Sequence>(std::move(request), std::move(sampling), arrival);
+}
+
+// --- what others ask of the engine thread ---
+
+Result<PrefixExplanation> EngineImpl::ExplainPrefix(const GenerationRequest& request) {
+  RETURN_IF_ERROR(Check(request));
+  const std::shared_ptr<const Sequence> sequence = NewSequence(request, /*arrival=*/0);
+  return errands_.Do<PrefixExplanation>([this, sequence] {
+    PrefixExplanation explained = engine::ExplainPrefix(prefix_.tree(), sequence->prefix_view());
+    if (!config_.enable_prefix_caching) explained.leaves.clear();
+    return explained;
+  });
+}
+
+Result<int32_t> EngineImpl::ResetPrefixCache() {
+  return errands_.Do<int32_t>([this] {
+    const int32_t before = prefix_.tree().size();
+    prefix_.Reset();
+    PublishStats();
+    return before - prefix_.tree().size();
+  });
+}
+
+Result<std::vector<PrefixNode>> EngineImpl::PrefixMap(int32_t nodes_max) {
+  return errands_.Do<std::vector<PrefixNode>>(
+      [this, nodes_max] { return MapPrefixes(prefix_.tree(), nodes_max); });
 }
 
 }  // namespace

@@ -166,7 +166,10 @@ Status App::OpenModel() {
                                          .memory_utilization = options_.gpu_memory_utilization,
                                          .num_threads = options_.num_threads,
                                          .seed = options_.seed,
-                                         .queue_capacity = QueueCapacity(options_)}));
+                                         .queue_capacity = QueueCapacity(options_),
+                                         .enable_prefix_caching = options_.enable_prefix_caching,
+                                         .prefix_cache_fraction = options_.prefix_cache_fraction,
+                                         .prefix_state_format = options_.prefix_state_format}));
   limits_.vocab_size = engine_->info().vocab_size;
   limits_.max_logprobs = options_.max_logprobs;
   limits_.max_messages = options_.max_messages;
@@ -362,6 +365,7 @@ Status App::OpenAdmin(const std::vector<std::string>& args) {
   if (engine_ != nullptr) {
     effective_.max_model_len = engine_->info().max_model_len;
     effective_.device = "cpu";
+    if (effective_.prefix_state_format == "auto") effective_.prefix_state_format = "fp32";
     if (effective_.num_threads == 0) effective_.num_threads = UsableProcessors();
   }
   admin_ = std::make_unique<HttpServer>(HttpServer::Options{
@@ -387,6 +391,8 @@ Status App::OpenAdmin(const std::vector<std::string>& args) {
                           .reader = *reader_,
                           .options = effective_,
                           .recorder = *recorder_,
+                          .engine = engine_.get(),
+                          .generator = engine_generator_.get(),
                           .reloader = reloader_.get(),
                           .server = admin_.get()});
   RegisterAdminRoutes(*admin_, *context_);

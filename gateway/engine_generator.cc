@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <string_view>
 #include <utility>
@@ -128,6 +129,24 @@ Result<std::vector<Prompt>> EngineGenerator::BuildPrompts(const ApiRequest& requ
     }
   }
   return prompts;
+}
+
+Result<std::vector<engine::PrefixExplanation>> EngineGenerator::ExplainPrefix(
+    const ApiRequest& request) const {
+  ASSIGN_OR_RETURN(std::vector<Prompt> prompts, BuildPrompts(request));
+  std::vector<engine::PrefixExplanation> explained;
+  for (Prompt& prompt : prompts) {
+    engine::GenerationRequest generation{.prompt = std::move(prompt.tokens),
+                                         .message_borders = std::move(prompt.message_borders),
+                                         .max_tokens = 0,
+                                         .num_prompt_logprobs = request.num_prompt_logprobs,
+                                         .cache_salt = request.cache_salt};
+    if (request.echo)  // its log probabilities are the prompt's too
+      generation.num_prompt_logprobs =
+          std::max(generation.num_prompt_logprobs, request.num_logprobs);
+    ASSIGN_OR_RETURN(explained.emplace_back(), p_.engine.ExplainPrefix(generation));
+  }
+  return explained;
 }
 
 }  // namespace nextgate::gateway

@@ -48,6 +48,10 @@ class EngineGenerator final : public Generator {
   Result<std::vector<Prompt>> BuildPrompts(const openai::ApiRequest& request,
                                            Recall recall = Recall::kNothing) const;
 
+  // What the prefix cache would do for each of them. Errors as Start's.
+  Result<std::vector<engine::PrefixExplanation>> ExplainPrefix(
+      const openai::ApiRequest& request) const;
+
  private:
   std::vector<PromptBuilder::KnownText> OwnAnswers(const openai::ApiRequest& request,
                                                    const RenderedChat& chat) const;

@@ -78,6 +78,15 @@ Status SetFraction(double& field, std::string_view text) {
   return {};
 }
 
+Status SetShare(double& field, std::string_view text) {
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || !(value >= 0 && value < 1))
+    return InvalidArgument(fmt::format("expected a number from 0 to below 1, got '{}'", text));
+  field = value;
+  return {};
+}
+
 Status SetJsonObject(std::string& field, std::string_view text) {
   const auto parsed = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!parsed.is_object())
@@ -192,6 +201,12 @@ const Flag kImplementedFlags[] = {
      [](Options o, Text v) { return SetFraction(o.gpu_memory_utilization, v); }},
     {"enable-chunked-prefill", "", kEngine, kBool, kImplemented, "interleave long prompts with other work (default: on)",
      [](Options o, Text v) { return SetBool(o.enable_chunked_prefill, v); }},
+    {"enable-prefix-caching", "", kEngine, kBool, kImplemented, "resume prompts from what was computed before (default: on)",
+     [](Options o, Text v) { return SetBool(o.enable_prefix_caching, v); }},
+    {"prefix-cache-fraction", "", kEngine, kValue, kImplemented, "checkpoints' share of the memory that is left for KV and checkpoints; 0 keeps none, so that nothing is resumed (default: 0.25)",
+     [](Options o, Text v) { return SetShare(o.prefix_cache_fraction, v); }},
+    {"prefix-state-format", "", kEngine, kValue, kImplemented, "how checkpoints of states are kept: fp32 is exact, bf16 and int8 hold more of them; auto is fp32 on the CPU (default: auto)",
+     [](Options o, Text v) { return SetChoice(o.prefix_state_format, v, {"auto", "fp32", "bf16", "int8"}); }},
     {"seed", "", kEngine, kValue, kImplemented, "for requests without a seed of their own (default: 0)",
      [](Options o, Text v) { return SetInteger(o.seed, v, 0, std::numeric_limits<int64_t>::max()); }},
     {"num-threads", "", kEngine, kValue, kImplemented, "threads of the CPU backend (default: one per core it may use)",

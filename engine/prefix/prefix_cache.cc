@@ -468,6 +468,7 @@ void PrefixCache::Reset() {
 
 PrefixStats PrefixCache::stats() const {
   PrefixStats stats = stats_;
+  stats.block_tokens = kBlockTokens;
   stats.blocks_cached = tree_.size();
   stats.blocks_idle = tree_.idle();
   stats.checkpoints_total = checkpoints_->slots_total();

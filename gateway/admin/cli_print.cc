@@ -206,6 +206,62 @@ std::string ExplainText(const Json& explained) {
          fmt::format("\ncanonical request\n{}\n", Indented(Member(explained, "canonical_request")));
 }
 
+std::string PrefixStatsTable(const Json& stats) {
+  const Json& tokens = Member(stats, "tokens");
+  const Json& blocks = Member(stats, "blocks");
+  const Json& checkpoints = Member(stats, "checkpoints");
+  std::string out = Table(
+      {{"prefix caching", Member(stats, "enabled") == true ? "on" : "off"},
+       {"prompts looked up", Text(stats, "lookups")},
+       {"  to be computed anyway", Text(stats, "lookups_limited")},
+       {"  waited for another", Text(stats, "waits")},
+       {"tokens looked up", Text(tokens, "queried")},
+       {"  resumed", fmt::format("{}  ({})", Text(tokens, "resumed"), Percent(stats, "hit_rate"))},
+       {"  computed", Text(tokens, "computed")},
+       {"    of them replayed", Text(tokens, "replayed")},
+       {"    of them lost", Text(tokens, "lost")}});
+  out += "\n" + Table({{"", "USED", "CACHED", "IDLE", "TOTAL", "EVICTED"},
+                       {fmt::format("blocks of {} tokens", Text(blocks, "tokens_each")),
+                        Text(blocks, "used"), Text(blocks, "cached"), Text(blocks, "idle"),
+                        Text(blocks, "total"), Text(blocks, "evicted")}});
+  return out + "\n" +
+         Table({{"", "USED", "TOTAL", "MADE", "EVICTED", "REFUSED"},
+                {fmt::format("checkpoints, {} of {}", Text(stats, "state_format"),
+                             Bytes(checkpoints, "bytes_each")),
+                 Text(checkpoints, "used"), Text(checkpoints, "total"), Text(checkpoints, "made"),
+                 Text(checkpoints, "evicted"), Text(checkpoints, "refused")}});
+}
+
+std::string PrefixExplainText(const Json& explained) {
+  std::string out;
+  for (const Json& prompt : Member(explained, "prompts")) {
+    if (!out.empty()) out += "\n---\n\n";
+    out += fmt::format("{}: {}\n\n", Printable(Text(prompt, "verdict")),
+                       Printable(Text(prompt, "why")));
+    out += Table({{"prompt", Text(prompt, "prompt_tokens"), "tokens"},
+                  {"may be resumed", Text(prompt, "resume_limit")},
+                  {"known", Text(prompt, "known_tokens")},
+                  {"resumed", Text(prompt, "resumed_tokens")},
+                  {"computed", Text(prompt, "computed_tokens")},
+                  {"  of them replayed", Text(prompt, "replayed_tokens")},
+                  {"  of them lost", Text(prompt, "lost_tokens")}});
+    std::vector<std::vector<std::string>> rows = {{"CHECKPOINT AT", "KIND", "HITS", ""}};
+    const Json& from = Member(prompt, "resumed_from");
+    for (const Json& checkpoint : Member(prompt, "checkpoints"))
+      rows.push_back({Text(checkpoint, "tokens"), Text(checkpoint, "kind"),
+                      Text(checkpoint, "hits"), checkpoint == from ? "resumed from" : ""});
+    for (const Json& placed : Member(prompt, "would_leave"))
+      rows.push_back({Text(placed, "tokens"), Text(placed, "kind"), "-", "would be left"});
+    if (rows.size() > 1) out += "\n" + Table(rows);
+  }
+  return out;
+}
+
+std::string PrefixResetText(const Json& reset) {
+  return fmt::format("dropped {} blocks; {} are in use and stay\n", Text(reset, "blocks_dropped"),
+                     Text(reset, "blocks_in_use"));
+}
+
 std::string RequestsTable(const Json& requests) {
   std::vector<std::vector<std::string>> rows = {
       {"REQUEST", "AGE MS", "PHASE", "TOKENS", "MODEL", "ROUTE", "KEY"}};

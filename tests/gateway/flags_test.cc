@@ -107,6 +107,27 @@ TEST(Flags, UpstreamsStandInForAModel) {
               ElementsAre("--max-model-len has no effect with --upstream"));
 }
 
+TEST(Flags, ThePrefixCacheHasVllmsSwitchAndItsOwnShareAndFormat) {
+  const ServeOptions defaults = Options({"m"});
+  EXPECT_TRUE(defaults.enable_prefix_caching);
+  EXPECT_EQ(defaults.prefix_cache_fraction, 0.25);
+  EXPECT_EQ(defaults.prefix_state_format, "auto");
+  EXPECT_FALSE(Options({"m", "--no-enable-prefix-caching"}).enable_prefix_caching);
+  EXPECT_TRUE(Options({"m", "--enable-prefix-caching"}).enable_prefix_caching);
+  const ServeOptions o =
+      Options({"m", "--prefix-cache-fraction", "0", "--prefix-state-format", "int8"});
+  EXPECT_EQ(o.prefix_cache_fraction, 0);
+  EXPECT_EQ(o.prefix_state_format, "int8");
+  for (const char* wrong : {"1", "-0.1", "nan", "a quarter", ""})
+    EXPECT_THAT(ErrorOf({"m", "--prefix-cache-fraction", wrong}),
+                HasSubstr(std::string("expected a number from 0 to below 1, got '") + wrong));
+  EXPECT_THAT(ErrorOf({"m", "--prefix-state-format", "fp8"}),
+              HasSubstr("expected one of auto, fp32, bf16, int8, got 'fp8'"));
+  EXPECT_THAT(Parse({"m", "--prefix-caching-hash-algo", "sha256_cbor"})->warnings,
+              ElementsAre(HasSubstr("equality of their tokens decides")));
+  EXPECT_THAT(ErrorOf({"m", "--prefix-caching-hash-algo", "md5"}), HasSubstr("sha256"));
+}
+
 TEST(Flags, AFileOfApiKeysIsReadAndCheckedAtOnce) {
   const std::string line = R"({"key_sha256": ")" + std::string(64, 'a') + R"("})";
   const std::string file = WriteFile("api-keys", line + "\n");

@@ -1,7 +1,7 @@
 // An engine whose answers a test decides: it records what was submitted and says what the script
 // says. For tests of what stands above the engine.
 //
-// Threads: Submit and the generations from any thread; `script` and `submit_error` are set before.
+// Threads: Submit and the generations from any thread; what is no atomic is set before.
 #pragma once
 
 #include <algorithm>
@@ -31,6 +31,13 @@ class FakeEngine final : public Engine {
   std::atomic<size_t> events_allowed = SIZE_MAX;  // of each generation; it is silent after these
   std::atomic<int> open_generations = 0;          // created and not destroyed yet
   std::atomic<int> cut_short = 0;                 // destroyed before their Finished was taken
+  EngineStats stats{.prefix = {.block_tokens = 64}};  // but for `waiting`
+  std::function<Result<PrefixExplanation>(const GenerationRequest&)> explain =
+      [](const GenerationRequest&) { return PrefixExplanation{}; };
+  std::function<Result<int32_t>()> reset = [] { return 0; };
+  std::function<Result<std::vector<PrefixNode>>(int32_t nodes_max)> map = [](int32_t) {
+    return std::vector<PrefixNode>();
+  };
 
   explicit FakeEngine(std::vector<int32_t> eos_token_ids = {}) {
     info_ = {.vocab_size = 8192,
@@ -59,8 +66,17 @@ class FakeEngine final : public Engine {
     return std::make_unique<ScriptedGeneration>(*this, std::move(events));
   }
   const ModelInfo& info() const override { return info_; }
-  EngineStats Stats() const override { return {.waiting = waiting.load()}; }
+  EngineStats Stats() const override {
+    EngineStats now = stats;
+    now.waiting = waiting.load();
+    return now;
+  }
   int64_t HeartbeatAgeMs() const override { return heartbeat_age_ms.load(); }
+  Result<PrefixExplanation> ExplainPrefix(const GenerationRequest& request) override {
+    return explain(request);
+  }
+  Result<int32_t> ResetPrefixCache() override { return reset(); }
+  Result<std::vector<PrefixNode>> PrefixMap(int32_t nodes_max) override { return map(nodes_max); }
 
  private:
   class ScriptedGeneration final : public Generation {

@@ -38,7 +38,7 @@ TEST(AdminCommandLine, ErrorsNameWhatThereIs) {
   }
   EXPECT_TRUE(ParseAdminCommandLine(Args{"entry", "--help"})->help);
   for (const char* command : {"stats", "entries", "entry", "delete", "explain", "export", "import",
-                              "requests", "config", "keys"}) {
+                              "prefix", "requests", "config", "keys"}) {
     EXPECT_NE(FindAdminCommand(command), nullptr) << command;
     EXPECT_THAT(AdminHelp(), HasSubstr(command));
   }
@@ -50,14 +50,28 @@ TEST(AdminPrint, NothingThatClientsChoseSteersTheTerminal) {
   EXPECT_EQ(table, "NAME    N\n?]0;x?  1\né       2?3\n");
 }
 
+TEST(AdminPrint, AnExplanationHasItsCheckpointsInALine) {
+  const std::string text = PrefixExplainText(nlohmann::ordered_json::parse(
+      R"({"prompts": [{"verdict": "replayed", "why": "so\u001bit is", "prompt_tokens": 700,
+          "resumed_from": {"tokens": 256, "kind": "spaced", "hits": 2},
+          "checkpoints": [{"tokens": 192, "kind": "border", "hits": 0},
+                          {"tokens": 256, "kind": "spaced", "hits": 2}],
+          "would_leave": [{"tokens": 640, "kind": "end"}]}]})"));
+  EXPECT_THAT(text, HasSubstr("replayed: so?it is\n"));
+  EXPECT_THAT(text, HasSubstr("256            spaced  2     resumed from\n"));
+  EXPECT_THAT(text, HasSubstr("640            end     -     would be left\n"));
+}
+
 TEST(AdminPrint, TablesTakeAnyJson) {
-  for (const char* text :
-       {"{}", R"({"hits": 3, "groups": [], "instances": [null]})",
-        R"({"entries": [{"scope": null, "id": 7}], "keys": [1], "tiers": {}})"}) {
+  for (
+      const char* text :
+      {"{}", R"({"hits": 3, "groups": [], "instances": [null]})",
+       R"({"entries": [{"scope": null, "id": 7}], "keys": [1], "tiers": {}, "prompts": [7, {}]})"}) {
     const auto json = nlohmann::ordered_json::parse(text);
-    for (const auto print :
-         {StatsTable, EntriesTable, EntryText, ExplainText, RequestsTable, ConfigText, KeysTable})
+    for (const auto print : {StatsTable, EntriesTable, EntryText, ExplainText, RequestsTable,
+                             ConfigText, KeysTable, PrefixStatsTable, PrefixResetText})
       EXPECT_FALSE(print(json).empty());
+    (void)PrefixExplainText(json);
   }
 }
 
