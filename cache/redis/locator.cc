@@ -45,7 +45,7 @@ Result<std::shared_ptr<const RedisLocation>> RedisLocator::Locate(
     std::chrono::milliseconds patience) {
   const auto resolved = [&](const RedisNode& node) -> Result<std::shared_ptr<const RedisLocation>> {
     RedisEndpoint there = endpoint_.At(node);
-    ASSIGN_OR_RETURN(RedisAddresses addresses, RedisAddresses::Resolve(there));
+    ASSIGN_OR_RETURN(SocketAddresses addresses, ResolveRedis(there));
     return std::make_shared<const RedisLocation>(std::move(there), std::move(addresses));
   };
   if (!discovers()) return resolved(endpoint_.node());
@@ -69,7 +69,7 @@ Result<std::shared_ptr<const RedisLocation>> RedisLocator::Locate(
 
 Result<std::shared_ptr<const RedisLocation>> RedisLocator::At(const RedisNode& node) const {
   RedisEndpoint there = endpoint_.At(node);
-  ASSIGN_OR_RETURN(RedisAddresses addresses, RedisAddresses::Resolve(there, /*numeric_only=*/true));
+  ASSIGN_OR_RETURN(SocketAddresses addresses, ResolveRedis(there, /*numeric_only=*/true));
   return std::make_shared<const RedisLocation>(std::move(there), std::move(addresses));
 }
 
@@ -80,7 +80,7 @@ Result<RedisNode> RedisLocator::AskSentinel(const RedisNode& sentinel, Deadline 
   RedisEndpoint anonymous = there;
   anonymous.user.clear();
   anonymous.password.clear();
-  ASSIGN_OR_RETURN(const RedisAddresses addresses, RedisAddresses::Resolve(there));
+  ASSIGN_OR_RETURN(const SocketAddresses addresses, ResolveRedis(there));
   auto connection = RedisConnection::Open(anonymous, addresses, deadline);
   if (!connection && connection.error().code == ErrorCode::kPermissionDenied &&
       !there.password.empty())
@@ -99,7 +99,7 @@ Result<RedisNode> RedisLocator::AskSentinel(const RedisNode& sentinel, Deadline 
 
 Result<RedisNode> RedisLocator::AskCluster(const RedisNode& node, Deadline deadline) {
   const RedisEndpoint there = endpoint_.At(node);
-  ASSIGN_OR_RETURN(const RedisAddresses addresses, RedisAddresses::Resolve(there));
+  ASSIGN_OR_RETURN(const SocketAddresses addresses, ResolveRedis(there));
   ASSIGN_OR_RETURN(const auto connection, RedisConnection::Open(there, addresses, deadline));
   const RedisCommand ask[] = {{"CLUSTER", "KEYSLOT", endpoint_.key}, {"CLUSTER", "SLOTS"}};
   ASSIGN_OR_RETURN(const auto replies, connection->Run(ask, deadline));

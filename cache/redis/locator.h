@@ -28,7 +28,7 @@ namespace nextgate::cache {
 // A server, and how to get there.
 struct RedisLocation {
   RedisEndpoint endpoint;  // host and port are the server's
-  RedisAddresses addresses;
+  SocketAddresses addresses;
 };
 
 class RedisLocator {

@@ -15,6 +15,10 @@ namespace {
 
 constexpr int kReadsMax = 16;
 
+std::string HostName(const Url& url) {
+  return url.host.starts_with('[') ? url.host.substr(1, url.host.size() - 2) : url.host;
+}
+
 }  // namespace
 
 std::string_view UpstreamPhaseName(UpstreamPhase phase) {
@@ -38,6 +42,10 @@ std::string_view UpstreamPhaseName(UpstreamPhase phase) {
 HttpExchange::HttpExchange(const Options& options, std::string request,
                            std::unique_ptr<Socket> idle)
     : options_(options),
+      host_(HostName(options.url)),
+      tls_(options.url.scheme == "https"
+               ? std::optional(TlsPeer{.host = host_, .ca_file = options.ca_file})
+               : std::nullopt),
       request_(std::move(request)),
       reused_(idle != nullptr),
       state_(reused_ ? State::kSend : State::kResolve),
@@ -60,7 +68,7 @@ HttpExchange::News HttpExchange::Step(milliseconds timeout) {
 // As far as it goes without waiting.
 HttpExchange::News HttpExchange::Progress() {
   if (state_ == State::kResolve) {
-    auto addresses = ResolveHost(options_.url);
+    auto addresses = ResolveHost(host_, options_.url.port);
     if (!addresses) return Fail(UpstreamPhase::kConnect, addresses.error().message);
     addresses_ = std::move(*addresses);
     state_ = State::kConnect;
@@ -80,7 +88,7 @@ HttpExchange::News HttpExchange::Progress() {
 // `error`: of the address before, or "" if there was none.
 HttpExchange::News HttpExchange::ConnectNext(std::string error) {
   while (next_address_ < addresses_.size()) {
-    auto socket = Socket::Connect(addresses_[next_address_++], options_.url, options_.ca_file);
+    auto socket = Socket::Connect(addresses_[next_address_++], tls_);
     if (socket) {
       socket_ = std::move(*socket);
       return News::kNothing;

@@ -11,13 +11,13 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
+#include "base/socket.h"
 #include "gateway/http_client.h"
 #include "gateway/upstream/http_response_parser.h"
-#include "gateway/upstream/socket.h"
 
 namespace nextgate::gateway {
 
@@ -76,11 +76,13 @@ class HttpExchange {
   News TimedOut();
 
   const Options options_;
+  const std::string host_;            // without the brackets of an IPv6 address
+  const std::optional<TlsPeer> tls_;  // nothing: http
   const std::string request_;
   const bool reused_;
   State state_;
   std::unique_ptr<Socket> socket_;
-  std::vector<std::string> addresses_;
+  SocketAddresses addresses_;
   size_t next_address_ = 0;
   size_t sent_ = 0;
   Instant deadline_;

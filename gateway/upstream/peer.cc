@@ -9,6 +9,7 @@
 namespace nextgate::gateway {
 namespace {
 
+using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 constexpr size_t kIdleMax = 64;
@@ -40,7 +41,7 @@ std::unique_ptr<Socket> UpstreamPeer::TakeIdle() {
   while (!idle_.empty()) {
     Idle idle = std::move(idle_.back());
     idle_.pop_back();
-    if (steady_clock::now() - idle.since < kIdleFor && idle.socket->Quiet())
+    if (steady_clock::now() - idle.since < kIdleFor && !idle.socket->WaitReadable(milliseconds(0)))
       return std::move(idle.socket);
     dropped.push_back(std::move(idle));
   }

@@ -19,7 +19,7 @@ RedisEndpoint At(int port) { return {.host = "127.0.0.1", .port = port}; }
 
 Result<std::unique_ptr<RedisConnection>> Open(const RedisEndpoint& endpoint,
                                               Deadline deadline = Soon()) {
-  auto addresses = RedisAddresses::Resolve(endpoint);
+  auto addresses = ResolveRedis(endpoint);
   if (!addresses) return std::unexpected(addresses.error());
   return RedisConnection::Open(endpoint, *addresses, deadline);
 }
