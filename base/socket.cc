@@ -1,7 +1,6 @@
 #include "base/socket.h"
 
 #include <fmt/format.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/err.h>
@@ -52,23 +51,6 @@ Result<SSL_CTX*> TlsContext(const std::string& ca_file) {
 int Clamped(size_t size) { return static_cast<int>(std::min<size_t>(size, 1 << 30)); }
 
 }  // namespace
-
-Result<SocketAddresses> ResolveHost(const std::string& host, int port, bool numeric_only) {
-  addrinfo hints{};
-  hints.ai_family = AF_UNSPEC;
-  hints.ai_socktype = SOCK_STREAM;
-  if (numeric_only) hints.ai_flags = AI_NUMERICHOST;
-  addrinfo* found = nullptr;
-  const int error = ::getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
-  if (error != 0)
-    return Unavailable(fmt::format("its name is not known: {}", ::gai_strerror(error)));
-  const std::unique_ptr<addrinfo, void (*)(addrinfo*)> owned(found, &::freeaddrinfo);
-  SocketAddresses addresses;
-  for (const addrinfo* one = found; one != nullptr; one = one->ai_next)
-    addresses.emplace_back(reinterpret_cast<const char*>(one->ai_addr), one->ai_addrlen);
-  if (addresses.empty()) return Unavailable("its name has no address");
-  return addresses;
-}
 
 Status CheckTlsAuthorities(const std::string& ca_file) {
   RETURN_IF_ERROR(TlsContext(ca_file));

@@ -11,18 +11,10 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "base/status.h"
 
 namespace nextgate {
-
-// Bytes of a sockaddr each.
-using SocketAddresses = std::vector<std::string>;
-
-// In the resolver's order; at least one. Blocks as long as the resolver does; not at all with
-// `numeric_only`, which refuses names.
-Result<SocketAddresses> ResolveHost(const std::string& host, int port, bool numeric_only = false);
 
 // Whether certificates can be checked against `ca_file`, or the system's authorities if it is empty.
 // kInvalidArgument if these cannot be read.

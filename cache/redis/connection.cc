@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/socket.h"
 
 namespace nextgate::cache {
 namespace {
@@ -129,12 +130,14 @@ Status RedisReply::ToStatus(std::string_view what) const {
   return Unavailable(fmt::format("Redis: {}: {}", what, text.substr(0, 200)));
 }
 
-Result<SocketAddresses> ResolveRedis(const RedisEndpoint& endpoint, bool numeric_only) {
-  auto addresses = ResolveHost(endpoint.host, endpoint.port, numeric_only);
+Result<SocketAddresses> ResolveRedis(const RedisEndpoint& endpoint, Deadline deadline) {
+  const auto addresses = HostLookup(endpoint.host, endpoint.port).Wait(deadline);
   if (!addresses)
-    return MakeError(addresses.error().code,
-                     fmt::format("Redis: {}: {}", endpoint.host, addresses.error().message));
-  return addresses;
+    return Unavailable(fmt::format("Redis: {}: looking its name up took too long", endpoint.host));
+  if (!*addresses)
+    return MakeError(addresses->error().code,
+                     fmt::format("Redis: {}: {}", endpoint.host, addresses->error().message));
+  return *addresses;
 }
 
 struct FreeReader {
@@ -154,8 +157,8 @@ Result<std::unique_ptr<RedisConnection>> RedisConnection::Open(const RedisEndpoi
                                                                Deadline deadline) {
   Result<std::unique_ptr<Socket>> socket =
       Unavailable(fmt::format("Redis: {} has no address", endpoint.host));
-  for (const std::string& sockaddr : addresses)
-    if (socket = Connect(endpoint, sockaddr, deadline); socket) break;
+  for (size_t i = 0; i < addresses.size() && !socket; ++i)
+    socket = Connect(endpoint, addresses[i], TryUntil(deadline, addresses.size() - i));
   if (!socket) return std::unexpected(socket.error());
   std::unique_ptr<RedisConnection> connection(
       new RedisConnection(std::make_unique<Impl>(std::move(*socket))));

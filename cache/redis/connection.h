@@ -14,7 +14,7 @@
 #include <string_view>
 #include <vector>
 
-#include "base/socket.h"
+#include "base/host_lookup.h"
 #include "base/status.h"
 #include "cache/redis/endpoint.h"
 
@@ -37,13 +37,12 @@ struct RedisReply {
   Status ToStatus(std::string_view what) const;
 };
 
-// Of the endpoint's host. Blocks as long as the resolver does; not at all with `numeric_only`, which
-// refuses names.
-Result<SocketAddresses> ResolveRedis(const RedisEndpoint& endpoint, bool numeric_only = false);
+// Of the endpoint's host. kUnavailable if they are not known by `deadline`.
+Result<SocketAddresses> ResolveRedis(const RedisEndpoint& endpoint, Deadline deadline);
 
 class RedisConnection {
  public:
-  // Connects to the first address that answers, logs in and selects the database; what Sentinels called
+  // Connects to the first address that answers (none but the last may use up the time), logs in and selects the database; what Sentinels called
   // the master must say that it is one. Errors: kUnavailable (nobody there, not in time, no master),
   // kPermissionDenied (login, certificate).
   static Result<std::unique_ptr<RedisConnection>> Open(const RedisEndpoint& endpoint,

@@ -60,24 +60,36 @@ HttpExchange::News HttpExchange::Step(milliseconds timeout) {
     const Instant now = steady_clock::now();
     if (now >= deadline_) return TimedOut();
     if (now >= until) return News::kNothing;
-    if (socket_ != nullptr)
-      socket_->Wait(std::min(until, deadline_), /*either_way=*/state_ == State::kSend);
+    const Instant by = std::min(until, deadline_);
+    if (state_ == State::kResolve) {
+      lookup_->Wait(by);
+    } else if (socket_ != nullptr) {
+      socket_->Wait(state_ == State::kConnect ? std::min(by, address_deadline_) : by,
+                    /*either_way=*/state_ == State::kSend);
+    }
   }
 }
 
 // As far as it goes without waiting.
 HttpExchange::News HttpExchange::Progress() {
   if (state_ == State::kResolve) {
-    auto addresses = ResolveHost(host_, options_.url.port);
-    if (!addresses) return Fail(UpstreamPhase::kConnect, addresses.error().message);
-    addresses_ = std::move(*addresses);
+    if (!lookup_) lookup_.emplace(host_, options_.url.port, options_.resolver);
+    auto addresses = lookup_->Wait(Instant{});
+    if (!addresses) return News::kNothing;
+    if (!*addresses) return Fail(UpstreamPhase::kConnect, addresses->error().message);
+    addresses_ = std::move(**addresses);
     state_ = State::kConnect;
   }
   if (state_ == State::kConnect) {
     if (socket_ == nullptr) return ConnectNext("");
     const auto established = socket_->Established();
     if (!established) return ConnectNext(established.error().message);
-    if (!*established) return News::kNothing;
+    if (!*established) {
+      // Where nothing comes back the others may be reachable.
+      if (next_address_ == addresses_.size() || steady_clock::now() < address_deadline_)
+        return News::kNothing;
+      return ConnectNext("no connection in time");
+    }
     state_ = State::kSend;
     deadline_ = steady_clock::now() + options_.timeouts.first_byte;
   }
@@ -88,6 +100,7 @@ HttpExchange::News HttpExchange::Progress() {
 // `error`: of the address before, or "" if there was none.
 HttpExchange::News HttpExchange::ConnectNext(std::string error) {
   while (next_address_ < addresses_.size()) {
+    address_deadline_ = TryUntil(deadline_, addresses_.size() - next_address_);
     auto socket = Socket::Connect(addresses_[next_address_++], tls_);
     if (socket) {
       socket_ = std::move(*socket);

@@ -28,7 +28,8 @@ struct Node : RedisServer {
             {"--cluster-enabled", "yes", "--cluster-port", std::to_string(test::FreePort())}) {}
   RedisReply Run(RedisCommand command) const {
     const RedisEndpoint endpoint{.host = "127.0.0.1", .port = port()};
-    const auto connection = RedisConnection::Open(endpoint, *ResolveRedis(endpoint), Soon());
+    const auto connection =
+        RedisConnection::Open(endpoint, *ResolveRedis(endpoint, Soon()), Soon());
     return (*connection)->Run(std::span(&command, 1), Soon())->front();
   }
   void Serve(int from, int to) const {
