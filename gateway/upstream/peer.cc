@@ -61,13 +61,13 @@ void UpstreamPeer::Begin(bool again, bool new_connection) {
   if (new_connection) ++connections_opened_;
 }
 
-void UpstreamPeer::Succeeded() {
-  if (breaker_.OnSuccess()) LogInfo("upstream={} it answers again", base_.ToString());
+void UpstreamPeer::Succeeded(Breaker::Attempt attempt) {
+  if (breaker_.OnSuccess(attempt)) LogInfo("upstream={} it answers again", base_.ToString());
 }
 
-void UpstreamPeer::Failed(UpstreamPhase phase, std::string_view text) {
+void UpstreamPeer::Failed(Breaker::Attempt attempt, UpstreamPhase phase, std::string_view text) {
   CountFailure(phase);
-  if (!breaker_.OnFailure(steady_clock::now())) return;
+  if (!breaker_.OnFailure(attempt, steady_clock::now())) return;
   ++openings_;
   LogWarning("upstream={} phase={} error=\"{}\": it is left alone for a while", base_.ToString(),
              UpstreamPhaseName(phase), text);
