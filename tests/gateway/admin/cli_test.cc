@@ -23,9 +23,27 @@ TEST(AdminCommandLine, IsTakenApart) {
   EXPECT_EQ(line->url, "http://127.0.0.1:9");
 }
 
+TEST(AdminCommandLine, OptionsOfAllCommandsMayStandBeforeTheCommand) {
+  const Args args = {"--url", "http://127.0.0.1:9", "--json", "--key_file=/k",
+                     "stats", "--window",           "1m",     "--json"};
+  const auto line = ParseAdminCommandLine(args);
+  ASSERT_TRUE(line) << line.error().message;
+  EXPECT_EQ(line->command, "stats");
+  EXPECT_EQ(line->url, "http://127.0.0.1:9");
+  EXPECT_EQ(line->key_file, "/k");
+  EXPECT_TRUE(line->json);
+  EXPECT_EQ(line->options, (std::map<std::string, std::string>{{"window", "1m"}}));
+  EXPECT_TRUE(line->positional.empty());
+  EXPECT_TRUE(ParseAdminCommandLine(Args{"--json", "--help"})->help);
+}
+
 TEST(AdminCommandLine, ErrorsNameWhatThereIs) {
   const std::pair<Args, const char*> wrong[] = {
       {{}, "there are: stats, entries"},
+      {{"--url", "http://h:1"}, "no command given; there are: stats"},
+      {{"--url"}, "--url: expected a value"},
+      {{"--window", "1m", "stats"}, "--window has to stand behind the command"},
+      {{"--url", "http://h:1", "stat"}, "unknown command 'stat'"},
       {{"stat"}, "unknown command 'stat'; there are: stats"},
       {{"stats", "--windows", "1m"}, "unknown option --windows; there are: --window"},
       {{"stats", "--window"}, "--window: expected a value"},
