@@ -186,7 +186,7 @@ const Flag kImplementedFlags[] = {
      }},
     {"max-num-seqs", "", kEngine, kValue, kImplemented, "sequences in one step (default: 64)",
      [](Options o, Text v) { return SetInteger(o.max_num_seqs, v, 1, 4096); }},
-    {"max-num-batched-tokens", "", kEngine, kValue, kImplemented, "tokens in one step, at least max-num-seqs + 64; who is generating waits for a whole step (default: 2048)",
+    {"max-num-batched-tokens", "", kEngine, kValue, kImplemented, "tokens in one step, from max-num-seqs + 64 to 1048576; who is generating waits for a whole step (default: 2048)",
      [](Options o, Text v) { return SetHumanInt(o.max_num_batched_tokens, v, 64); }},
     {"gpu-memory-utilization", "", kEngine, kValue, kImplemented, "share of the device's memory that may be planned (default: 0.9)",
      [](Options o, Text v) { return SetFraction(o.gpu_memory_utilization, v); }},
