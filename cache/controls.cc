@@ -118,8 +118,11 @@ Status ReadMode(const json& value, CacheControls& controls) {
                                  mode),
                      "cache.mode");
   if (mode != "exact" && mode != "normalised" && mode != "off")
-    return InvalidArgument("'cache.mode' must be \"exact\", \"normalised\" or \"off\".",
-                           "cache.mode");
+    return InvalidArgument(
+        fmt::format(
+            "'cache.mode' must be \"exact\", \"normalised\" or \"off\"; got {}.",
+            value.is_string() ? fmt::format("\"{}\"", mode.substr(0, 64)) : value.type_name()),
+        "cache.mode");
   if (mode != "off") controls.normalised = mode == "normalised";
   controls.mode_off = mode == "off";
   return {};

@@ -67,10 +67,11 @@ void CollectIneligible(const PolicySettings& settings, const RequestFacts& facts
 Status CheckRights(const PolicySettings& settings, const CacheControls& controls) {
   const auto denied = [](const char* what, const char* param) {
     return MakeError(ErrorCode::kPermissionDenied,
-                     fmt::format("You may not {} with this API key, or without one.", what), param);
+                     fmt::format("requests with this API key, or without one, may not {}", what),
+                     param);
   };
   if (!settings.may_set_ttl && controls.ttl_s)
-    return denied("choose how long its answers are cached", "cache.ttl");
+    return denied("choose how long their answers are cached", "cache.ttl");
   if (!settings.may_set_namespace && !controls.name_space.empty())
     return denied("choose a cache namespace", "cache.namespace");
   if (!settings.may_refresh && (controls.no_cache || controls.max_age_s))
