@@ -68,6 +68,22 @@ TEST(AdminPrint, NothingThatClientsChoseSteersTheTerminal) {
   EXPECT_EQ(table, "NAME    N\n?]0;x?  1\né       2?3\n");
 }
 
+TEST(AdminPrint, OneIsNotMany) {
+  using nlohmann::ordered_json;
+  EXPECT_EQ(
+      ReloadedText(ordered_json::parse(
+          R"({"reloaded": {"api-key-file": {"keys": 1}, "admin-api-key-file": {"keys": 2}}})")),
+      "--api-key-file: 1 key\n--admin-api-key-file: 2 keys\n");
+  EXPECT_THAT(InvalidatedText(ordered_json::parse(
+                  R"({"dry_run": true, "memory": 1, "redis": null, "id": "x", "shared": null})")),
+              HasSubstr("it would be 1 answer in the instance's memory"));
+}
+
+TEST(AdminPrint, StatsSayWhyTheyAreNotTheClusters) {
+  const auto stats = nlohmann::ordered_json::parse(R"({"scope": "instance", "note": "why\u001b"})");
+  EXPECT_THAT(StatsTable(stats), HasSubstr("\nwhy?\n"));
+}
+
 TEST(AdminPrint, TablesTakeAnyJson) {
   for (const char* text :
        {"{}", R"({"hits": 3, "groups": [], "instances": [null]})",
