@@ -288,7 +288,7 @@ const Flag kImplementedFlags[] = {
      [](Options o, Text v) { return SetText(o.upstream_tls_ca_file, v); }},
     {"upstream-retries", "", kUpstream, kValue, kImplemented, "rounds through the upstreams after the first, before the first byte of an answer (default: 2)",
      [](Options o, Text v) { return SetInteger(o.upstream_retries, v, 0, 10); }},
-    {"upstream-connect-timeout-s", "", kUpstream, kValue, kImplemented, "seconds for a connection, TLS included (default: 5)",
+    {"upstream-connect-timeout-s", "", kUpstream, kValue, kImplemented, "seconds for a connection, with looking the name up and TLS (default: 5)",
      [](Options o, Text v) { return SetInteger(o.upstream_connect_timeout_s, v, 1, 86400); }},
     {"upstream-first-byte-timeout-s", "", kUpstream, kValue, kImplemented, "seconds for the head of an answer; of one that is not streamed that is the whole generation (default: 600)",
      [](Options o, Text v) { return SetInteger(o.upstream_first_byte_timeout_s, v, 1, 86400); }},
