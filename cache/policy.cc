@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <string>
 
+#include "base/ascii.h"
 #include "base/check.h"
 
 namespace nextgate::cache {
@@ -82,10 +83,7 @@ Status CheckRights(const PolicySettings& settings, const CacheControls& controls
 }  // namespace
 
 bool HasTimeWords(std::string_view text) {
-  std::string lower(text);
-  for (char& c : lower)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-
+  const std::string lower = AsciiLower(text);
   const auto has_whole_word = [&](std::string_view word) {
     for (size_t at = lower.find(word); at != std::string::npos; at = lower.find(word, at + 1)) {
       const size_t end = at + word.size();
