@@ -45,6 +45,8 @@ class App {
   Status OpenCache();
   Status OpenKeys();
   Status OpenServers(const std::vector<std::string>& args);
+  void OpenPipeline();
+  Status OpenApi();
   Status OpenAdmin(const std::vector<std::string>& args);
 
   const ServeOptions& options_;
@@ -292,16 +294,8 @@ Status App::OpenKeys() {
   return {};
 }
 
-Status App::OpenServers(const std::vector<std::string>& args) {
-  names_ = options_.served_model_names;
-  if (upstream_ != nullptr) {
-    names_ = {options_.upstream_model.empty() ? "upstream" : options_.upstream_model};
-  } else if (names_.empty()) {
-    names_ = {options_.model};
-  }
-  RETURN_IF_ERROR(OpenCache());
-  metrics_ = std::make_unique<Metrics>(names_.front());
-  RETURN_IF_ERROR(OpenKeys());
+// What answers a request, from its text to its answer.
+void App::OpenPipeline() {
   limits_.model_default = names_.front();
   reader_ = std::make_unique<RequestReader>(
       RequestReader{.limits = limits_, .model_names = names_, .upstream = upstream_.get()});
@@ -327,6 +321,9 @@ Status App::OpenServers(const std::vector<std::string>& args) {
                              .invalidations = invalidation_log_.get(),
                              .keeper = stats_keeper_.get(),
                              .live = &live_});
+}
+
+Status App::OpenApi() {
   context_ =
       std::make_unique<RouteContext>(RouteContext{.pipeline = *pipeline_,
                                                   .generator = engine_generator_.get(),
@@ -351,7 +348,21 @@ Status App::OpenServers(const std::vector<std::string>& args) {
                           .body_bytes_max = options_.max_body_bytes,
                           .allowed_origins = options_.allowed_origins});
   RegisterApiRoutes(*api_, *context_);
-  RETURN_IF_ERROR(api_->Start());
+  return api_->Start();
+}
+
+Status App::OpenServers(const std::vector<std::string>& args) {
+  names_ = options_.served_model_names;
+  if (upstream_ != nullptr) {
+    names_ = {options_.upstream_model.empty() ? "upstream" : options_.upstream_model};
+  } else if (names_.empty()) {
+    names_ = {options_.model};
+  }
+  RETURN_IF_ERROR(OpenCache());
+  metrics_ = std::make_unique<Metrics>(names_.front());
+  RETURN_IF_ERROR(OpenKeys());
+  OpenPipeline();
+  RETURN_IF_ERROR(OpenApi());
   RETURN_IF_ERROR(OpenAdmin(args));
   stats_keeper_->Start(fmt::format("{}:{}", options_.host, api_->port()),
                        [this] { return live_.size(); });

@@ -242,6 +242,19 @@ HttpServer::Handler Keyed(const RouteContext& c, RouteFunction function) {
   });
 }
 
+// Who looks for the admin API at the clients' port is told that it has one of its own; not which, since
+// whoever asks here needs no key.
+void HintAtAdminPort(const ServerRequest& http, ServerReply& reply) {
+  if (!http.path.starts_with("/admin") && !http.path.starts_with("/dashboard")) return;
+  reply.status = 404;
+  reply.body = openai::ErrorBody(
+      {ErrorCode::kNotFound,
+       fmt::format("there is no {} at this port; the admin API and the dashboard are at the one of "
+                   "--admin-port, port + 1 unless it was given",
+                   http.path),
+       ""});
+}
+
 // What no route takes: the reply has its error already.
 HttpServer::Handler Refused(const RouteContext& c) {
   return c.recorder.Recorded(/*quiet=*/false, [](const ServerRequest&, ServerReply&) {});
@@ -265,7 +278,7 @@ void RegisterApiRoutes(HttpServer& server, const RouteContext& c) {
   server.Route("GET", "/ready", Open(c, Ready));
   server.Route("GET", "/version", Open(c, Version));
   server.Route("GET", "/metrics", Open(c, Expose));
-  server.Otherwise(Refused(c));
+  server.Otherwise(c.recorder.Recorded(/*quiet=*/false, HintAtAdminPort));
 }
 
 void RegisterAdminRoutes(HttpServer& server, const RouteContext& c) {

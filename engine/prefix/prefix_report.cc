@@ -56,7 +56,7 @@ PrefixExplanation ExplainPrefix(const PrefixTree& tree, const PrefixSequence& se
   const PrefixMatch match = tree.Lookup(path, sequence.resume_max);
   const auto tokens = static_cast<int32_t>(sequence.tokens.size());
   PrefixExplanation explained{
-      .prompt_tokens = sequence.prompt_tokens,
+      .prompt_tokens = tokens,
       .resume_max = sequence.resume_max,
       .limited = sequence.resume_max < (tokens - 1) / kBlockTokens * kBlockTokens,
       .matched_tokens = match.kv_tokens,

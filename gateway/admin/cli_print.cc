@@ -57,6 +57,11 @@ std::string Latency(const Json& counts, const char* served) {
   return fmt::format("{} / {}", Text(one, "p50"), Text(one, "p95"));
 }
 
+// "1 key", "2 keys".
+std::string Counted(const Json& number, std::string_view noun) {
+  return fmt::format("{} {}{}", number.dump(), noun, number == 1 ? "" : "s");
+}
+
 // Characters, not bytes: what a terminal shows as columns, but for wide ones.
 size_t Width(std::string_view text) {
   return static_cast<size_t>(std::ranges::count_if(
@@ -130,6 +135,7 @@ std::string StatsTable(const Json& stats) {
   rows.push_back({"evictions", Text(stats, "evictions")});
   rows.push_back({"live requests", Text(stats, "live_requests")});
   std::string out = Table(rows);
+  if (stats.contains("note")) out += fmt::format("\n{}\n", Printable(Text(stats, "note")));
   if (stats.contains("groups")) {
     rows = {{"GROUP", "REQUESTS", "HITS", "MISSES", "BYPASSES", "HIT RATE", "SHARE"}};
     for (const Json& group : stats["groups"])
@@ -287,7 +293,7 @@ std::string ReloadedText(const Json& reloaded) {
   std::string text;
   const Json& files = Member(reloaded, "reloaded");
   for (const auto& [flag, what] : files.items())
-    text += fmt::format("--{}: {} keys\n", Printable(flag), Member(what, "keys").dump());
+    text += fmt::format("--{}: {}\n", Printable(flag), Counted(Member(what, "keys"), "key"));
   if (text.empty()) text = "there is no file of keys to read again\n";
   for (const Json& flag : Member(reloaded, "needs_restart"))
     text += fmt::format("--{} is another now; it needs a restart\n",
@@ -298,9 +304,9 @@ std::string ReloadedText(const Json& reloaded) {
 std::string InvalidatedText(const Json& invalidated) {
   const bool dry = invalidated.at("dry_run");
   const Json& redis = invalidated.at("redis");
-  std::string text =
-      fmt::format("{} {} answers in the instance's memory",
-                  dry ? "it would be" : "invalidated:", invalidated.at("memory").dump());
+  std::string text = fmt::format(
+      "{} {} in the instance's memory",
+      dry ? "it would be" : "invalidated:", Counted(invalidated.at("memory"), "answer"));
   if (!redis.is_null()) text += fmt::format(", {} in Redis", redis.dump());
   text += '\n';
   if (dry) return text + "nothing was done; --yes does it\n";

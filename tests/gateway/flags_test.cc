@@ -18,6 +18,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
+using ::testing::StartsWith;
 
 Result<ParsedServe> Parse(std::vector<std::string> args) { return ParseServeFlags(args); }
 
@@ -254,6 +255,11 @@ TEST(Flags, TakesUnambiguousPrefixesAndRefusesOthers) {
 TEST(Flags, SuggestsTheNearestForAnUnknownFlag) {
   EXPECT_THAT(ErrorOf({"m", "--max-modle-len", "5"}), HasSubstr("did you mean --max-model-len?"));
   EXPECT_THAT(ErrorOf({"m", "-z"}), HasSubstr("unknown flag -z"));
+  EXPECT_THAT(ErrorOf({"m", "--prot", "5"}), HasSubstr("did you mean --port?"));
+  EXPECT_THAT(ErrorOf({"m", "--pots", "5"}), HasSubstr("unknown flag --pots; see --help"))
+      << "two edits of four letters are another word";
+  EXPECT_THAT(ErrorOf({"m", "--speculative-cache-answers"}),
+              HasSubstr("unknown flag --speculative-cache-answers; see --help"));
 }
 
 TEST(Flags, ErrorsNameTheFlagTheValueAndWhatIsAllowed) {
@@ -301,17 +307,35 @@ TEST(Flags, ConfigFileHoldsTheSameNamesAndTheCommandLineWins) {
   EXPECT_FALSE(options.enable_chunked_prefill);
   EXPECT_THAT(options.api_keys, ElementsAre("k1", "k2"));
   EXPECT_EQ(Options({"typed", "--config=" + file}).model, "typed");
+  EXPECT_THAT(Options({"m", "--config", WriteFile("none.toml", "api-key = []\n")}).api_keys,
+              IsEmpty());
 }
 
 TEST(Flags, ConfigFileErrorsNameTheKey) {
   EXPECT_THAT(ErrorOf({"--config", WriteFile("a.toml", "prot = 1\n")}),
               HasSubstr("unknown key 'prot'; did you mean 'port'?"));
+  EXPECT_THAT(ErrorOf({"--config", WriteFile("a.toml", "kv_secrets = 1\n")}),
+              HasSubstr("unknown key 'kv_secrets'; see --help"));
   EXPECT_THAT(ErrorOf({"--config", WriteFile("b.toml", "port = [1, 2]\n")}),
               HasSubstr("port takes one value, got a list"));
   EXPECT_THAT(ErrorOf({"--config", WriteFile("c.toml", "port: 1\n")}), HasSubstr("line 1"));
   EXPECT_THAT(ErrorOf({"--config", "/nonexistent.toml"}),
               HasSubstr("/nonexistent.toml: No such file or directory"));
   EXPECT_THAT(ErrorOf({"m", "--config", ::testing::TempDir()}), HasSubstr("is a directory"));
+}
+
+TEST(Flags, ABadValueOfAConfigFileNamesTheFile) {
+  for (const auto& [text, message] :
+       {std::pair{"port = 70000\n", "--port: expected a whole number from 0 to 65535"},
+        std::pair{"enable-chunked-prefill = \"perhaps\"\n",
+                  "--enable-chunked-prefill: expected true or false"},
+        std::pair{"port = 1979-05-27\n", "port: expected a string, a number"},
+        std::pair{"quantization = \"awq\"\n", "--quantization is not supported yet"}}) {
+    const std::string file = WriteFile("bad.toml", text);
+    EXPECT_THAT(ErrorOf({"m", "--config", file}), StartsWith("--config " + file + ": " + message));
+  }
+  const std::string file = WriteFile("bad.toml", "port = 70000\n");
+  EXPECT_THAT(ErrorOf({"m", "--config", file, "--port", "70001"}), StartsWith("--port: "));
 }
 
 TEST(Flags, TheShippedConfigIsValid) {

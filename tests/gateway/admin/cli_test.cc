@@ -23,9 +23,27 @@ TEST(AdminCommandLine, IsTakenApart) {
   EXPECT_EQ(line->url, "http://127.0.0.1:9");
 }
 
+TEST(AdminCommandLine, OptionsOfAllCommandsMayStandBeforeTheCommand) {
+  const Args args = {"--url", "http://127.0.0.1:9", "--json", "--key_file=/k",
+                     "stats", "--window",           "1m",     "--json"};
+  const auto line = ParseAdminCommandLine(args);
+  ASSERT_TRUE(line) << line.error().message;
+  EXPECT_EQ(line->command, "stats");
+  EXPECT_EQ(line->url, "http://127.0.0.1:9");
+  EXPECT_EQ(line->key_file, "/k");
+  EXPECT_TRUE(line->json);
+  EXPECT_EQ(line->options, (std::map<std::string, std::string>{{"window", "1m"}}));
+  EXPECT_TRUE(line->positional.empty());
+  EXPECT_TRUE(ParseAdminCommandLine(Args{"--json", "--help"})->help);
+}
+
 TEST(AdminCommandLine, ErrorsNameWhatThereIs) {
   const std::pair<Args, const char*> wrong[] = {
       {{}, "there are: stats, entries"},
+      {{"--url", "http://h:1"}, "no command given; there are: stats"},
+      {{"--url"}, "--url: expected a value"},
+      {{"--window", "1m", "stats"}, "--window has to stand behind the command"},
+      {{"--url", "http://h:1", "stat"}, "unknown command 'stat'"},
       {{"stat"}, "unknown command 'stat'; there are: stats"},
       {{"stats", "--windows", "1m"}, "unknown option --windows; there are: --window"},
       {{"stats", "--window"}, "--window: expected a value"},
@@ -60,6 +78,22 @@ TEST(AdminPrint, AnExplanationHasItsCheckpointsInALine) {
   EXPECT_THAT(text, HasSubstr("replayed: so?it is\n"));
   EXPECT_THAT(text, HasSubstr("256            spaced  2     resumed from\n"));
   EXPECT_THAT(text, HasSubstr("640            end     -     would be left\n"));
+}
+
+TEST(AdminPrint, OneIsNotMany) {
+  using nlohmann::ordered_json;
+  EXPECT_EQ(
+      ReloadedText(ordered_json::parse(
+          R"({"reloaded": {"api-key-file": {"keys": 1}, "admin-api-key-file": {"keys": 2}}})")),
+      "--api-key-file: 1 key\n--admin-api-key-file: 2 keys\n");
+  EXPECT_THAT(InvalidatedText(ordered_json::parse(
+                  R"({"dry_run": true, "memory": 1, "redis": null, "id": "x", "shared": null})")),
+              HasSubstr("it would be 1 answer in the instance's memory"));
+}
+
+TEST(AdminPrint, StatsSayWhyTheyAreNotTheClusters) {
+  const auto stats = nlohmann::ordered_json::parse(R"({"scope": "instance", "note": "why\u001b"})");
+  EXPECT_THAT(StatsTable(stats), HasSubstr("\nwhy?\n"));
 }
 
 TEST(AdminPrint, TablesTakeAnyJson) {
