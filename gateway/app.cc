@@ -171,7 +171,10 @@ Status App::OpenModel() {
                                          .queue_capacity = QueueCapacity(options_),
                                          .enable_prefix_caching = options_.enable_prefix_caching,
                                          .prefix_cache_fraction = options_.prefix_cache_fraction,
-                                         .prefix_state_format = options_.prefix_state_format}));
+                                         .prefix_state_format = options_.prefix_state_format,
+                                         .prefix_host_bytes = options_.prefix_host_bytes,
+                                         .prefix_disk_dir = options_.prefix_disk_dir,
+                                         .prefix_disk_bytes = options_.prefix_disk_bytes}));
   limits_.vocab_size = engine_->info().vocab_size;
   limits_.max_logprobs = options_.max_logprobs;
   limits_.max_messages = options_.max_messages;

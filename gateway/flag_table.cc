@@ -78,6 +78,17 @@ Status SetFraction(double& field, std::string_view text) {
   return {};
 }
 
+// GiB, a decimal fraction if need be, into bytes.
+Status SetGib(int64_t& field, std::string_view text) {
+  double gib = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), gib);
+  if (error != std::errc() || end != text.data() + text.size() || !(gib >= 0 && gib <= 1 << 20))
+    return InvalidArgument(
+        fmt::format("expected GiB, a number from 0 to {}, got '{}'", 1 << 20, text));
+  field = static_cast<int64_t>(gib * (int64_t{1} << 30));
+  return {};
+}
+
 Status SetShare(double& field, std::string_view text) {
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -207,6 +218,12 @@ const Flag kImplementedFlags[] = {
      [](Options o, Text v) { return SetShare(o.prefix_cache_fraction, v); }},
     {"prefix-state-format", "", kEngine, kValue, kImplemented, "how checkpoints of states are kept: fp32 is exact, bf16 and int8 hold more of them; auto is fp32 on the CPU (default: auto)",
      [](Options o, Text v) { return SetChoice(o.prefix_state_format, v, {"auto", "fp32", "bf16", "int8"}); }},
+    {"prefix-host-gib", "", kEngine, kValue, kImplemented, "host memory for prompts that the device's pools gave up (default: 0)",
+     [](Options o, Text v) { return SetGib(o.prefix_host_bytes, v); }},
+    {"prefix-disk-dir", "", kEngine, kValue, kImplemented, "directory for the same, found again after a restart; instances may share it",
+     [](Options o, Text v) { return SetText(o.prefix_disk_dir, v); }},
+    {"prefix-disk-gib", "", kEngine, kValue, kImplemented, "what it may take there (default: 16)",
+     [](Options o, Text v) { return SetGib(o.prefix_disk_bytes, v); }},
     {"seed", "", kEngine, kValue, kImplemented, "for requests without a seed of their own (default: 0)",
      [](Options o, Text v) { return SetInteger(o.seed, v, 0, std::numeric_limits<int64_t>::max()); }},
     {"num-threads", "", kEngine, kValue, kImplemented, "threads of the CPU backend (default: one per core it may use)",

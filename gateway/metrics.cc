@@ -70,7 +70,7 @@ std::vector<MetricFamily> PrefixFamilies(const engine::PrefixStats& stats, const
     with["what"] = what;
     return Sample{static_cast<double>(value), with};
   };
-  return {
+  std::vector<MetricFamily> families = {
       counter("nextgate_prefix_lookups_total", "Prompts looked up in the prefix cache",
               stats.lookups),
       counter("nextgate_prefix_lookups_limited_total",
@@ -109,6 +109,36 @@ std::vector<MetricFamily> PrefixFamilies(const engine::PrefixStats& stats, const
       counter("vllm:prompt_tokens_cached_total", "Number of cached prompt tokens",
               stats.resumed_tokens),
   };
+  std::vector<Sample> records;
+  std::vector<Sample> bytes;
+  std::vector<Sample> works;
+  for (const engine::PrefixTierStats& tier : stats.tiers) {
+    const auto labelled = [&](const char* what) {
+      Labels with = labels;
+      with["tier"] = tier.name;
+      if (what != nullptr) with["what"] = what;
+      return with;
+    };
+    for (const auto& [value, what] : {std::pair{tier.stored, "stored"},
+                                      {tier.store_failures, "store_failed"},
+                                      {tier.skipped, "skipped"},
+                                      {tier.evicted, "evicted"},
+                                      {tier.loaded, "loaded"},
+                                      {tier.load_failures, "load_failed"},
+                                      {tier.discovered, "discovered"}})
+      records.push_back({static_cast<double>(value), labelled(what)});
+    bytes.push_back({static_cast<double>(tier.bytes), labelled(nullptr)});
+    works.push_back({tier.works ? 1.0 : 0.0, labelled(nullptr)});
+  }
+  if (stats.tiers.empty()) return families;
+  families.push_back(FamilyOf("nextgate_prefix_tier_records_total",
+                              "What was copied to and from the tiers below the device",
+                              MetricType::Counter, std::move(records)));
+  families.push_back(FamilyOf("nextgate_prefix_tier_bytes", "What a tier holds", MetricType::Gauge,
+                              std::move(bytes)));
+  families.push_back(FamilyOf("nextgate_prefix_tier_up", "0: left alone for a while after an error",
+                              MetricType::Gauge, std::move(works)));
+  return families;
 }
 
 std::vector<MetricFamily> EngineFamilies(const engine::EngineStats& stats, const Labels& labels) {

@@ -89,6 +89,20 @@ Status ShowPrefixStats(const AdminContext& c, const AdminRequest& request, Serve
   RETURN_IF_ERROR(RequireEngine(c));
   const engine::EngineStats engine = c.engine->Stats();
   const engine::PrefixStats& p = engine.prefix;
+  Json tiers = Json::array();
+  for (const engine::PrefixTierStats& tier : p.tiers)
+    tiers.push_back({{"name", tier.name},
+                     {"works", tier.works},
+                     {"records", tier.records},
+                     {"bytes", tier.bytes},
+                     {"bytes_max", tier.bytes_max},
+                     {"stored", tier.stored},
+                     {"store_failures", tier.store_failures},
+                     {"skipped", tier.skipped},
+                     {"evicted", tier.evicted},
+                     {"loaded", tier.loaded},
+                     {"load_failures", tier.load_failures},
+                     {"discovered", tier.discovered}});
   AnswerJson(reply,
              {{"enabled", c.options.enable_prefix_caching},
               {"state_format", c.options.prefix_state_format},
@@ -118,7 +132,8 @@ Status ShowPrefixStats(const AdminContext& c, const AdminRequest& request, Serve
                 {"used", p.checkpoints_used},
                 {"made", p.checkpoints_made},
                 {"evicted", p.checkpoints_evicted},
-                {"refused", p.checkpoints_refused}}}});
+                {"refused", p.checkpoints_refused}}},
+              {"tiers", std::move(tiers)}});
   return {};
 }
 

@@ -241,6 +241,30 @@ def test_the_states_format_and_the_checkpoints_share_can_be_chosen(start):
     assert explain(few, {"messages": [common, user("anchor?")]})["verdict"] == "lost"
 
 
+def test_a_restart_finds_the_disk_again_and_another_instance_shares_it(start, tmp_path):
+    flags = ["--prefix-disk-dir", str(tmp_path), "--prefix-disk-gib", "0.25", "--prefix-host-gib", "0.01"]
+    common = system("disk")
+
+    def tier(server, name):
+        (one,) = [t for t in httpx.get(server.admin_url + "/admin/prefix/stats").json()["tiers"] if t["name"] == name]
+        return one
+
+    first = start(*flags)
+    expected = chat(first, [common, user("harbour?")])
+    until(lambda: tier(first, "disk")["stored"] >= 1 and tier(first, "host")["stored"] >= 1)
+    beside = start(*flags)
+    shared = chat(beside, [common, user("harbour?")])
+    first.stop()
+    again = start(*flags)
+    resumed = chat(again, [common, user("harbour?")])
+    for answer in (shared, resumed):
+        assert cached(answer) > 0
+        assert answer.choices[0].message.content == expected.choices[0].message.content
+    assert tier(again, "disk")["discovered"] >= 1 and tier(again, "disk")["loaded"] == 1
+    assert "disk" in admin("prefix", "stats", server=again).stdout
+    assert 'nextgate_prefix_tier_records_total{' in httpx.get(again.url + "/metrics").text
+
+
 def test_a_reset_needs_the_role_to_write(start, keys):  # noqa: F811
     path, read, write = keys
     server = start("--admin-api-key-file", str(path))

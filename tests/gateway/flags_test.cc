@@ -119,6 +119,16 @@ TEST(Flags, ThePrefixCacheHasVllmsSwitchAndItsOwnShareAndFormat) {
       Options({"m", "--prefix-cache-fraction", "0", "--prefix-state-format", "int8"});
   EXPECT_EQ(o.prefix_cache_fraction, 0);
   EXPECT_EQ(o.prefix_state_format, "int8");
+  EXPECT_EQ(defaults.prefix_host_bytes, 0);
+  EXPECT_EQ(defaults.prefix_disk_bytes, int64_t{16} << 30);
+  const ServeOptions tiers = Options(
+      {"m", "--prefix-host-gib", "0.5", "--prefix-disk-dir", "/d", "--prefix-disk-gib", "100"});
+  EXPECT_EQ(tiers.prefix_host_bytes, int64_t{1} << 29);
+  EXPECT_EQ(tiers.prefix_disk_dir, "/d");
+  EXPECT_EQ(tiers.prefix_disk_bytes, int64_t{100} << 30);
+  for (const char* wrong : {"-1", "nan", "inf", "8GB", ""})
+    EXPECT_THAT(ErrorOf({"m", "--prefix-host-gib", wrong}),
+                HasSubstr(std::string("expected GiB, a number from 0 to 1048576, got '") + wrong));
   for (const char* wrong : {"1", "-0.1", "nan", "a quarter", ""})
     EXPECT_THAT(ErrorOf({"m", "--prefix-cache-fraction", wrong}),
                 HasSubstr(std::string("expected a number from 0 to below 1, got '") + wrong));
