@@ -133,14 +133,15 @@ Result<std::vector<Prompt>> EngineGenerator::BuildPrompts(const ApiRequest& requ
 
 Result<std::vector<engine::PrefixExplanation>> EngineGenerator::ExplainPrefix(
     const ApiRequest& request) const {
-  ASSIGN_OR_RETURN(std::vector<Prompt> prompts, BuildPrompts(request));
+  ASSIGN_OR_RETURN(std::vector<Prompt> prompts, BuildPrompts(request, Recall::kOwnAnswers));
   std::vector<engine::PrefixExplanation> explained;
   for (Prompt& prompt : prompts) {
     engine::GenerationRequest generation{.prompt = std::move(prompt.tokens),
                                          .message_borders = std::move(prompt.message_borders),
+                                         .marked_borders = std::move(prompt.marked_borders),
                                          .max_tokens = 0,
                                          .num_prompt_logprobs = request.num_prompt_logprobs,
-                                         .cache_salt = request.cache_salt};
+                                         .cache_salt = request.prefix_scope};
     if (request.echo)  // its log probabilities are the prompt's too
       generation.num_prompt_logprobs =
           std::max(generation.num_prompt_logprobs, request.num_logprobs);

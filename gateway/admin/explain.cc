@@ -9,6 +9,7 @@
 
 #include "gateway/admin/entries.h"
 #include "gateway/openai/field_reader.h"
+#include "gateway/prefix_scope.h"
 
 namespace nextgate::gateway::admin {
 namespace {
@@ -81,6 +82,8 @@ Result<Question> ReadQuestion(const AdminContext& c, std::string_view body) {
                     });
   if (!parsed) return std::unexpected(WithinRequest(parsed.error()));
   question.request = std::move(*parsed);
+  question.request.prefix_scope =
+      PrefixScope(question.principal.scope, question.request.cache_salt);
   return question;
 }
 

@@ -6,7 +6,7 @@ import re
 import httpx
 from selenium.webdriver.common.keys import Keys
 
-from dashboard_page import focused, rows, settled, show, shown, stats, type_into
+from dashboard_page import focused, rows, settled, show, shown, stats, tab_to, type_into
 
 
 def test_explain_says_what_would_happen_and_why(browser, start):
@@ -73,14 +73,6 @@ def test_an_invalidation_is_counted_first_then_confirmed_then_done(browser, star
     type_into(browser, "#invalidate-form [name=older_than]", "soon")
     browser.find("#invalidate-count").click()
     browser.until(lambda: "whole number of seconds" in browser.text("#invalidated"))
-
-
-def tab_to(browser, name, key=Keys.TAB):
-    for _ in range(80):
-        browser.send(key)
-        if focused(browser) == name:
-            return
-    raise AssertionError(f"the Tab key does not lead to {name}")
 
 
 def test_everything_can_be_done_with_the_keyboard(browser, start):

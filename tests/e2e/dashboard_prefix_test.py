@@ -6,7 +6,7 @@ import httpx
 import pytest
 from selenium.webdriver.common.keys import Keys
 
-from dashboard_test import browser, chromium, number, readable, rows, show, shown, tab_to, type_into  # noqa: F401
+from dashboard_page import number, readable, rows, show, shown, tab_to, type_into
 from prefix_test import chat, system, user
 from upstream_test import Gateway
 
