@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include "gateway/admin/routes.h"
+#include "gateway/prefix_scope.h"
 #include "tests/gateway/admin/admin_context_fixture.h"
 #include "tests/gateway/raw_client.h"
 
@@ -123,7 +124,7 @@ TEST_F(AdminPrefixTest, TheEngineIsAskedWhatTheRequestWouldAskIt) {
   EXPECT_EQ(asked_.back().prompt, generated.prompt);
   EXPECT_EQ(asked_.back().message_borders, generated.message_borders);
   EXPECT_FALSE(generated.message_borders.empty());
-  EXPECT_EQ(asked_.back().cache_salt, "s");
+  EXPECT_EQ(asked_.back().cache_salt, PrefixScope({}, "s"));
 
   body = {{"endpoint", "/v1/completions"},
           {"request", {{"prompt", {"a", "b"}}, {"echo", true}, {"logprobs", 2}}}};
