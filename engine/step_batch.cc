@@ -12,7 +12,8 @@ StepBatch::StepBatch(const SchedulerLimits& limits) {
   spans_.reserve(static_cast<size_t>(limits.sequences_max));
   logit_rows_.reserve(static_cast<size_t>(limits.logit_rows_max));
   loads_.reserve(static_cast<size_t>(limits.sequences_max));
-  emits_.reserve(static_cast<size_t>(limits.step_tokens_max / kBlockTokens + limits.sequences_max));
+  emits_.reserve(static_cast<size_t>(limits.step_tokens_max) / kBlockTokens +
+                 static_cast<size_t>(limits.sequences_max));
   items_.reserve(static_cast<size_t>(limits.sequences_max));
 }
 

@@ -133,11 +133,11 @@ std::vector<MetricFamily> PrefixFamilies(const engine::PrefixStats& stats, const
   if (stats.tiers.empty()) return families;
   families.push_back(FamilyOf("nextgate_prefix_tier_records_total",
                               "What was copied to and from the tiers below the device",
-                              MetricType::Counter, std::move(records)));
-  families.push_back(FamilyOf("nextgate_prefix_tier_bytes", "What a tier holds", MetricType::Gauge,
-                              std::move(bytes)));
+                              MetricType::Counter, records));
+  families.push_back(
+      FamilyOf("nextgate_prefix_tier_bytes", "What a tier holds", MetricType::Gauge, bytes));
   families.push_back(FamilyOf("nextgate_prefix_tier_up", "0: left alone for a while after an error",
-                              MetricType::Gauge, std::move(works)));
+                              MetricType::Gauge, works));
   return families;
 }
 

@@ -19,7 +19,8 @@ void LazyBuffer::Refuse(int32_t open) { opens_until_refused = open; }
 Result<LazyBuffer> LazyBuffer::Open(size_t bytes, const char* what) {
   LazyBuffer buffer;
   if (bytes == 0) return buffer;
-  const bool refused = opens_until_refused >= 0 && opens_until_refused-- == 0;
+  const bool refused = opens_until_refused == 0;
+  if (opens_until_refused >= 0) --opens_until_refused;
   errno = ENOMEM;
   void* data = refused ? MAP_FAILED
                        : mmap(nullptr, bytes, PROT_READ | PROT_WRITE,

@@ -110,7 +110,7 @@ std::vector<PrefixNode> MapPrefixes(const PrefixTree& tree, int32_t nodes_max) {
                     .users = tree.users(run.first),
                     .blocks_below = children.BlocksOf(last) - 1};
     if (HasCheckpoint(tree, last)) node.checkpoint = CheckpointAt(tree, last);
-    map.push_back(std::move(node));
+    map.push_back(node);
     add(children.FirstOf(last), static_cast<int32_t>(map.size()) - 1);
   }
   return map;
