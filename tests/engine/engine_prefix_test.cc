@@ -55,7 +55,7 @@ class Conversations {
 TEST(EnginePrefix, WhatIsResumedGivesWhatWouldBeComputed) {
   PrefixStats all;
   uint64_t preemptions = 0;
-  for (uint32_t seed = 0; seed < 40; ++seed) {
+  for (uint32_t seed = 0; seed < 100; ++seed) {
     SCOPED_TRACE(seed);
     Conversations talk(seed);
     EngineConfig config = SmallConfig();
