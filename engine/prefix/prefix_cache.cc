@@ -168,13 +168,17 @@ bool PrefixCache::IsThere(const PrefixSequence& sequence, const PrefixHold& hold
 
 void PrefixCache::Emit(const PlacedCheckpoint& placed, int32_t index, PrefixHold* hold,
                        std::vector<kernels::StateEmit>* emits) {
-  PrefixHold::State& oldest = hold->answers[0];
-  const bool reuse = placed.kind == CheckpointKind::kAnswer && oldest.slot != kNoCheckpoint;
-  const int32_t slot =
-      reuse ? std::exchange(oldest.slot, kNoCheckpoint)
-            : TakeCheckpoint(placed.kind, placed.position, placed.position - hold->last_state);
+  const bool answer = placed.kind == CheckpointKind::kAnswer;
+  int32_t slot = answer ? std::exchange(hold->answers[0].slot, kNoCheckpoint) : kNoCheckpoint;
+  if (slot == kNoCheckpoint) {
+    int32_t before = hold->last_state;
+    for (const PrefixHold::State& state : hold->emitted)
+      if (state.position < placed.position) before = std::max(before, state.position);
+    slot = TakeCheckpoint(placed.kind, placed.position, placed.position - before);
+  }
+  // Rather the newer border alone than the older.
+  if (slot == kNoCheckpoint && answer) slot = std::exchange(hold->answers[1].slot, kNoCheckpoint);
   if (slot == kNoCheckpoint) return;
-  hold->last_state = placed.position;
   hold->emitted.push_back({placed.position, slot, placed.kind});
   emits->push_back({.sequence = index, .position = placed.position, .checkpoint = slot});
 }
@@ -183,15 +187,26 @@ void PrefixCache::PlanEmits(const PrefixSequence& sequence, PrefixHold* hold, in
                             int32_t begin, int32_t end, std::vector<kernels::StateEmit>* emits) {
   if (!enabled_) return;
   CHECK(hold->emitted.empty());
-  auto next = hold->placed.begin();
-  for (; next != hold->placed.end() && next->position <= end; ++next)
-    if (next->position > begin && !IsThere(sequence, *hold, next->position))
-      Emit(*next, index, hold, emits);
-  hold->placed.erase(hold->placed.begin(), next);
+  const size_t first = emits->size();
+  const auto due = hold->placed.begin();
+  const auto later = std::find_if(due, hold->placed.end(),
+                                  [&](const auto& placed) { return placed.position > end; });
+  // The stronger kinds first, should slots run out.
+  std::sort(due, later, [](const PlacedCheckpoint& a, const PlacedCheckpoint& b) {
+    return a.kind != b.kind ? a.kind > b.kind : a.position > b.position;
+  });
+  for (auto placed = due; placed != later; ++placed)
+    if (placed->position > begin && !IsThere(sequence, *hold, placed->position))
+      Emit(*placed, index, hold, emits);
+  hold->placed.erase(due, later);
   // Borders that the generation passes.
   for (int32_t at = (std::max(begin, hold->known) / kBlockTokens + 1) * kBlockTokens; at <= end;
        at += kBlockTokens)
     Emit({at, CheckpointKind::kAnswer}, index, hold, emits);
+  std::ranges::sort(hold->emitted, {}, &PrefixHold::State::position);
+  std::ranges::sort(emits->begin() + static_cast<int64_t>(first), emits->end(), {},
+                    &kernels::StateEmit::position);
+  if (!hold->emitted.empty()) hold->last_state = hold->emitted.back().position;
 }
 
 NodeId PrefixCache::NodeAt(NodeId below, int32_t position) const {
