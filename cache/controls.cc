@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/ascii.h"
 #include "cache/policy.h"
 
 namespace nextgate::cache {
@@ -61,9 +62,7 @@ void KeepSmaller(std::optional<int64_t>& target, int64_t value) {
 Status ParseHeader(std::string_view header, CacheControls& controls) {
   for (const std::string_view directive : SplitDirectives(header)) {
     const size_t equals = directive.find('=');
-    std::string name(Trim(directive.substr(0, equals)));
-    for (char& c : name)
-      if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+    const std::string name = AsciiLower(Trim(directive.substr(0, equals)));
     if (name == "no-cache") controls.no_cache = true;
     if (name == "no-store") controls.no_store = true;
     if (name == "only-if-cached") controls.only_if_cached = true;
@@ -118,8 +117,11 @@ Status ReadMode(const json& value, CacheControls& controls) {
                                  mode),
                      "cache.mode");
   if (mode != "exact" && mode != "normalised" && mode != "off")
-    return InvalidArgument("'cache.mode' must be \"exact\", \"normalised\" or \"off\".",
-                           "cache.mode");
+    return InvalidArgument(
+        fmt::format(
+            "'cache.mode' must be \"exact\", \"normalised\" or \"off\"; got {}.",
+            value.is_string() ? fmt::format("\"{}\"", mode.substr(0, 64)) : value.type_name()),
+        "cache.mode");
   if (mode != "off") controls.normalised = mode == "normalised";
   controls.mode_off = mode == "off";
   return {};

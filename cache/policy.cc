@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <string>
 
+#include "base/ascii.h"
 #include "base/check.h"
 
 namespace nextgate::cache {
@@ -67,10 +68,11 @@ void CollectIneligible(const PolicySettings& settings, const RequestFacts& facts
 Status CheckRights(const PolicySettings& settings, const CacheControls& controls) {
   const auto denied = [](const char* what, const char* param) {
     return MakeError(ErrorCode::kPermissionDenied,
-                     fmt::format("You may not {} with this API key, or without one.", what), param);
+                     fmt::format("requests with this API key, or without one, may not {}", what),
+                     param);
   };
   if (!settings.may_set_ttl && controls.ttl_s)
-    return denied("choose how long its answers are cached", "cache.ttl");
+    return denied("choose how long their answers are cached", "cache.ttl");
   if (!settings.may_set_namespace && !controls.name_space.empty())
     return denied("choose a cache namespace", "cache.namespace");
   if (!settings.may_refresh && (controls.no_cache || controls.max_age_s))
@@ -81,10 +83,7 @@ Status CheckRights(const PolicySettings& settings, const CacheControls& controls
 }  // namespace
 
 bool HasTimeWords(std::string_view text) {
-  std::string lower(text);
-  for (char& c : lower)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-
+  const std::string lower = AsciiLower(text);
   const auto has_whole_word = [&](std::string_view word) {
     for (size_t at = lower.find(word); at != std::string::npos; at = lower.find(word, at + 1)) {
       const size_t end = at + word.size();

@@ -35,7 +35,11 @@ namespace nextgate::cache {
 
 enum class Tier : uint8_t { kExact, kNormalised, kCoalesced, kSemantic, kDraft };
 inline constexpr size_t kNumTiers = 5;
-std::string_view TierName(Tier tier);  // "exact", …: X-Cache-Tier
+std::string_view TierName(Tier tier);
+// Whether anything is answered from it; tables leave those out that are not built yet.
+constexpr bool TierIsBuilt(Tier tier) {
+  return tier < Tier::kSemantic;
+}  // "exact", …: X-Cache-Tier
 
 // How an answer reached its client, for the latencies: from a store, beside somebody else's
 // generation, or generated for it.

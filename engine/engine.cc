@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/queue.h"
 #include "engine/engine_parts.h"
+#include "engine/errands.h"
 #include "engine/request_check.h"
 #include "engine/sampling/sampler.h"
 #include "engine/scheduler.h"
@@ -28,6 +29,8 @@ namespace {
 using kernels::View;
 
 constexpr auto kIdleWait = std::chrono::milliseconds(100);
+constexpr int32_t kPutOffMax =
+    64;  // sequences looked at in vain a step: a thousand cost as much as these
 constexpr int64_t kLogIntervalNs = 10'000'000'000;
 
 class EngineImpl final : public Engine {
@@ -54,6 +57,7 @@ class EngineImpl final : public Engine {
 
   ~EngineImpl() override {
     submitted_.Close();  // first: whatever was pushed is seen by the loop before it ends
+    errands_.Close();
     stop_.store(true);
   }  // thread_ joins first: it is the last member
 
@@ -63,6 +67,9 @@ class EngineImpl final : public Engine {
   int64_t HeartbeatAgeMs() const override {
     return (Clock::System().MonotonicNs() - heartbeat_ns_.load()) / 1'000'000;
   }
+  Result<PrefixExplanation> ExplainPrefix(const GenerationRequest& request) override;
+  Result<int32_t> ResetPrefixCache() override;
+  Result<std::vector<PrefixNode>> PrefixMap(int32_t nodes_max) override;
 
  private:
   void Loop();
@@ -83,7 +90,7 @@ class EngineImpl final : public Engine {
   void EndIfComplete(Sequence* sequence);
   void Start(Sequence* sequence);
   void Finish(Sequence* sequence, GenerationEvent::Finished finished);
-  void Release(Sequence* sequence);
+  void Release(Sequence* sequence, int32_t kept, bool maybe_cut);
   void Deliver();
   void CheckIntegrity() const;
   void PublishStats();
@@ -92,6 +99,8 @@ class EngineImpl final : public Engine {
     return {logits_memory_.floats(), {rows, info_.vocab_size}};
   }
   bool IsStop(const Sequence& sequence, int32_t token) const;
+  Status Check(const GenerationRequest& request) const;
+  std::unique_ptr<Sequence> NewSequence(GenerationRequest request, uint64_t arrival) const;
 
   const EngineConfig config_;
   const ModelInfo info_;
@@ -116,6 +125,7 @@ class EngineImpl final : public Engine {
 
   // Between threads.
   BoundedQueue<std::unique_ptr<Sequence>> submitted_;
+  Errands errands_;
   std::atomic<uint64_t> arrivals_ = 0;
   std::atomic<int32_t> never_ran_ = 0;  // accepted, neither admitted nor finished yet
   std::atomic<int64_t> heartbeat_ns_;
@@ -162,6 +172,7 @@ void EngineImpl::Loop() {
   pthread_setname_np(pthread_self(), "engine");
   while (!stop_.load()) {
     Beat();
+    errands_.Run();
     TakeSubmitted();
     if (sequences_.empty()) {
       logged_ns_ = 0;  // an average over idle time tells nothing
@@ -173,6 +184,7 @@ void EngineImpl::Loop() {
     Deliver();
     LogProgress();
   }
+  errands_.Run();
   // Requests that were accepted still get their one Finished.
   while (auto sequence = submitted_.TryPop()) sequences_.push_back(std::move(*sequence));
   for (const auto& sequence : sequences_)
@@ -216,14 +228,17 @@ bool EngineImpl::Schedule() {
   scheduled_.clear();
   views_.clear();
   int32_t admissible = states_->slots_free();  // no more than that can be admitted
+  int32_t put_off = 0;                         // they wait for what others compute or copy
   for (const auto& sequence : sequences_) {
     if (sequence->finished) continue;
     if (!sequence->running()) {
-      if (admissible == 0) continue;
+      if (admissible == 0 || put_off == kPutOffMax) continue;
+      ++put_off;
       prefix_.Lookup(sequence->prefix_view(), &sequence->prefix);
       if (AwaitsAnother(sequence.get())) continue;
       if (prefix_.Loads(sequence->prefix_view(), states_->slots_used() + 1, &sequence->prefix))
         continue;
+      --put_off;
       --admissible;
     }
     scheduled_.push_back(sequence.get());
@@ -288,15 +303,15 @@ void EngineImpl::AddToBatch(Sequence* sequence, const StepPlan::Work& work) {
 }
 
 void EngineImpl::Preempt(Sequence* sequence) {
-  Release(sequence);
+  Release(sequence, sequence->tokens_computed, /*maybe_cut=*/false);
   sequence->tokens_computed = 0;
   ++counters_.preemptions;
 }
 
-void EngineImpl::Release(Sequence* sequence) {
+// Of its tokens the first `kept` count; with `maybe_cut` fewer may.
+void EngineImpl::Release(Sequence* sequence, int32_t kept, bool maybe_cut) {
   if (!sequence->running()) return;
-  prefix_.Close(sequence->tokens_computed, /*maybe_cut=*/false, &sequence->prefix,
-                &sequence->block_table);
+  prefix_.Close(kept, maybe_cut, &sequence->prefix, &sequence->block_table);
   states_->GiveBack(std::exchange(sequence->state_slot, kNoSlot));
 }
 
@@ -379,7 +394,12 @@ void EngineImpl::Start(Sequence* sequence) {
 void EngineImpl::Finish(Sequence* sequence, GenerationEvent::Finished finished) {
   if (std::exchange(sequence->finished, true)) return;
   Start(sequence);
-  Release(sequence);
+  // A stop string ends an answer at the gateway, some tokens ago, and so does a user.
+  const int32_t said = sequence->channel->tokens_kept();
+  const int32_t kept = said < 0 ? sequence->tokens_computed : sequence->prompt_tokens() + said;
+  Release(sequence, kept,
+          /*maybe_cut=*/said < 0 &&
+              (sequence->request.may_be_cut || finished.reason == FinishReason::kCancelled));
   if (!std::exchange(sequence->was_admitted, true)) --never_ran_;
   counters_.requests_cancelled += finished.reason == FinishReason::kCancelled;
   ++counters_.requests_finished;
@@ -444,19 +464,13 @@ void EngineImpl::LogProgress() {
 
 Result<std::unique_ptr<Generation>> EngineImpl::Submit(GenerationRequest request) {
   if (stop_.load()) return MakeError(ErrorCode::kUnavailable, "the engine is stopping");
-  RETURN_IF_ERROR(CheckRequest(request, {.vocab_size = info_.vocab_size,
-                                         .max_model_len = info_.max_model_len,
-                                         .blocks_total = kv_->blocks_total()}));
+  RETURN_IF_ERROR(Check(request));
   if (never_ran_.fetch_add(1) >= config_.queue_capacity) {
     --never_ran_;
     return MakeError(ErrorCode::kResourceExhausted,
                      fmt::format("{} requests are waiting already", config_.queue_capacity));
   }
-  const uint64_t arrival = arrivals_.fetch_add(1);
-  const uint64_t seed =
-      request.sampling.seed.value_or(kernels::PhiloxWord(config_.seed, arrival, /*stream=*/1));
-  RequestSampling sampling(request, info_.eos_token_ids, info_.vocab_size, seed);
-  auto sequence = std::make_unique<Sequence>(std::move(request), std::move(sampling), arrival);
+  auto sequence = NewSequence(std::move(request), arrivals_.fetch_add(1));
   auto generation = std::make_unique<ChannelGeneration>(sequence->channel);
   if (!submitted_.TryPush(std::move(sequence))) {
     --never_ran_;
@@ -465,7 +479,51 @@ Result<std::unique_ptr<Generation>> EngineImpl::Submit(GenerationRequest request
   return generation;
 }
 
+Status EngineImpl::Check(const GenerationRequest& request) const {
+  return CheckRequest(request, {.vocab_size = info_.vocab_size,
+                                .max_model_len = info_.max_model_len,
+                                .blocks_total = kv_->blocks_total()});
+}
+
+std::unique_ptr<Sequence> EngineImpl::NewSequence(GenerationRequest request,
+                                                  uint64_t arrival) const {
+  const uint64_t seed =
+      request.sampling.seed.value_or(kernels::PhiloxWord(config_.seed, arrival, /*stream=*/1));
+  RequestSampling sampling(request, info_.eos_token_ids, info_.vocab_size, seed);
+  return std::make_unique<Sequence>(std::move(request), std::move(sampling), arrival);
+}
+
+// --- what others ask of the engine thread ---
+
+Result<PrefixExplanation> EngineImpl::ExplainPrefix(const GenerationRequest& request) {
+  RETURN_IF_ERROR(Check(request));
+  const std::shared_ptr<const Sequence> sequence = NewSequence(request, /*arrival=*/0);
+  return errands_.Do<PrefixExplanation>([this, sequence] {
+    PrefixExplanation explained = engine::ExplainPrefix(prefix_.tree(), sequence->prefix_view());
+    if (!config_.enable_prefix_caching) explained.leaves.clear();
+    return explained;
+  });
+}
+
+Result<int32_t> EngineImpl::ResetPrefixCache() {
+  return errands_.Do<int32_t>([this] {
+    const int32_t before = prefix_.tree().size();
+    prefix_.Reset();
+    PublishStats();
+    return before - prefix_.tree().size();
+  });
+}
+
+Result<std::vector<PrefixNode>> EngineImpl::PrefixMap(int32_t nodes_max) {
+  return errands_.Do<std::vector<PrefixNode>>(
+      [this, nodes_max] { return MapPrefixes(prefix_.tree(), nodes_max); });
+}
+
 }  // namespace
+
+std::unique_ptr<Engine> StartEngine(EngineParts parts) {
+  return std::make_unique<EngineImpl>(std::move(parts));
+}
 
 Result<std::unique_ptr<Engine>> Engine::Open(const EngineConfig& config) {
   ASSIGN_OR_RETURN(auto model, LoadModel(config));
@@ -475,7 +533,7 @@ Result<std::unique_ptr<Engine>> Engine::Open(const EngineConfig& config) {
 Result<std::unique_ptr<Engine>> Engine::Open(const EngineConfig& config,
                                              std::unique_ptr<Qwen3Next> model) {
   ASSIGN_OR_RETURN(EngineParts parts, BuildParts(config, std::move(model)));
-  return std::make_unique<EngineImpl>(std::move(parts));
+  return StartEngine(std::move(parts));
 }
 
 }  // namespace nextgate::engine

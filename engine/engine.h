@@ -1,8 +1,8 @@
 // The engine: tokens in, tokens out, continuous batching on one thread of its own. Read engine.cc's
 // Engine::Step first: prefix lookup → schedule → forward → sample → commit.
 //
-// Threads: Submit, Stats and HeartbeatAgeMs from any thread. All scheduling state belongs to the
-// engine thread, without locks; requests reach it through a bounded queue.
+// Threads: all methods of Engine from any thread. All scheduling state belongs to the engine thread,
+// without locks; requests reach it through a bounded queue.
 //
 // Invariants: (1) a request that was accepted gets exactly one Finished event; (2) nothing is
 // allocated in proportion to the model after Open; (3) on the CPU backend a request's tokens depend
@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "engine/prefix/prefix_report.h"
 #include "engine/request.h"
 
 namespace nextgate::engine {
@@ -90,6 +91,7 @@ struct PrefixStats {  // counters since start, gauges now
   uint64_t checkpoints_evicted = 0;
   uint64_t checkpoints_refused = 0;  // no slot was worth giving up
   uint64_t blocks_evicted = 0;
+  int32_t block_tokens = 0;   // of one block
   int32_t blocks_cached = 0;  // in the tree
   int32_t blocks_idle = 0;    // of those, used by nobody
   int32_t checkpoints_used = 0;
@@ -139,6 +141,15 @@ class Engine {
   // Time since the engine thread last showed that it goes on: at least every 100 ms when idle, several
   // times a layer in a forward. A much larger age means that it hangs (/health turns red).
   virtual int64_t HeartbeatAgeMs() const = 0;
+
+  // The next three are done by the engine thread between two steps: when idle within 100 ms, else after the
+  // step that runs. kUnavailable: stopping; kDeadlineExceeded: it did not come round, and nothing was done.
+
+  // What the prefix cache would do for this request now. Changes nothing. kInvalidArgument as Submit.
+  virtual Result<PrefixExplanation> ExplainPrefix(const GenerationRequest& request) = 0;
+  // Forgets all that no sequence uses, and says how many blocks that were.
+  virtual Result<int32_t> ResetPrefixCache() = 0;
+  virtual Result<std::vector<PrefixNode>> PrefixMap(int32_t nodes_max) = 0;
 };
 
 }  // namespace nextgate::engine

@@ -36,4 +36,7 @@ Result<std::unique_ptr<Qwen3Next>> LoadModel(const EngineConfig& config);
 // Plans memory (printed as a table) and reserves it. Errors say what was asked and what there is.
 Result<EngineParts> BuildParts(const EngineConfig& config, std::unique_ptr<Qwen3Next> model);
 
+// The engine over its parts (engine.cc).
+std::unique_ptr<Engine> StartEngine(EngineParts parts);
+
 }  // namespace nextgate::engine

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 
@@ -21,9 +22,14 @@ class GenerationChannel {
   // Consumer. As Generation::Next.
   GenerationEvent Take(std::chrono::milliseconds timeout);
 
-  // Any thread.
-  void Cancel() { cancelled_.store(true, std::memory_order_relaxed); }
-  bool cancelled() const { return cancelled_.load(std::memory_order_relaxed); }
+  // Any thread. As Generation::Cancel; a number once said stays said.
+  void Cancel(int32_t tokens_kept = -1) {
+    if (tokens_kept >= 0) tokens_kept_.store(tokens_kept, std::memory_order_relaxed);
+    cancelled_.store(true, std::memory_order_release);
+  }
+  bool cancelled() const { return cancelled_.load(std::memory_order_acquire); }
+  // -1 until it is said; known to whom cancelled() told of that Cancel.
+  int32_t tokens_kept() const { return tokens_kept_.load(std::memory_order_relaxed); }
 
  private:
   std::mutex mutex_;
@@ -31,6 +37,7 @@ class GenerationChannel {
   GenerationEvent waiting_;
   bool has_waiting_ = false;
   std::atomic<bool> cancelled_ = false;
+  std::atomic<int32_t> tokens_kept_ = -1;
 };
 
 // The consumer's handle; destroying it cancels.
@@ -42,7 +49,7 @@ class ChannelGeneration final : public Generation {
   GenerationEvent Next(std::chrono::milliseconds timeout) override {
     return channel_->Take(timeout);
   }
-  void Cancel() override { channel_->Cancel(); }
+  void Cancel(int32_t tokens_kept) override { channel_->Cancel(tokens_kept); }
 
  private:
   std::shared_ptr<GenerationChannel> channel_;

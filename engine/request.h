@@ -42,7 +42,8 @@ struct GenerationRequest {
   int32_t min_tokens = 0;   // eos and stop_token_ids are not sampled before
   bool ignore_eos = false;
   std::vector<int32_t> stop_token_ids;
-  int32_t num_logprobs = -1;         // -1: none; 0: the sampled token's; k: and the k most likely
+  bool may_be_cut = false;    // the consumer looks for stop strings: not all that is said may count
+  int32_t num_logprobs = -1;  // -1: none; 0: the sampled token's; k: and the k most likely
   int32_t num_prompt_logprobs = -1;  // same, for every prompt token but the first
   int32_t priority = 0;              // lower runs first, as in vLLM
   std::string cache_salt;  // separates prefix-cache tenants; "": shared by all without one
@@ -99,7 +100,10 @@ class Generation {
   virtual GenerationEvent Next(std::chrono::milliseconds timeout) = 0;
 
   // Stops the generation within one step; a Finished{kCancelled} follows unless it had finished.
-  virtual void Cancel() = 0;
+  // tokens_kept: of the answer's tokens, `forced` ones included, how many count, because the answer
+  // was cut there (a stop string, which may be found after it had finished); -1: not said, as when the
+  // client left.
+  virtual void Cancel(int32_t tokens_kept = -1) = 0;
 };
 
 }  // namespace nextgate::engine

@@ -67,7 +67,6 @@ struct Sequence {
     if (prompt_rows_begin() < prompt_rows_end()) last = std::min(last, prompt_rows_begin());
     return {.scope = request.cache_salt,
             .tokens = tokens,
-            .prompt_tokens = prompt_tokens(),
             .resume_max = last / kBlockTokens * kBlockTokens,
             .borders = request.message_borders,
             .marked = request.marked_borders};

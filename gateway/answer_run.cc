@@ -63,15 +63,17 @@ Result<std::unique_ptr<AnswerSource>> AnswerRun::Start(
       engine::GenerationRequest generation{.id = id,
                                            .prompt = prompt.tokens,
                                            .message_borders = prompt.message_borders,
+                                           .marked_borders = prompt.marked_borders,
                                            .sampling = request.sampling,
                                            .max_tokens = asked,
                                            .min_tokens = request.min_tokens,
                                            .ignore_eos = request.ignore_eos,
                                            .stop_token_ids = request.stop_token_ids,
+                                           .may_be_cut = !request.stop.empty(),
                                            .num_logprobs = request.num_logprobs,
                                            .num_prompt_logprobs = request.num_prompt_logprobs,
                                            .priority = request.priority,
-                                           .cache_salt = request.cache_salt};
+                                           .cache_salt = request.prefix_scope};
       if (request.echo && request.num_logprobs >= 0)
         generation.num_prompt_logprobs =
             std::max(generation.num_prompt_logprobs, request.num_logprobs);
@@ -144,7 +146,9 @@ bool AnswerRun::Advance(int32_t index, milliseconds timeout, const Listener& lis
                       .extras = std::exchange(choice.first_extras, {})});
   }
   if (choice.stream.ended()) {
-    choice.generation.reset();  // cancels what a stop string cut short
+    if (const int32_t kept = choice.stream.tokens_kept(); kept >= 0)
+      choice.generation->Cancel(kept);
+    choice.generation.reset();
     if (listener.finish) listener.finish(index, Ending(choice));
   }
   return true;

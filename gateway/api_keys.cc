@@ -167,21 +167,15 @@ Result<int64_t> ParseInstant(std::string_view text) {
 
 Result<ApiKeys> ApiKeys::Parse(std::string_view text) {
   ApiKeys keys;
-  size_t number = 0;
-  while (!text.empty()) {
-    const size_t end = std::min(text.find('\n'), text.size());
-    const std::string_view line = TrimSpace(text.substr(0, end));
-    text.remove_prefix(std::min(end + 1, text.size()));
-    ++number;
-    if (line.empty() || line.starts_with('#')) continue;
-    auto record = ParseRecord(line, number);
-    if (!record) return InvalidArgument(fmt::format("line {}: {}", number, record.error().message));
+  RETURN_IF_ERROR(ForEachKeyLine(text, [&](std::string_view line, size_t number) -> Status {
+    ASSIGN_OR_RETURN(Record record, ParseRecord(line, number));
     const bool fresh = keys.by_digest_
-                           .emplace(std::move(record->digest),
-                                    std::make_shared<const Principal>(std::move(record->principal)))
+                           .emplace(std::move(record.digest),
+                                    std::make_shared<const Principal>(std::move(record.principal)))
                            .second;
-    if (!fresh) return InvalidArgument(fmt::format("line {}: this key was given before", number));
-  }
+    if (!fresh) return InvalidArgument("this key was given before");
+    return {};
+  }));
   if (keys.by_digest_.empty())
     return InvalidArgument("no key in it; make one with: nextgate admin keys new-api");
   return keys;

@@ -45,6 +45,8 @@ class App {
   Status OpenCache();
   Status OpenKeys();
   Status OpenServers(const std::vector<std::string>& args);
+  void OpenPipeline();
+  Status OpenApi();
   Status OpenAdmin(const std::vector<std::string>& args);
 
   const ServeOptions& options_;
@@ -166,7 +168,13 @@ Status App::OpenModel() {
                                          .memory_utilization = options_.gpu_memory_utilization,
                                          .num_threads = options_.num_threads,
                                          .seed = options_.seed,
-                                         .queue_capacity = QueueCapacity(options_)}));
+                                         .queue_capacity = QueueCapacity(options_),
+                                         .enable_prefix_caching = options_.enable_prefix_caching,
+                                         .prefix_cache_fraction = options_.prefix_cache_fraction,
+                                         .prefix_state_format = options_.prefix_state_format,
+                                         .prefix_host_bytes = options_.prefix_host_bytes,
+                                         .prefix_disk_dir = options_.prefix_disk_dir,
+                                         .prefix_disk_bytes = options_.prefix_disk_bytes}));
   limits_.vocab_size = engine_->info().vocab_size;
   limits_.max_logprobs = options_.max_logprobs;
   limits_.max_messages = options_.max_messages;
@@ -289,16 +297,8 @@ Status App::OpenKeys() {
   return {};
 }
 
-Status App::OpenServers(const std::vector<std::string>& args) {
-  names_ = options_.served_model_names;
-  if (upstream_ != nullptr) {
-    names_ = {options_.upstream_model.empty() ? "upstream" : options_.upstream_model};
-  } else if (names_.empty()) {
-    names_ = {options_.model};
-  }
-  RETURN_IF_ERROR(OpenCache());
-  metrics_ = std::make_unique<Metrics>(names_.front());
-  RETURN_IF_ERROR(OpenKeys());
+// What answers a request, from its text to its answer.
+void App::OpenPipeline() {
   limits_.model_default = names_.front();
   reader_ = std::make_unique<RequestReader>(
       RequestReader{.limits = limits_, .model_names = names_, .upstream = upstream_.get()});
@@ -324,6 +324,9 @@ Status App::OpenServers(const std::vector<std::string>& args) {
                              .invalidations = invalidation_log_.get(),
                              .keeper = stats_keeper_.get(),
                              .live = &live_});
+}
+
+Status App::OpenApi() {
   context_ =
       std::make_unique<RouteContext>(RouteContext{.pipeline = *pipeline_,
                                                   .generator = engine_generator_.get(),
@@ -348,7 +351,21 @@ Status App::OpenServers(const std::vector<std::string>& args) {
                           .body_bytes_max = options_.max_body_bytes,
                           .allowed_origins = options_.allowed_origins});
   RegisterApiRoutes(*api_, *context_);
-  RETURN_IF_ERROR(api_->Start());
+  return api_->Start();
+}
+
+Status App::OpenServers(const std::vector<std::string>& args) {
+  names_ = options_.served_model_names;
+  if (upstream_ != nullptr) {
+    names_ = {options_.upstream_model.empty() ? "upstream" : options_.upstream_model};
+  } else if (names_.empty()) {
+    names_ = {options_.model};
+  }
+  RETURN_IF_ERROR(OpenCache());
+  metrics_ = std::make_unique<Metrics>(names_.front());
+  RETURN_IF_ERROR(OpenKeys());
+  OpenPipeline();
+  RETURN_IF_ERROR(OpenApi());
   RETURN_IF_ERROR(OpenAdmin(args));
   stats_keeper_->Start(fmt::format("{}:{}", options_.host, api_->port()),
                        [this] { return live_.size(); });
@@ -362,6 +379,7 @@ Status App::OpenAdmin(const std::vector<std::string>& args) {
   if (engine_ != nullptr) {
     effective_.max_model_len = engine_->info().max_model_len;
     effective_.device = "cpu";
+    if (effective_.prefix_state_format == "auto") effective_.prefix_state_format = "fp32";
     if (effective_.num_threads == 0) effective_.num_threads = UsableProcessors();
   }
   admin_ = std::make_unique<HttpServer>(HttpServer::Options{
@@ -387,6 +405,8 @@ Status App::OpenAdmin(const std::vector<std::string>& args) {
                           .reader = *reader_,
                           .options = effective_,
                           .recorder = *recorder_,
+                          .engine = engine_.get(),
+                          .generator = engine_generator_.get(),
                           .reloader = reloader_.get(),
                           .server = admin_.get()});
   RegisterAdminRoutes(*admin_, *context_);

@@ -299,6 +299,7 @@ void ChatPipeline::ForgetQuestion(Exchange& x) {
 void ChatPipeline::Replay(const std::shared_ptr<Exchange>& x, cache::CacheHit hit,
                           ServerReply& reply) {
   x->answer = std::move(hit.answer);
+  s_.generator.Remember(*x->request, *x->answer);
   x->from_cache = true;
   x->record.path = "cache";
   const auto tier = hit.normalised ? cache::Tier::kNormalised : cache::Tier::kExact;
@@ -353,7 +354,7 @@ void ChatPipeline::Stream(const std::shared_ptr<Exchange>& x, ServerReply& reply
             }};
     while (!x->heard_out) {
       x->heard_out = !x->flight->Pump(x->cursor, kPumpTimeout, listener);
-      if (x->heard_out) x->answer = x->flight->answer();
+      if (x->heard_out) TakeAnswer(*x);
       if (!events.empty() ? !out.Write(events) : out.ClientLeft()) {
         x->record.status = 499;
         x->record.finish_reason = "abort";
@@ -388,12 +389,19 @@ void ChatPipeline::Collect(Exchange& x, const ServerRequest& http, ServerReply& 
     return Fail(x, ClientLeftError(), reply);
   }
   x.heard_out = true;
-  x.answer = x.flight->answer();
+  TakeAnswer(x);
   if (const auto& refusal = x.flight->outcome().refusal; refusal) return PassOn(x, *refusal, reply);
   if (const Status status = Heard(x); !status) return Fail(x, status.error(), reply);
   reply.body = x.writer->Body(*x.answer);
   if (!x.from_cache && x.plan.write && Storable(x) == cache::Reason::kNone)
     MarkStored(reply.headers);
+}
+
+// The answer of a flight that was heard out. It is remembered before its last word goes out: the next
+// turn may come with the client's next breath.
+void ChatPipeline::TakeAnswer(Exchange& x) const {
+  x.answer = x.flight->answer();
+  if (Heard(x)) s_.generator.Remember(*x.request, *x.answer);
 }
 
 // Whether what the flight ended with is an answer.

@@ -84,6 +84,7 @@ class ChatPipeline {
   static void ForgetQuestion(Exchange& x);
   void Stream(const std::shared_ptr<Exchange>& x, ServerReply& reply);
   void Collect(Exchange& x, const ServerRequest& http, ServerReply& reply);
+  void TakeAnswer(Exchange& x) const;
   static Status Heard(const Exchange& x);
   static cache::Reason Storable(const Exchange& x);
   void Hear(Exchange& x, const cache::AnswerDelta& delta) const;

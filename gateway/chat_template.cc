@@ -122,14 +122,16 @@ Status CutAtTag(std::vector<Part>& parts, const std::string& final_text) {
 RenderedChat Finish(std::vector<Part> parts) {
   RenderedChat out;
   size_t offset = 0;
-  int last = kInputMark;
   for (Part& part : parts) {
     if (part.text.empty()) continue;
-    if (part.mark > last) {
-      last = part.mark;
-      out.message_starts.push_back(offset);
+    const size_t begin = std::exchange(offset, offset + part.text.size());
+    if (const int32_t message = part.mark - kFirstMessageMark; message >= 0) {
+      auto& texts = out.message_texts;
+      if (!texts.empty() && texts.back().end == begin && texts.back().message == message)
+        texts.back().end = offset;
+      else
+        texts.push_back({.message = message, .begin = begin, .end = offset});
     }
-    offset += part.text.size();
     const bool is_template = part.mark == kTemplateMark;
     if (!out.pieces.empty() && out.pieces.back().is_template == is_template)
       out.pieces.back().text += part.text;

@@ -12,6 +12,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
@@ -46,9 +47,14 @@ struct ChatInput {
 
 struct RenderedChat {
   std::vector<engine::TextPiece> pieces;  // neighbours differ in is_template; none is empty
-  // For each message of which the template printed anything, in order: the offset in the whole text
-  // at which its first byte stands (its role, where the template prints that). Ascending.
-  std::vector<size_t> message_starts;
+  // What of the whole text which message wrote (its role too, where the template prints that): bytes
+  // [begin, end), as long as they come from one message. Ascending, none empty.
+  struct MessageText {
+    int32_t message = 0;  // index in ChatInput::messages
+    size_t begin = 0;
+    size_t end = 0;
+  };
+  std::vector<MessageText> message_texts;
 };
 
 class ChatTemplate {

@@ -121,12 +121,23 @@ void ChoiceStream::AddToken(const engine::GenerationEvent::Token& token, bool si
   Keep(token.id, token.logprobs);
   if (silent) return;
   const std::string text = detokenizer_.Add(token.id);
+  bytes_known_ += text.size();
+  if (!request_.stop.empty() && detokenizer_.whole())
+    uncertain_.push_back({.tokens = completion_tokens_, .bytes = bytes_known_});
   // Stop strings are not looked for before min_tokens tokens are out.
   if (completion_tokens_ <= request_.min_tokens) {
     delta_.text += text;
+    Certain(text.size());
     return;
   }
   AddText(text);
+}
+
+// So much more of the text is the answer's for good, and the tokens that end in it.
+void ChoiceStream::Certain(size_t bytes) {
+  bytes_certain_ += bytes;
+  for (; !uncertain_.empty() && uncertain_.front().bytes <= bytes_certain_; uncertain_.pop_front())
+    tokens_certain_ = uncertain_.front().tokens;
 }
 
 void ChoiceStream::Keep(int32_t id, const std::optional<engine::PositionLogprobs>& logprobs) {
@@ -140,9 +151,14 @@ void ChoiceStream::AddText(std::string_view text) {
   if (text.empty()) return;
   const StopStrings::Fed fed = stops_.Feed(text);
   delta_.text += fed.text;
+  Certain(fed.text.size());
   if (!fed.stop) return;
   const std::string& stop = stops_.stop(*fed.stop);
-  if (request_.include_stop_str_in_output) delta_.text += stop;
+  if (request_.include_stop_str_in_output) {
+    delta_.text += stop;
+    Certain(stop.size());
+  }
+  tokens_kept_ = tokens_certain_;
   finish_reason_ = "stop";
   stop_reason_ = Json(stop).dump();
 }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -81,10 +82,14 @@ class ChoiceStream {
   }  // JSON: a stop string, a token id, or "" for null
   const std::string& error() const { return error_; }
   int32_t completion_tokens() const { return completion_tokens_; }
+  // Where a stop string cut the answer: of completion_tokens() those whose text lies wholly in what was
+  // kept of it. -1: none did.
+  int32_t tokens_kept() const { return tokens_kept_; }
 
  private:
   void AddToken(const engine::GenerationEvent::Token& token, bool silent);
   void AddText(std::string_view text);
+  void Certain(size_t bytes);
   void Finish(const engine::GenerationEvent::Finished& finished);
   void Keep(int32_t id, const std::optional<engine::PositionLogprobs>& logprobs);
 
@@ -94,6 +99,17 @@ class ChoiceStream {
   StopStrings stops_;
   ChoiceDelta delta_;  // text is certain; tokens as they came
   int32_t completion_tokens_ = 0;
+  // With stop strings: how much of the text is known and certain, and where those tokens end in it that
+  // may yet be cut off.
+  struct TokenEnd {
+    int32_t tokens = 0;
+    size_t bytes = 0;
+  };
+  size_t bytes_known_ = 0;
+  size_t bytes_certain_ = 0;
+  std::deque<TokenEnd> uncertain_;
+  int32_t tokens_certain_ = 0;
+  int32_t tokens_kept_ = -1;
   std::string finish_reason_;
   std::string stop_reason_;
   std::string error_;

@@ -1,4 +1,5 @@
-// The Generator over this process' engine: template → tokens → AnswerRun.
+// The Generator over this process' engine: template → tokens → AnswerRun. It remembers what it said, so that
+// the next turn of a conversation begins with the tokens of this one.
 //
 // Threads: all methods may be called from any thread.
 #pragma once
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "engine/engine.h"
+#include "gateway/answer_ids.h"
 #include "gateway/chat_template.h"
 #include "gateway/generator.h"
 #include "gateway/prompt_builder.h"
@@ -37,14 +39,27 @@ class EngineGenerator final : public Generator {
   // tokens that end an answer.
   const std::string& fingerprint() const override { return fingerprint_; }
 
-  // The tokens of a request's prompts; for /tokenize too.
-  Result<std::vector<Prompt>> BuildPrompts(const openai::ApiRequest& request) const;
+  // Of chats: so that the conversation goes on with the tokens that were sampled (answer_ids.h).
+  void Remember(const openai::ApiRequest& request, const cache::Answer& answer) override;
+
+  // The tokens of a request's prompts; for /tokenize, which depends on nothing else, without what is
+  // remembered.
+  enum class Recall { kNothing, kOwnAnswers };
+  Result<std::vector<Prompt>> BuildPrompts(const openai::ApiRequest& request,
+                                           Recall recall = Recall::kNothing) const;
+
+  // What the prefix cache would do for each of them. Errors as Start's.
+  Result<std::vector<engine::PrefixExplanation>> ExplainPrefix(
+      const openai::ApiRequest& request) const;
 
  private:
+  std::vector<PromptBuilder::KnownText> OwnAnswers(const openai::ApiRequest& request,
+                                                   const RenderedChat& chat) const;
   Result<std::unique_ptr<AnswerSource>> Begin(std::shared_ptr<const openai::ApiRequest> request,
                                               const std::string& id, const Said* said);
   const Parts p_;
   const std::string fingerprint_;
+  const std::unique_ptr<AnswerIds> answers_;
 };
 
 }  // namespace nextgate::gateway

@@ -23,15 +23,18 @@ std::vector<const Flag*> AllFlags() {
   return all;
 }
 
+// Letters that are inserted, dropped, replaced or swapped with their neighbour.
 size_t EditDistance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
+  std::vector<size_t> row(b.size() + 1), above, above_it;
   for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
   for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = std::exchange(row[0], i);
+    above_it = std::exchange(above, row);
+    row[0] = i;
     for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t substituted = diagonal + (a[i - 1] != b[j - 1]);
-      diagonal = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, substituted});
+      const size_t substituted = above[j - 1] + (a[i - 1] != b[j - 1]);
+      row[j] = std::min({above[j] + 1, row[j - 1] + 1, substituted});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+        row[j] = std::min(row[j], above_it[j - 2] + 1);
     }
   }
   return row[b.size()];
@@ -48,8 +51,8 @@ struct Found {
 Result<Found> Only(std::vector<Found> candidates, const std::string& typed, bool by_alias) {
   if (candidates.size() == 1) return std::move(candidates.front());
   if (candidates.empty()) {
-    const std::string hint =
-        by_alias ? "see --help" : fmt::format("did you mean --{}?", NearestFlag(typed.substr(2)));
+    const auto near = by_alias ? std::nullopt : NearFlag(typed.substr(2));
+    const std::string hint = near ? fmt::format("did you mean --{}?", *near) : "see --help";
     return InvalidArgument(fmt::format("unknown flag {}; {}", typed, hint), typed);
   }
   std::vector<std::string> names;
@@ -245,12 +248,14 @@ std::string NormalisedFlag(std::string_view typed) {
   return name;
 }
 
-std::string NearestFlag(std::string_view name) {
+std::optional<std::string> NearFlag(std::string_view name) {
   constexpr size_t kTypedMax = 64;  // nobody's slip is longer than the longest flag
+  constexpr size_t kEditsMax = 3;
   name = name.substr(0, kTypedMax);
+  const auto edits = [&](const Flag& flag) { return EditDistance(name, flag.name); };
   const auto flags = ServeFlags();
-  const auto best = std::ranges::min_element(
-      flags, {}, [&](const Flag& flag) { return EditDistance(name, flag.name); });
+  const auto best = std::ranges::min_element(flags, {}, edits);
+  if (edits(*best) > std::min(kEditsMax, name.size() / 3)) return std::nullopt;
   return std::string(best->name);
 }
 

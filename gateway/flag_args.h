@@ -8,6 +8,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -23,6 +24,7 @@ namespace nextgate::gateway {
 struct GivenFlag {
   const Flag* flag = nullptr;
   std::vector<std::string> values;
+  std::string config_file;  // where they were read; empty: the command line
 };
 using GivenFlags = std::map<std::string_view, GivenFlag>;
 
@@ -33,7 +35,7 @@ struct CommandLine {
   bool help = false;
 };
 
-// Errors: an unknown flag (suggests the nearest), a prefix of several (lists them), a value that is
+// Errors: an unknown flag (suggests one that is near), a prefix of several (lists them), a value that is
 // missing.
 Result<CommandLine> ReadCommandLine(std::span<const std::string> args);
 
@@ -45,7 +47,8 @@ Result<std::string> BoolText(const Flag& flag, std::string_view text, bool negat
 // Underscores become dashes.
 std::string NormalisedFlag(std::string_view typed);
 
-// The name in the table with the fewest edits to `name`.
-std::string NearestFlag(std::string_view name);
+// The name in the table with the fewest edits to `name`; nothing if these are too many for a slip: more than
+// three, or than one in three letters.
+std::optional<std::string> NearFlag(std::string_view name);
 
 }  // namespace nextgate::gateway

@@ -78,6 +78,26 @@ Status SetFraction(double& field, std::string_view text) {
   return {};
 }
 
+// GiB, a decimal fraction if need be, into bytes.
+Status SetGib(int64_t& field, std::string_view text) {
+  double gib = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), gib);
+  if (error != std::errc() || end != text.data() + text.size() || !(gib >= 0 && gib <= 1 << 20))
+    return InvalidArgument(
+        fmt::format("expected GiB, a number from 0 to {}, got '{}'", 1 << 20, text));
+  field = static_cast<int64_t>(gib * (int64_t{1} << 30));
+  return {};
+}
+
+Status SetShare(double& field, std::string_view text) {
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || !(value >= 0 && value < 1))
+    return InvalidArgument(fmt::format("expected a number from 0 to below 1, got '{}'", text));
+  field = value;
+  return {};
+}
+
 Status SetJsonObject(std::string& field, std::string_view text) {
   const auto parsed = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!parsed.is_object())
@@ -186,12 +206,24 @@ const Flag kImplementedFlags[] = {
      }},
     {"max-num-seqs", "", kEngine, kValue, kImplemented, "sequences in one step (default: 64)",
      [](Options o, Text v) { return SetInteger(o.max_num_seqs, v, 1, 4096); }},
-    {"max-num-batched-tokens", "", kEngine, kValue, kImplemented, "tokens in one step, at least max-num-seqs + 64; who is generating waits for a whole step (default: 2048)",
+    {"max-num-batched-tokens", "", kEngine, kValue, kImplemented, "tokens in one step, from max-num-seqs + 64 to 1048576; who is generating waits for a whole step (default: 2048)",
      [](Options o, Text v) { return SetHumanInt(o.max_num_batched_tokens, v, 64); }},
     {"gpu-memory-utilization", "", kEngine, kValue, kImplemented, "share of the device's memory that may be planned (default: 0.9)",
      [](Options o, Text v) { return SetFraction(o.gpu_memory_utilization, v); }},
     {"enable-chunked-prefill", "", kEngine, kBool, kImplemented, "interleave long prompts with other work (default: on)",
      [](Options o, Text v) { return SetBool(o.enable_chunked_prefill, v); }},
+    {"enable-prefix-caching", "", kEngine, kBool, kImplemented, "resume prompts from what was computed before (default: on)",
+     [](Options o, Text v) { return SetBool(o.enable_prefix_caching, v); }},
+    {"prefix-cache-fraction", "", kEngine, kValue, kImplemented, "checkpoints' share of the memory that is left for KV and checkpoints; 0 keeps none, so that nothing is resumed (default: 0.24)",
+     [](Options o, Text v) { return SetShare(o.prefix_cache_fraction, v); }},
+    {"prefix-state-format", "", kEngine, kValue, kImplemented, "how checkpoints of states are kept: fp32 is exact, bf16 and int8 hold more of them; auto is fp32 on the CPU (default: auto)",
+     [](Options o, Text v) { return SetChoice(o.prefix_state_format, v, {"auto", "fp32", "bf16", "int8"}); }},
+    {"prefix-host-gib", "", kEngine, kValue, kImplemented, "host memory for prompts that the device's pools gave up (default: 0)",
+     [](Options o, Text v) { return SetGib(o.prefix_host_bytes, v); }},
+    {"prefix-disk-dir", "", kEngine, kValue, kImplemented, "directory for the same, found again after a restart; instances may share it",
+     [](Options o, Text v) { return SetText(o.prefix_disk_dir, v); }},
+    {"prefix-disk-gib", "", kEngine, kValue, kImplemented, "what it may take there (default: 16)",
+     [](Options o, Text v) { return SetGib(o.prefix_disk_bytes, v); }},
     {"seed", "", kEngine, kValue, kImplemented, "for requests without a seed of their own (default: 0)",
      [](Options o, Text v) { return SetInteger(o.seed, v, 0, std::numeric_limits<int64_t>::max()); }},
     {"num-threads", "", kEngine, kValue, kImplemented, "threads of the CPU backend (default: one per core it may use)",
@@ -288,7 +320,7 @@ const Flag kImplementedFlags[] = {
      [](Options o, Text v) { return SetText(o.upstream_tls_ca_file, v); }},
     {"upstream-retries", "", kUpstream, kValue, kImplemented, "rounds through the upstreams after the first, before the first byte of an answer (default: 2)",
      [](Options o, Text v) { return SetInteger(o.upstream_retries, v, 0, 10); }},
-    {"upstream-connect-timeout-s", "", kUpstream, kValue, kImplemented, "seconds for a connection, TLS included (default: 5)",
+    {"upstream-connect-timeout-s", "", kUpstream, kValue, kImplemented, "seconds for a connection, with looking the name up and TLS (default: 5)",
      [](Options o, Text v) { return SetInteger(o.upstream_connect_timeout_s, v, 1, 86400); }},
     {"upstream-first-byte-timeout-s", "", kUpstream, kValue, kImplemented, "seconds for the head of an answer; of one that is not streamed that is the whole generation (default: 600)",
      [](Options o, Text v) { return SetInteger(o.upstream_first_byte_timeout_s, v, 1, 86400); }},

@@ -198,8 +198,8 @@ const Flag kFlags[] = {
     // --- CacheConfig ---
     NoEffect(kValue, "block-size", "blocks are 64 tokens", {.takes = "int"}), NoEffect(kValue, "kv-cache-memory-bytes", kSpeed, {.takes = "int"}),
     NotSupported(kValue, "kv-cache-dtype", kFloat32, {.neutral = "auto"}), NoEffect(kList, "kv-cache-dtype-skip-layers", kFloat32),
-    NoEffect(kValue, "num-gpu-blocks-override", kSpeed, {.takes = "int"}), NoEffect(kBool, "enable-prefix-caching", kSpeed),
-    NoEffect(kValue, "prefix-caching-hash-algo", kSpeed, {.takes = "builtin|sha256|sha256_cbor|sha256_cbor_64bit|xxhash|xxhash_cbor"}),
+    NoEffect(kValue, "num-gpu-blocks-override", kSpeed, {.takes = "int"}),
+    NoEffect(kValue, "prefix-caching-hash-algo", "hashes only find blocks here, equality of their tokens decides", {.takes = "builtin|sha256|sha256_cbor|sha256_cbor_64bit|xxhash|xxhash_cbor"}),
     NoEffect(kValue, "prefix-cache-retention-interval", kSpeed, {.takes = "int"}), NoEffect(kValue, "prefix-match-unit", kSpeed, {.takes = "int"}),
     NotSupported(kBool, "calculate-kv-scales", kOutput), NoEffect(kBool, "kv-sharing-fast-prefill", kSpeed),
     NoEffect(kValue, "kv-offloading-size", kSpeed, {.takes = "number"}), NoEffect(kValue, "kv-offloading-backend", kSpeed),

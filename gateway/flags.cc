@@ -45,6 +45,22 @@ Result<std::string> TomlText(const toml::node& node, std::string_view key, bool 
       std::string(key));
 }
 
+Status AddTomlValues(const toml::node& node, std::string_view name, const Flag& flag,
+                     GivenFlags& given) {
+  const toml::array* list = node.as_array();
+  if (list != nullptr && flag.kind != FlagKind::kList)
+    return InvalidArgument(fmt::format("{} takes one value, got a list", name), "config");
+  for (size_t i = 0; i < (list != nullptr ? list->size() : 1); ++i) {
+    ASSIGN_OR_RETURN(std::string text,
+                     TomlText(list != nullptr ? (*list)[i] : node, name, TakesJson(flag)));
+    if (flag.kind == FlagKind::kBool) {
+      ASSIGN_OR_RETURN(text, BoolText(flag, text, false));
+    }
+    AddValue(given, flag, std::move(text));
+  }
+  return {};
+}
+
 // Adds what the file says for flags that the command line does not have.
 Status ReadConfigFile(const std::string& file, GivenFlags& given, std::string& model) {
   const auto text = ReadFile(file, kConfigBytesMax);
@@ -61,24 +77,18 @@ Status ReadConfigFile(const std::string& file, GivenFlags& given, std::string& m
     const std::string name = NormalisedFlag(toml_key.str());
     const auto flags = ServeFlags();
     const auto flag = std::ranges::find(flags, name, &Flag::name);
-    if (flag == flags.end())
-      return InvalidArgument(fmt::format("--config {}: unknown key '{}'; did you mean '{}'?", file,
-                                         toml_key.str(), NearestFlag(name)),
-                             "config");
+    if (flag == flags.end()) {
+      const auto near = NearFlag(name);
+      const std::string hint = near ? fmt::format("did you mean '{}'?", *near) : "see --help";
+      return InvalidArgument(
+          fmt::format("--config {}: unknown key '{}'; {}", file, toml_key.str(), hint), "config");
+    }
     if (name == "model" && !model.empty()) continue;
     if (given.contains(flag->name)) continue;
-    const toml::array* list = node.as_array();
-    if (list != nullptr && flag->kind != FlagKind::kList)
-      return InvalidArgument(fmt::format("--config {}: {} takes one value, got a list", file, name),
-                             "config");
-    for (size_t i = 0; i < (list != nullptr ? list->size() : 1); ++i) {
-      ASSIGN_OR_RETURN(std::string text,
-                       TomlText(list != nullptr ? (*list)[i] : node, name, TakesJson(*flag)));
-      if (flag->kind == FlagKind::kBool) {
-        ASSIGN_OR_RETURN(text, BoolText(*flag, text, false));
-      }
-      AddValue(given, *flag, std::move(text));
-    }
+    if (const Status status = AddTomlValues(node, name, *flag, given); !status)
+      return InvalidArgument(fmt::format("--config {}: {}", file, status.error().message),
+                             status.error().param);
+    if (const auto at = given.find(flag->name); at != given.end()) at->second.config_file = file;
   }
   return {};
 }
@@ -149,8 +159,10 @@ Status Apply(const GivenFlags& given, ParsedServe& parsed) {
     const Flag& flag = *entry.flag;
     const auto named = [&](const Error& error) {
       const bool sentence = error.message.starts_with("is not ");
+      const std::string& file = entry.config_file;
       return MakeError(error.code,
-                       fmt::format("--{}{} {}", name, sentence ? "" : ":", error.message),
+                       fmt::format("{}--{}{} {}", file.empty() ? "" : "--config " + file + ": ",
+                                   name, sentence ? "" : ":", error.message),
                        std::string(name));
     };
     if (flag.support != FlagSupport::kImplemented) {

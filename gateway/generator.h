@@ -94,6 +94,10 @@ class Generator {
     return MakeError(ErrorCode::kUnimplemented, "this generator begins at the beginning");
   }
 
+  // An answer of its own, live or stored, of which the client is about to hear the end: it may come back
+  // as a message of the next request.
+  virtual void Remember(const openai::ApiRequest& /*request*/, const cache::Answer& /*answer*/) {}
+
   // What renders its answers: those that `id` asked for, and with `replay` those that were made for
   // somebody else. `request` outlives it.
   virtual std::unique_ptr<openai::AnswerWriter> NewWriter(const openai::ApiRequest& request,

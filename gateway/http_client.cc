@@ -9,15 +9,10 @@
 #include <exception>
 #include <limits>
 
+#include "base/ascii.h"
+
 namespace nextgate::gateway {
 namespace {
-
-std::string ToLower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  return out;
-}
 
 int DefaultPort(std::string_view scheme) { return scheme == "https" ? 443 : 80; }
 
@@ -25,7 +20,7 @@ int DefaultPort(std::string_view scheme) { return scheme == "https" ? 443 : 80; 
 bool ParseAuthority(std::string_view authority, Url& url) {
   const size_t host_end = authority.starts_with('[') ? authority.find(']') + 1 : 0;
   const size_t colon = authority.find(':', host_end);
-  url.host = ToLower(authority.substr(0, colon));
+  url.host = AsciiLower(authority.substr(0, colon));
   url.port = DefaultPort(url.scheme);
   if (url.host.empty()) return false;
   if (colon == std::string_view::npos) return true;
@@ -155,7 +150,7 @@ Result<Url> ParseUrl(std::string_view text) {
   if (!clean) return bad("it has spaces, control or non-ASCII characters");
   const size_t scheme_end = text.find("://");
   Url url;
-  url.scheme = ToLower(text.substr(0, scheme_end == std::string_view::npos ? 0 : scheme_end));
+  url.scheme = AsciiLower(text.substr(0, scheme_end == std::string_view::npos ? 0 : scheme_end));
   if (url.scheme != "http" && url.scheme != "https") return bad("expected http:// or https://");
   std::string_view rest = text.substr(scheme_end + 3);
   rest = rest.substr(0, rest.find('#'));
@@ -196,9 +191,9 @@ std::string PercentEncode(std::string_view text) {
 }
 
 std::string_view FindHeader(const HttpHeaders& headers, std::string_view name) {
-  const std::string wanted = ToLower(name);
+  const std::string wanted = AsciiLower(name);
   for (const auto& [header, value] : headers)
-    if (ToLower(header) == wanted) return value;
+    if (AsciiLower(header) == wanted) return value;
   return {};
 }
 

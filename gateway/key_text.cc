@@ -1,5 +1,7 @@
 #include "gateway/key_text.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cctype>
 
@@ -43,6 +45,20 @@ std::string_view TrimSpace(std::string_view text) {
   const size_t from = text.find_first_not_of(kSpace);
   if (from == std::string_view::npos) return {};
   return text.substr(from, text.find_last_not_of(kSpace) - from + 1);
+}
+
+Status ForEachKeyLine(std::string_view text,
+                      const std::function<Status(std::string_view line, size_t number)>& read) {
+  for (size_t number = 1; !text.empty(); ++number) {
+    const size_t end = std::min(text.find('\n'), text.size());
+    const std::string_view line = TrimSpace(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+    if (line.empty() || line.starts_with('#')) continue;
+    if (const Status status = read(line, number); !status)
+      return MakeError(status.error().code,
+                       fmt::format("line {}: {}", number, status.error().message));
+  }
+  return {};
 }
 
 std::string_view BearerKey(std::string_view header) {

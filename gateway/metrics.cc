@@ -55,6 +55,92 @@ MetricFamily FamilyOf(std::string name, std::string help, MetricType type,
   return family;
 }
 
+// Of the tokens that were looked up, what was there; all that was resumed, replayed or lost matched.
+std::vector<MetricFamily> PrefixFamilies(const engine::PrefixStats& stats, const Labels& labels) {
+  const auto counter = [&](std::string name, std::string help, uint64_t value) {
+    return FamilyOf(std::move(name), std::move(help), MetricType::Counter,
+                    {{static_cast<double>(value), labels}});
+  };
+  const auto gauge = [&](std::string name, std::string help, int64_t value) {
+    return FamilyOf(std::move(name), std::move(help), MetricType::Gauge,
+                    {{static_cast<double>(value), labels}});
+  };
+  const auto of = [&](uint64_t value, const char* what) {
+    Labels with = labels;
+    with["what"] = what;
+    return Sample{static_cast<double>(value), with};
+  };
+  std::vector<MetricFamily> families = {
+      counter("nextgate_prefix_lookups_total", "Prompts looked up in the prefix cache",
+              stats.lookups),
+      counter("nextgate_prefix_lookups_limited_total",
+              "Prompts that had to be computed although they may have been there, for their "
+              "log probabilities",
+              stats.lookups_limited),
+      counter("nextgate_prefix_queried_tokens_total", "Prompt tokens looked up",
+              stats.queried_tokens),
+      FamilyOf("nextgate_prefix_matched_tokens_total",
+               "Prompt tokens whose KV was there: resumed, replayed from the checkpoint before "
+               "them, or lost for want of one",
+               MetricType::Counter,
+               {of(stats.resumed_tokens, "resumed"), of(stats.replayed_tokens, "replayed"),
+                of(stats.lost_tokens, "lost")}),
+      counter("nextgate_prefix_waits_total",
+              "Prompts that waited for another to compute their beginning", stats.waits),
+      FamilyOf("nextgate_prefix_checkpoints_total",
+               "Checkpoints of states that were made, evicted, or refused for want of a slot",
+               MetricType::Counter,
+               {of(stats.checkpoints_made, "made"), of(stats.checkpoints_evicted, "evicted"),
+                of(stats.checkpoints_refused, "refused")}),
+      counter("nextgate_prefix_blocks_evicted_total", "Cached KV blocks given up",
+              stats.blocks_evicted),
+      gauge("nextgate_prefix_blocks_cached", "KV blocks of 64 tokens that can be found",
+            stats.blocks_cached),
+      gauge("nextgate_prefix_blocks_idle", "Of them, those that no sequence uses",
+            stats.blocks_idle),
+      gauge("nextgate_prefix_checkpoint_slots_used", "Slots for checkpoints in use",
+            stats.checkpoints_used),
+      gauge("nextgate_prefix_checkpoint_slots", "Slots for checkpoints", stats.checkpoints_total),
+      gauge("nextgate_prefix_checkpoint_bytes", "Size of one checkpoint", stats.checkpoint_bytes),
+      counter("vllm:prefix_cache_queries_total",
+              "Prefix cache queries, in terms of number of queried tokens", stats.queried_tokens),
+      counter("vllm:prefix_cache_hits_total",
+              "Prefix cache hits, in terms of number of cached tokens", stats.resumed_tokens),
+      counter("vllm:prompt_tokens_cached_total", "Number of cached prompt tokens",
+              stats.resumed_tokens),
+  };
+  std::vector<Sample> records;
+  std::vector<Sample> bytes;
+  std::vector<Sample> works;
+  for (const engine::PrefixTierStats& tier : stats.tiers) {
+    const auto labelled = [&](const char* what) {
+      Labels with = labels;
+      with["tier"] = tier.name;
+      if (what != nullptr) with["what"] = what;
+      return with;
+    };
+    for (const auto& [value, what] : {std::pair{tier.stored, "stored"},
+                                      {tier.store_failures, "store_failed"},
+                                      {tier.skipped, "skipped"},
+                                      {tier.evicted, "evicted"},
+                                      {tier.loaded, "loaded"},
+                                      {tier.load_failures, "load_failed"},
+                                      {tier.discovered, "discovered"}})
+      records.push_back({static_cast<double>(value), labelled(what)});
+    bytes.push_back({static_cast<double>(tier.bytes), labelled(nullptr)});
+    works.push_back({tier.works ? 1.0 : 0.0, labelled(nullptr)});
+  }
+  if (stats.tiers.empty()) return families;
+  families.push_back(FamilyOf("nextgate_prefix_tier_records_total",
+                              "What was copied to and from the tiers below the device",
+                              MetricType::Counter, std::move(records)));
+  families.push_back(FamilyOf("nextgate_prefix_tier_bytes", "What a tier holds", MetricType::Gauge,
+                              std::move(bytes)));
+  families.push_back(FamilyOf("nextgate_prefix_tier_up", "0: left alone for a while after an error",
+                              MetricType::Gauge, std::move(works)));
+  return families;
+}
+
 std::vector<MetricFamily> EngineFamilies(const engine::EngineStats& stats, const Labels& labels) {
   const auto counter = [&](std::string name, std::string help, uint64_t value) {
     return FamilyOf(std::move(name), std::move(help), MetricType::Counter,
@@ -84,8 +170,9 @@ std::vector<MetricFamily> EngineFamilies(const engine::EngineStats& stats, const
       gauge("vllm:num_requests_waiting", "Number of requests waiting to be processed",
             stats.waiting),
       gauge("vllm:kv_cache_usage_perc", "KV-cache usage. 1 means 100 percent usage", kv_share),
+      // Theirs counts a prompt's cached tokens too.
       counter("vllm:prompt_tokens_total", "Number of prefill tokens processed",
-              stats.prompt_tokens),
+              stats.prompt_tokens + stats.prefix.resumed_tokens),
       counter("vllm:generation_tokens_total", "Number of generation tokens processed",
               stats.generated_tokens),
       counter("vllm:num_preemptions_total", "Cumulative number of preemptions from the engine",
@@ -324,9 +411,12 @@ std::string Metrics::Expose(const std::optional<engine::EngineStats>& engine,
                             const std::vector<UpstreamStats>& upstreams,
                             const cache::InvalidationLog* invalidations) const {
   std::vector<MetricFamily> families = impl_->registry.Collect();
-  if (engine)
+  if (engine) {
     for (auto& family : EngineFamilies(*engine, impl_->labels))
       families.push_back(std::move(family));
+    for (auto& family : PrefixFamilies(engine->prefix, impl_->labels))
+      families.push_back(std::move(family));
+  }
   for (auto& family : AnswerCacheFamilies(answers, store)) families.push_back(std::move(family));
   if (shared)
     for (auto& family : SharedFamilies(*shared)) families.push_back(std::move(family));

@@ -11,6 +11,7 @@
 #include "gateway/admin/context.h"
 #include "gateway/openai/error.h"
 #include "gateway/openai/field_reader.h"
+#include "gateway/prefix_scope.h"
 
 namespace nextgate::gateway {
 namespace {
@@ -76,6 +77,7 @@ void Generate(const RouteContext& c, openai::Endpoint endpoint, const ServerRequ
   if (Status status = CheckModelRight(**principal, *request); !status)
     return c.pipeline.Refuse(status.error(), std::move(record), reply);
   LogIgnored(request->ignored_fields);
+  request->prefix_scope = PrefixScope((*principal)->scope, request->cache_salt);
   Ticket ticket;
   const Status admitted = c.admission.Admit(*principal, ticket);
   const auto standing = ticket.standing();  // the ticket goes with the request
@@ -240,6 +242,19 @@ HttpServer::Handler Keyed(const RouteContext& c, RouteFunction function) {
   });
 }
 
+// Who looks for the admin API at the clients' port is told that it has one of its own; not which, since
+// whoever asks here needs no key.
+void HintAtAdminPort(const ServerRequest& http, ServerReply& reply) {
+  if (!http.path.starts_with("/admin") && !http.path.starts_with("/dashboard")) return;
+  reply.status = 404;
+  reply.body = openai::ErrorBody(
+      {ErrorCode::kNotFound,
+       fmt::format("there is no {} at this port; the admin API and the dashboard are at the one of "
+                   "--admin-port, port + 1 unless it was given",
+                   http.path),
+       ""});
+}
+
 // What no route takes: the reply has its error already.
 HttpServer::Handler Refused(const RouteContext& c) {
   return c.recorder.Recorded(/*quiet=*/false, [](const ServerRequest&, ServerReply&) {});
@@ -263,7 +278,7 @@ void RegisterApiRoutes(HttpServer& server, const RouteContext& c) {
   server.Route("GET", "/ready", Open(c, Ready));
   server.Route("GET", "/version", Open(c, Version));
   server.Route("GET", "/metrics", Open(c, Expose));
-  server.Otherwise(Refused(c));
+  server.Otherwise(c.recorder.Recorded(/*quiet=*/false, HintAtAdminPort));
 }
 
 void RegisterAdminRoutes(HttpServer& server, const RouteContext& c) {

@@ -33,6 +33,12 @@ struct ServeOptions {
   double gpu_memory_utilization =
       0.9;  // share of the device's memory; on the CPU, of the machine's
   bool enable_chunked_prefill = true;
+  bool enable_prefix_caching = true;
+  double prefix_cache_fraction = 0.24;       // of the memory left for KV and checkpoints
+  std::string prefix_state_format = "auto";  // of checkpoints: auto | fp32 | bf16 | int8
+  int64_t prefix_host_bytes = 0;             // 0: no host tier
+  std::string prefix_disk_dir;               // empty: no disk tier
+  int64_t prefix_disk_bytes = int64_t{16} << 30;
   uint64_t seed = 0;
   int32_t num_threads = 0;  // CPU backend; 0: one per core
 

@@ -211,9 +211,14 @@ int Streams(const std::string& binary, int clients) {
 
 int main(int argc, char** argv) {
   const std::string what = argc > 1 ? argv[1] : "";
-  if (what == "latency" && argc == 2) return nextgate::bench::Latency();
-  if (what == "streams" && (argc == 3 || argc == 4))
-    return nextgate::bench::Streams(argv[2], argc == 4 ? std::atoi(argv[3]) : 4000);
+  try {
+    if (what == "latency" && argc == 2) return nextgate::bench::Latency();
+    if (what == "streams" && (argc == 3 || argc == 4))
+      return nextgate::bench::Streams(argv[2], argc == 4 ? std::atoi(argv[3]) : 4000);
+  } catch (const std::exception& error) {  // the servers were stopped on the way here
+    fmt::print(stderr, "{}\n", error.what());
+    return 1;
+  }
   fmt::print(stderr, "usage: bench_gateway latency | streams BINARY [CLIENTS]\n");
   return 2;
 }

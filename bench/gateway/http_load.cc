@@ -11,8 +11,8 @@
 #include <algorithm>
 #include <charconv>
 #include <chrono>
-#include <cstdlib>
 #include <deque>
+#include <stdexcept>
 
 namespace nextgate::bench {
 namespace {
@@ -41,7 +41,7 @@ size_t ReplySize(const std::string& got) {
 void Send(int socket, const std::string& bytes) {
   for (size_t sent = 0; sent < bytes.size();) {
     const ssize_t n = ::send(socket, bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL);
-    if (n <= 0) std::exit((fmt::print(stderr, "the server closed a connection\n"), 1));
+    if (n <= 0) throw std::runtime_error("the server closed a connection");
     sent += static_cast<size_t>(n);
   }
 }
@@ -61,7 +61,7 @@ int ConnectTo(int port) {
   address.sin_port = htons(static_cast<uint16_t>(port));
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   if (::connect(socket, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
-    std::exit((fmt::print(stderr, "nobody listens on port {}\n", port), 1));
+    throw std::runtime_error(fmt::format("nobody listens on port {}", port));
   const int on = 1;
   ::setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   return socket;
@@ -114,7 +114,7 @@ LoadResult RunLoad(const LoadOptions& options, const std::function<std::string(i
       Connection& c = connections[i];
       char buffer[65536];
       const ssize_t n = ::recv(c.socket, buffer, sizeof buffer, 0);
-      if (n <= 0) std::exit((fmt::print(stderr, "the server closed a connection\n"), 1));
+      if (n <= 0) throw std::runtime_error("the server closed a connection");
       c.got.append(buffer, static_cast<size_t>(n));
       const size_t size = ReplySize(c.got);
       if (size == 0 || c.got.size() < size) continue;

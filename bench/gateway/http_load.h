@@ -26,11 +26,12 @@ struct LoadResult {
   double Percentile(double p) const;
 };
 
+// Throws std::runtime_error when the server closes a connection.
 // `body` makes the i-th request's body. Every reply's head must have `wanted`, unless that is "".
 LoadResult RunLoad(const LoadOptions& options, const std::function<std::string(int64_t i)>& body,
                    const std::string& wanted);
 
-// A connected socket; ends the program if there is none to be had.
+// A connected socket. Throws std::runtime_error when nobody listens there.
 int ConnectTo(int port);
 std::string PostRequest(const std::string& path, const std::string& body);
 

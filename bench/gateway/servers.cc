@@ -125,6 +125,7 @@ std::string BareBody() {
   httplib::Server server;
   server.set_tcp_nodelay(true);
   server.set_keep_alive_max_count(1'000'000);
+  server.set_keep_alive_timeout(60);  // the load does not use all its connections all the time
   server.new_task_queue = [] { return new httplib::ThreadPool(32); };
   server.Post("/v1/chat/completions",
               [body = BareBody()](const httplib::Request&, httplib::Response& reply) {

@@ -60,7 +60,6 @@ int32_t Ours::Serve(const Request& request) {
   CHECK(prompt > 0 && computed <= TokensMax());
   Running running = {.tokens = request.prompt};
   running.sequence = {.tokens = request.prompt,
-                      .prompt_tokens = prompt,
                       .resume_max = (prompt - 1) / engine::kBlockTokens * engine::kBlockTokens,
                       .borders = request.borders};
   cache_->Lookup(running.sequence, &running.hold);

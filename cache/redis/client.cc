@@ -204,8 +204,8 @@ void RedisClient::GiveBack(Pooled pooled) {
       retry_ = options_.retry_first;
       idle_.push_back(std::move(pooled));
     } else {
-      --stats_
-            .connections;  // it outlived the breaker's opening, or a move; closed below, by the argument
+      // It outlived the breaker's opening, or a move; closed below, by the argument.
+      --stats_.connections;
     }
   }
   returned_.notify_one();

@@ -1,7 +1,7 @@
 // One connection to a Redis server, on which every wait ends at a deadline: connecting, the TLS
-// handshake, sending and receiving. hiredis reads and writes the protocol; the socket, its TLS and the
-// waiting are ours, because hiredis' time-outs are per system call (a trickling server outlasts any
-// of them) and its TLS handshake has none.
+// handshake, sending and receiving. hiredis reads and writes the protocol; the socket and the waiting
+// are ours, because hiredis' time-outs are per system call (a trickling server outlasts any of them)
+// and its TLS handshake has none.
 //
 // Threads: one at a time.
 #pragma once
@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/host_lookup.h"
 #include "base/status.h"
 #include "cache/redis/endpoint.h"
 
@@ -36,24 +37,16 @@ struct RedisReply {
   Status ToStatus(std::string_view what) const;
 };
 
-// Socket addresses of a host, as the resolver gave them.
-class RedisAddresses {
- public:
-  // Blocks as long as the resolver does; not at all with `numeric_only`, which refuses names.
-  static Result<RedisAddresses> Resolve(const RedisEndpoint& endpoint, bool numeric_only = false);
-  std::span<const std::string> sockaddrs() const { return sockaddrs_; }
-
- private:
-  std::vector<std::string> sockaddrs_;  // bytes of a sockaddr each
-};
+// Of the endpoint's host. kUnavailable if they are not known by `deadline`.
+Result<SocketAddresses> ResolveRedis(const RedisEndpoint& endpoint, Deadline deadline);
 
 class RedisConnection {
  public:
-  // Connects to the first address that answers, logs in and selects the database; what Sentinels called
+  // Connects to the first address that answers (none but the last may use up the time), logs in and selects the database; what Sentinels called
   // the master must say that it is one. Errors: kUnavailable (nobody there, not in time, no master),
   // kPermissionDenied (login, certificate).
   static Result<std::unique_ptr<RedisConnection>> Open(const RedisEndpoint& endpoint,
-                                                       const RedisAddresses& addresses,
+                                                       const SocketAddresses& addresses,
                                                        Deadline deadline);
   ~RedisConnection();
   RedisConnection(const RedisConnection&) = delete;

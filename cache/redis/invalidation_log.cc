@@ -210,8 +210,7 @@ void InvalidationLog::CompareGeneration() {
   if (!generation_.empty() && generation_ != now) {
     LogWarning(
         "answer cache: this is another Redis than before, or it was restarted empty: invalidations "
-        "may "
-        "be lost with it, so {} answers kept in memory are dropped",
+        "may be lost with it, so {} answers kept in memory are dropped",
         s_.store.stats().entries);
     {
       const std::lock_guard lock(mutex_);

@@ -45,7 +45,8 @@ Result<std::shared_ptr<const RedisLocation>> RedisLocator::Locate(
     std::chrono::milliseconds patience) {
   const auto resolved = [&](const RedisNode& node) -> Result<std::shared_ptr<const RedisLocation>> {
     RedisEndpoint there = endpoint_.At(node);
-    ASSIGN_OR_RETURN(RedisAddresses addresses, RedisAddresses::Resolve(there));
+    ASSIGN_OR_RETURN(SocketAddresses addresses,
+                     ResolveRedis(there, steady_clock::now() + patience));
     return std::make_shared<const RedisLocation>(std::move(there), std::move(addresses));
   };
   if (!discovers()) return resolved(endpoint_.node());
@@ -69,8 +70,10 @@ Result<std::shared_ptr<const RedisLocation>> RedisLocator::Locate(
 
 Result<std::shared_ptr<const RedisLocation>> RedisLocator::At(const RedisNode& node) const {
   RedisEndpoint there = endpoint_.At(node);
-  ASSIGN_OR_RETURN(RedisAddresses addresses, RedisAddresses::Resolve(there, /*numeric_only=*/true));
-  return std::make_shared<const RedisLocation>(std::move(there), std::move(addresses));
+  auto addresses = NumericAddress(node.host, node.port);
+  if (!addresses)
+    return Unavailable(fmt::format("Redis: {}: {}", node.host, addresses.error().message));
+  return std::make_shared<const RedisLocation>(std::move(there), std::move(*addresses));
 }
 
 Result<RedisNode> RedisLocator::AskSentinel(const RedisNode& sentinel, Deadline deadline) const {
@@ -80,7 +83,7 @@ Result<RedisNode> RedisLocator::AskSentinel(const RedisNode& sentinel, Deadline 
   RedisEndpoint anonymous = there;
   anonymous.user.clear();
   anonymous.password.clear();
-  ASSIGN_OR_RETURN(const RedisAddresses addresses, RedisAddresses::Resolve(there));
+  ASSIGN_OR_RETURN(const SocketAddresses addresses, ResolveRedis(there, deadline));
   auto connection = RedisConnection::Open(anonymous, addresses, deadline);
   if (!connection && connection.error().code == ErrorCode::kPermissionDenied &&
       !there.password.empty())
@@ -99,7 +102,7 @@ Result<RedisNode> RedisLocator::AskSentinel(const RedisNode& sentinel, Deadline 
 
 Result<RedisNode> RedisLocator::AskCluster(const RedisNode& node, Deadline deadline) {
   const RedisEndpoint there = endpoint_.At(node);
-  ASSIGN_OR_RETURN(const RedisAddresses addresses, RedisAddresses::Resolve(there));
+  ASSIGN_OR_RETURN(const SocketAddresses addresses, ResolveRedis(there, deadline));
   ASSIGN_OR_RETURN(const auto connection, RedisConnection::Open(there, addresses, deadline));
   const RedisCommand ask[] = {{"CLUSTER", "KEYSLOT", endpoint_.key}, {"CLUSTER", "SLOTS"}};
   ASSIGN_OR_RETURN(const auto replies, connection->Run(ask, deadline));

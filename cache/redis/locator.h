@@ -28,15 +28,15 @@ namespace nextgate::cache {
 // A server, and how to get there.
 struct RedisLocation {
   RedisEndpoint endpoint;  // host and port are the server's
-  RedisAddresses addresses;
+  SocketAddresses addresses;
 };
 
 class RedisLocator {
  public:
   explicit RedisLocator(RedisEndpoint endpoint);
 
-  // Blocks as long as the resolver does, and up to `patience` for each Sentinel or node that has to be
-  // asked. Errors: kUnavailable, kPermissionDenied (nobody knows; the last one's reason).
+  // Blocks up to `patience` for each Sentinel or node that has to be asked, and for looking up the name of
+  // the server. Errors: kUnavailable, kPermissionDenied (nobody knows; the last one's reason).
   Result<std::shared_ptr<const RedisLocation>> Locate(std::chrono::milliseconds patience);
 
   // A node of the cluster that a redirection names; never blocks. Errors: it is a name and no address,

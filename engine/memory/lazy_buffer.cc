@@ -8,12 +8,22 @@
 #include <utility>
 
 namespace nextgate::engine {
+namespace {
+
+thread_local int32_t opens_until_refused = -1;  // negative: none is
+
+}  // namespace
+
+void LazyBuffer::Refuse(int32_t open) { opens_until_refused = open; }
 
 Result<LazyBuffer> LazyBuffer::Open(size_t bytes, const char* what) {
   LazyBuffer buffer;
   if (bytes == 0) return buffer;
-  void* data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  const bool refused = opens_until_refused >= 0 && opens_until_refused-- == 0;
+  errno = ENOMEM;
+  void* data = refused ? MAP_FAILED
+                       : mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (data == MAP_FAILED)
     return MakeError(
         ErrorCode::kResourceExhausted,

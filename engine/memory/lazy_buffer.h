@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 #include "base/status.h"
 
@@ -18,6 +19,9 @@ class LazyBuffer {
   ~LazyBuffer();
   LazyBuffer(LazyBuffer&& other) noexcept;
   LazyBuffer& operator=(LazyBuffer&& other) noexcept;
+
+  // Fault injection: of the calls of Open on this thread from now on, number `open` (from 0) is refused.
+  static void Refuse(int32_t open);
 
   float* floats() const { return static_cast<float*>(data_); }
   size_t bytes() const { return bytes_; }

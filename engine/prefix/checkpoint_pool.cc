@@ -19,8 +19,12 @@ Result<std::unique_ptr<CheckpointPool>> CheckpointPool::Open(
   return pool;
 }
 
-int32_t CheckpointPool::Take() {
-  CHECK(!free_.empty(), "no checkpoint slot is free");
+std::optional<int32_t> CheckpointPool::Take() {
+  if (refuse_count_ > 0 && --refuse_from_ < 0) {
+    --refuse_count_;
+    return std::nullopt;
+  }
+  if (free_.empty()) return std::nullopt;
   const int32_t slot = free_.back();
   free_.pop_back();
   CHECK(taken_[slot] == 0, "checkpoint slot %d was free and taken", slot);

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/status.h"
@@ -24,11 +25,17 @@ class CheckpointPool {
   int32_t slots_total() const { return static_cast<int32_t>(taken_.size()); }
   int32_t slots_free() const { return static_cast<int32_t>(free_.size()); }
 
-  // REQUIRES: slots_free() > 0. Its content is whatever was there.
-  int32_t Take();
+  // A slot whose content is whatever was there; nothing if none is to be had.
+  std::optional<int32_t> Take();
   void GiveBack(int32_t slot);
 
   const CheckpointStorage& storage() const { return storage_; }
+
+  // Fault injection: after `takes` more calls of Take the next `count` are refused, slots or not.
+  void Refuse(int32_t takes, int32_t count) {
+    refuse_from_ = takes;
+    refuse_count_ = count;
+  }
 
   void check_integrity() const;
 
@@ -39,6 +46,8 @@ class CheckpointPool {
   CheckpointStorage storage_;
   std::vector<int32_t> free_;   // a stack
   std::vector<uint8_t> taken_;  // [slots]
+  int32_t refuse_from_ = 0;     // calls of Take until then
+  int32_t refuse_count_ = 0;
 };
 
 }  // namespace nextgate::engine

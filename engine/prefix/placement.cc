@@ -31,10 +31,11 @@ void PlaceCheckpoints(const PlacementInput& input, std::vector<PlacedCheckpoint>
     if (position > input.resumed && position <= input.tokens) placed->push_back({position, kind});
   };
   for (const int32_t border : input.marked) add(border, CheckpointKind::kMarked);
-  for (size_t i = 0; i < input.borders.size(); ++i) {
+  const size_t borders = input.borders.size();
+  for (size_t i = 0; i < borders; ++i) {
     // One message alone is nobody else's beginning.
-    const bool first = i == 0 && input.borders[0] < input.tokens - kBlockTokens;
-    const bool last = i + 2 >= input.borders.size();
+    const bool first = i == 0 && (borders > 1 || input.borders[0] < input.tokens - kBlockTokens);
+    const bool last = i + 2 >= borders;
     add(input.borders[i], first  ? CheckpointKind::kBorder
                           : last ? CheckpointKind::kEnd
                                  : CheckpointKind::kSpaced);

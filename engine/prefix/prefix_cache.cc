@@ -1,6 +1,7 @@
 #include "engine/prefix/prefix_cache.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "base/check.h"
@@ -52,6 +53,7 @@ int32_t PrefixCache::Resume(const PrefixSequence& sequence, PrefixHold* hold,
   }
   if (match.resume == kNoNode) return kNoCheckpoint;
   tree_.Lease(match.resume);
+  ++version_;  // how many blocks are idle is part of a match
   tree_.Pin(match.resume);
   tree_.CheckpointUsed(match.resume, eviction_->Stamp());
   // One in between that is used is worth keeping for longer.
@@ -68,7 +70,7 @@ int32_t PrefixCache::Resume(const PrefixSequence& sequence, PrefixHold* hold,
 bool PrefixCache::Awaits(int32_t resume_max, const PrefixHold& leader, int32_t leader_computed,
                          PrefixHold* hold) {
   const int32_t there = hold->match.resume_tokens;
-  if (!enabled_ || leader_computed < there) return false;
+  if (!enabled_ || checkpoints_->slots_total() == 0 || leader_computed < there) return false;
   // Keys are chained: once they differ they differ for good.
   const size_t size = std::min(hold->keys.size(), leader.keys.size());
   size_t common = 0;  // keys known to be equal
@@ -156,7 +158,9 @@ int32_t PrefixCache::TakeCheckpoint(CheckpointKind kind, int32_t position, int32
     eviction_->Evicted(least);
     Evict(worst);
   }
-  return checkpoints_->Take();
+  const std::optional<int32_t> slot = checkpoints_->Take();
+  if (!slot) ++stats_.checkpoints_refused;
+  return slot.value_or(kNoCheckpoint);
 }
 
 // --- a step ---
@@ -252,12 +256,12 @@ void PrefixCache::Commit(const PrefixSequence& sequence, PrefixHold* hold, int32
     NodeId node = tree_.Find(hold->leased, path, hold->published);
     if (node == kNoNode) {
       node = tree_.Insert(hold->leased, path, hold->published, block);
-      ++version_;
     } else {
       kv_->GiveBack(block);
       block = tree_.block(node);
     }
     tree_.LeaseChild(hold->leased, node);
+    ++version_;
     hold->leased = node;
   }
   for (const PrefixHold::State& state : hold->emitted) {
@@ -289,7 +293,7 @@ void PrefixCache::Close(int32_t kept, bool maybe_cut, PrefixHold* hold,
   table->clear();
   if (hold->leased != kNoNode) {
     tree_.Release(hold->leased);
-    ++version_;  // how many blocks are idle is part of a match
+    ++version_;  // as in Resume
   }
   hold->leased = kNoNode;
   hold->published = 0;
@@ -471,6 +475,7 @@ void PrefixCache::Reset() {
 
 PrefixStats PrefixCache::stats() const {
   PrefixStats stats = stats_;
+  stats.block_tokens = kBlockTokens;
   stats.blocks_cached = tree_.size();
   stats.blocks_idle = tree_.idle();
   stats.checkpoints_total = checkpoints_->slots_total();

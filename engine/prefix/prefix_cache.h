@@ -78,8 +78,7 @@ struct PrefixHold {
 struct PrefixSequence {
   std::string_view scope;
   std::span<const int32_t> tokens;  // known: prompt and generated
-  int32_t prompt_tokens = 0;
-  int32_t resume_max = 0;  // tokens: what lies behind must be computed, whatever is there
+  int32_t resume_max = 0;           // tokens: what lies behind must be computed, whatever is there
   std::span<const int32_t> borders;
   std::span<const int32_t> marked;
 };

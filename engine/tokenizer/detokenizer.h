@@ -20,6 +20,8 @@ class Detokenizer {
   // The text that became certain with `id`.
   std::string Add(int32_t id);
   std::string Flush();
+  // Every token so far ended with its text: nothing is held back.
+  bool whole() const { return pending_.empty(); }
 
  private:
   const Tokenizer* tokenizer_;

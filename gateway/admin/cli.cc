@@ -71,6 +71,12 @@ const std::vector<CommandSpec>& Specs() {
         "prompt-prefix"},
        {"all", "yes"}},
       {"invalidations", "", "those in force", 0, 0, {}},
+      {"prefix",
+       "stats | explain FILE [--endpoint /v1/chat/completions|/v1/completions] | reset",
+       "the engine's prefix cache: what it saved, what it would do for the request in FILE, forget",
+       1,
+       2,
+       {"endpoint"}},
       {"requests", "[--limit N]", "what that instance is answering now", 0, 0, {"limit"}},
       {"config", "", "the flags the server runs with, secrets masked", 0, 0, {}},
       {"reload", "", "reads the files of keys again; says what else needs a restart", 0, 0, {}},
@@ -100,10 +106,16 @@ std::string CommandNames() {
   return fmt::format("{}", fmt::join(names, ", "));
 }
 
-Status CheckOption(const CommandSpec& spec, std::string_view name) {
-  if (name == "url" || name == "key-file" ||
-      std::ranges::find(spec.options, name) != spec.options.end())
-    return {};
+// `known`: null before the command was given.
+Status CheckOption(const CommandSpec* known, std::string_view name) {
+  if (name == "url" || name == "key-file") return {};
+  if (known == nullptr)
+    return InvalidArgument(
+        fmt::format("--{} has to stand behind the command it belongs to; before it there may be: "
+                    "--url, --key-file, --json, --help",
+                    name));
+  const CommandSpec& spec = *known;
+  if (std::ranges::find(spec.options, name) != spec.options.end()) return {};
   return InvalidArgument(fmt::format(
       "{}: unknown option --{}; there are: --{}{}--url, --key-file, --json, --help", spec.name,
       name, fmt::join(spec.options, ", --"), spec.options.empty() ? "" : ", "));
@@ -214,11 +226,12 @@ int MakeKeyCommand(const AdminCommandLine& line) {
 
 std::string AdminHelp() {
   std::string text =
-      "usage: nextgate admin COMMAND [options]   talk to the admin API of a running server\n\n";
+      "usage: nextgate admin [options] COMMAND [options]   talk to the admin API of a running "
+      "server\n\n";
   for (const CommandSpec& spec : Specs())
     text += fmt::format("  {} {}\n      {}\n", spec.name, spec.usage, spec.help);
   text += fmt::format(
-      "\noptions of all commands\n"
+      "\noptions of all commands, before or behind them\n"
       "  --url URL        the server's admin port (default: http://127.0.0.1:8001)\n"
       "  --key-file FILE  file with the admin key; also {}\n"
       "  --json           the server's JSON instead of a table\n"
@@ -232,39 +245,37 @@ std::string AdminHelp() {
 
 Result<AdminCommandLine> ParseAdminCommandLine(std::span<const std::string> args) {
   AdminCommandLine line;
-  if (args.empty())
-    return InvalidArgument(fmt::format("no command given; there are: {}", CommandNames()));
-  if (args[0] == "--help" || args[0] == "-h") {
-    line.help = true;
-    return line;
-  }
-  line.command = args[0];
-  const CommandSpec* spec = FindSpec(line.command);
-  if (spec == nullptr)
-    return InvalidArgument(
-        fmt::format("unknown command '{}'; there are: {}", line.command, CommandNames()));
-  for (size_t at = 1; at < args.size(); ++at) {
+  const CommandSpec* spec = nullptr;  // until the command was read
+  for (size_t at = 0; at < args.size(); ++at) {
     const std::string& arg = args[at];
     if (arg == "--json") {
       line.json = true;
     } else if (arg == "--help" || arg == "-h") {
       line.help = true;
-    } else if (arg.starts_with("--") &&
+    } else if (arg.starts_with("--") && spec != nullptr &&
                std::ranges::find(spec->flags, arg.substr(2)) != spec->flags.end()) {
       line.options[arg.substr(2)] = "true";
     } else if (arg.starts_with("--")) {
       const size_t equals = arg.find('=');
       std::string name = arg.substr(2, equals == std::string::npos ? equals : equals - 2);
       std::ranges::replace(name, '_', '-');
-      RETURN_IF_ERROR(CheckOption(*spec, name));
+      RETURN_IF_ERROR(CheckOption(spec, name));
       if (equals == std::string::npos && (at + 1 >= args.size() || args[at + 1].starts_with("--")))
         return InvalidArgument(fmt::format("--{}: expected a value", name));
       ReadOption(name, equals == std::string::npos ? args[++at] : arg.substr(equals + 1), line);
+    } else if (spec == nullptr) {
+      line.command = arg;
+      spec = FindSpec(arg);
+      if (spec == nullptr)
+        return InvalidArgument(
+            fmt::format("unknown command '{}'; there are: {}", arg, CommandNames()));
     } else {
       line.positional.push_back(arg);
     }
   }
   if (line.help) return line;
+  if (spec == nullptr)
+    return InvalidArgument(fmt::format("no command given; there are: {}", CommandNames()));
   if (line.positional.size() < spec->positional_min ||
       line.positional.size() > spec->positional_max)
     return InvalidArgument(

@@ -119,29 +119,57 @@ Result<std::string> ReadAll(const std::string& file) {
   return std::string(std::istreambuf_iterator<char>(in), {});
 }
 
-Result<bool> ExplainCommand(const AdminCommandLine& line, const AdminClient& client,
-                            std::ostream& out) {
-  ASSIGN_OR_RETURN(const std::string text, ReadAll(line.positional[0]));
+std::string Option(const AdminCommandLine& line, const char* name) {
+  const auto found = line.options.find(name);
+  return found == line.options.end() ? std::string() : found->second;
+}
+
+// {"endpoint", "request"} of a file with the body of a request.
+Result<Json> QuestionOf(const AdminCommandLine& line, const std::string& file) {
+  ASSIGN_OR_RETURN(const std::string text, ReadAll(file));
   Json request = Json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!request.is_object())
-    return InvalidArgument(
-        fmt::format("{}: expected the JSON object that would be posted", line.positional[0]),
-        "command line");
-  const auto option = [&](const char* name) {
-    const auto found = line.options.find(name);
-    return found == line.options.end() ? std::string() : found->second;
-  };
-  std::string endpoint = option("endpoint");
+    return InvalidArgument(fmt::format("{}: expected the JSON object that would be posted", file),
+                           "command line");
+  std::string endpoint = Option(line, "endpoint");
   if (endpoint.empty())
     endpoint = request.contains("messages") ? "/v1/chat/completions" : "/v1/completions";
-  Json question = {{"endpoint", endpoint}, {"request", std::move(request)}};
-  if (const std::string control = option("cache-control"); !control.empty())
+  return Json{{"endpoint", endpoint}, {"request", std::move(request)}};
+}
+
+Result<std::string> Post(const AdminClient& client, const std::string& target, const Json& body) {
+  return client.Call("POST", target, body.dump(-1, ' ', false, Json::error_handler_t::replace),
+                     "application/json");
+}
+
+Result<bool> ExplainCommand(const AdminCommandLine& line, const AdminClient& client,
+                            std::ostream& out) {
+  ASSIGN_OR_RETURN(Json question, QuestionOf(line, line.positional[0]));
+  if (const std::string control = Option(line, "cache-control"); !control.empty())
     question["headers"] = {{"Cache-Control", control}};
-  ASSIGN_OR_RETURN(const std::string body,
-                   client.Call("POST", "/admin/cache/explain",
-                               question.dump(-1, ' ', false, Json::error_handler_t::replace),
-                               "application/json"));
+  ASSIGN_OR_RETURN(const std::string body, Post(client, "/admin/cache/explain", question));
   RETURN_IF_ERROR(Print(line, body, ExplainText, out));
+  return true;
+}
+
+Result<bool> PrefixCommand(const AdminCommandLine& line, const AdminClient& client,
+                           std::ostream& out) {
+  const std::string& what = line.positional[0];
+  const bool explain = what == "explain";
+  if ((!explain && what != "stats" && what != "reset") ||
+      line.positional.size() != (explain ? 2 : 1) || (!explain && !line.options.empty()))
+    return InvalidArgument(
+        "prefix: expected one of: stats, explain FILE [--endpoint ENDPOINT], reset",
+        "command line");
+  if (what == "stats") return Show(line, client, out, "/admin/prefix/stats", PrefixStatsTable);
+  if (!explain) {
+    ASSIGN_OR_RETURN(const std::string body, client.Call("POST", "/admin/prefix/reset"));
+    RETURN_IF_ERROR(Print(line, body, PrefixResetText, out));
+    return true;
+  }
+  ASSIGN_OR_RETURN(const Json question, QuestionOf(line, line.positional[1]));
+  ASSIGN_OR_RETURN(const std::string body, Post(client, "/admin/prefix/explain", question));
+  RETURN_IF_ERROR(Print(line, body, PrefixExplainText, out));
   return true;
 }
 
@@ -253,10 +281,7 @@ Result<bool> InvalidateCommand(const AdminCommandLine& line, const AdminClient& 
       question[member] = value;
     }
   }
-  ASSIGN_OR_RETURN(const std::string body,
-                   client.Call("POST", "/admin/cache/invalidate",
-                               question.dump(-1, ' ', false, Json::error_handler_t::replace),
-                               "application/json"));
+  ASSIGN_OR_RETURN(const std::string body, Post(client, "/admin/cache/invalidate", question));
   RETURN_IF_ERROR(Print(line, body, InvalidatedText, out));
   return true;
 }
@@ -269,19 +294,13 @@ Result<bool> InvalidationsCommand(const AdminCommandLine& line, const AdminClien
 
 AdminCommandFunction FindAdminCommand(std::string_view command) {
   static const std::map<std::string_view, AdminCommandFunction> commands = {
-      {"stats", StatsCommand},
-      {"entries", EntriesCommand},
-      {"entry", EntryCommand},
-      {"delete", DeleteCommand},
-      {"explain", ExplainCommand},
-      {"export", ExportCommand},
-      {"import", ImportCommand},
-      {"requests", RequestsCommand},
-      {"config", ConfigCommand},
-      {"reload", ReloadCommand},
-      {"keys", KeysCommand},
-      {"invalidate", InvalidateCommand},
-      {"invalidations", InvalidationsCommand}};
+      {"stats", StatsCommand},           {"entries", EntriesCommand},
+      {"entry", EntryCommand},           {"delete", DeleteCommand},
+      {"explain", ExplainCommand},       {"export", ExportCommand},
+      {"import", ImportCommand},         {"prefix", PrefixCommand},
+      {"requests", RequestsCommand},     {"config", ConfigCommand},
+      {"reload", ReloadCommand},         {"keys", KeysCommand},
+      {"invalidate", InvalidateCommand}, {"invalidations", InvalidationsCommand}};
   const auto found = commands.find(command);
   return found == commands.end() ? nullptr : found->second;
 }

@@ -57,6 +57,11 @@ std::string Latency(const Json& counts, const char* served) {
   return fmt::format("{} / {}", Text(one, "p50"), Text(one, "p95"));
 }
 
+// "1 key", "2 keys".
+std::string Counted(const Json& number, std::string_view noun) {
+  return fmt::format("{} {}{}", number.dump(), noun, number == 1 ? "" : "s");
+}
+
 // Characters, not bytes: what a terminal shows as columns, but for wide ones.
 size_t Width(std::string_view text) {
   return static_cast<size_t>(std::ranges::count_if(
@@ -130,6 +135,7 @@ std::string StatsTable(const Json& stats) {
   rows.push_back({"evictions", Text(stats, "evictions")});
   rows.push_back({"live requests", Text(stats, "live_requests")});
   std::string out = Table(rows);
+  if (stats.contains("note")) out += fmt::format("\n{}\n", Printable(Text(stats, "note")));
   if (stats.contains("groups")) {
     rows = {{"GROUP", "REQUESTS", "HITS", "MISSES", "BYPASSES", "HIT RATE", "SHARE"}};
     for (const Json& group : stats["groups"])
@@ -206,6 +212,72 @@ std::string ExplainText(const Json& explained) {
          fmt::format("\ncanonical request\n{}\n", Indented(Member(explained, "canonical_request")));
 }
 
+std::string PrefixStatsTable(const Json& stats) {
+  const Json& tokens = Member(stats, "tokens");
+  const Json& blocks = Member(stats, "blocks");
+  const Json& checkpoints = Member(stats, "checkpoints");
+  std::string out = Table(
+      {{"prefix caching", Member(stats, "enabled") == true ? "on" : "off"},
+       {"prompts looked up", Text(stats, "lookups")},
+       {"  to be computed anyway", Text(stats, "lookups_limited")},
+       {"  waited for another", Text(stats, "waits")},
+       {"tokens looked up", Text(tokens, "queried")},
+       {"  resumed", fmt::format("{}  ({})", Text(tokens, "resumed"), Percent(stats, "hit_rate"))},
+       {"  computed", Text(tokens, "computed")},
+       {"    of them replayed", Text(tokens, "replayed")},
+       {"    of them lost", Text(tokens, "lost")}});
+  out += "\n" + Table({{"", "USED", "CACHED", "IDLE", "TOTAL", "EVICTED"},
+                       {fmt::format("blocks of {} tokens", Text(blocks, "tokens_each")),
+                        Text(blocks, "used"), Text(blocks, "cached"), Text(blocks, "idle"),
+                        Text(blocks, "total"), Text(blocks, "evicted")}});
+  std::vector<std::vector<std::string>> tiers = {
+      {"TIER", "RECORDS", "BYTES", "LIMIT", "STORED", "LOADED", "FOUND", "EVICTED", "FAILED", ""}};
+  for (const Json& tier : Member(stats, "tiers"))
+    tiers.push_back(
+        {Text(tier, "name"), Text(tier, "records"), Bytes(tier, "bytes"), Bytes(tier, "bytes_max"),
+         Text(tier, "stored"), Text(tier, "loaded"), Text(tier, "discovered"),
+         Text(tier, "evicted"),
+         fmt::format("{} + {}", Text(tier, "store_failures"), Text(tier, "load_failures")),
+         Member(tier, "works") == true ? "" : "left alone after an error"});
+  if (tiers.size() > 1) out += "\n" + Table(tiers);
+  return out + "\n" +
+         Table({{"", "USED", "TOTAL", "MADE", "EVICTED", "REFUSED"},
+                {fmt::format("checkpoints, {} of {}", Text(stats, "state_format"),
+                             Bytes(checkpoints, "bytes_each")),
+                 Text(checkpoints, "used"), Text(checkpoints, "total"), Text(checkpoints, "made"),
+                 Text(checkpoints, "evicted"), Text(checkpoints, "refused")}});
+}
+
+std::string PrefixExplainText(const Json& explained) {
+  std::string out;
+  for (const Json& prompt : Member(explained, "prompts")) {
+    if (!out.empty()) out += "\n---\n\n";
+    out += fmt::format("{}: {}\n\n", Printable(Text(prompt, "verdict")),
+                       Printable(Text(prompt, "why")));
+    out += Table({{"prompt", Text(prompt, "prompt_tokens"), "tokens"},
+                  {"may be resumed", Text(prompt, "resume_limit")},
+                  {"known", Text(prompt, "known_tokens")},
+                  {"resumed", Text(prompt, "resumed_tokens")},
+                  {"computed", Text(prompt, "computed_tokens")},
+                  {"  of them replayed", Text(prompt, "replayed_tokens")},
+                  {"  of them lost", Text(prompt, "lost_tokens")}});
+    std::vector<std::vector<std::string>> rows = {{"CHECKPOINT AT", "KIND", "HITS", ""}};
+    const Json& from = Member(prompt, "resumed_from");
+    for (const Json& checkpoint : Member(prompt, "checkpoints"))
+      rows.push_back({Text(checkpoint, "tokens"), Text(checkpoint, "kind"),
+                      Text(checkpoint, "hits"), checkpoint == from ? "resumed from" : ""});
+    for (const Json& placed : Member(prompt, "would_leave"))
+      rows.push_back({Text(placed, "tokens"), Text(placed, "kind"), "-", "would be left"});
+    if (rows.size() > 1) out += "\n" + Table(rows);
+  }
+  return out;
+}
+
+std::string PrefixResetText(const Json& reset) {
+  return fmt::format("dropped {} blocks; {} are in use and stay\n", Text(reset, "blocks_dropped"),
+                     Text(reset, "blocks_in_use"));
+}
+
 std::string RequestsTable(const Json& requests) {
   std::vector<std::vector<std::string>> rows = {
       {"REQUEST", "AGE MS", "PHASE", "TOKENS", "MODEL", "ROUTE", "KEY"}};
@@ -231,7 +303,7 @@ std::string ReloadedText(const Json& reloaded) {
   std::string text;
   const Json& files = Member(reloaded, "reloaded");
   for (const auto& [flag, what] : files.items())
-    text += fmt::format("--{}: {} keys\n", Printable(flag), Member(what, "keys").dump());
+    text += fmt::format("--{}: {}\n", Printable(flag), Counted(Member(what, "keys"), "key"));
   if (text.empty()) text = "there is no file of keys to read again\n";
   for (const Json& flag : Member(reloaded, "needs_restart"))
     text += fmt::format("--{} is another now; it needs a restart\n",
@@ -242,9 +314,9 @@ std::string ReloadedText(const Json& reloaded) {
 std::string InvalidatedText(const Json& invalidated) {
   const bool dry = invalidated.at("dry_run");
   const Json& redis = invalidated.at("redis");
-  std::string text =
-      fmt::format("{} {} answers in the instance's memory",
-                  dry ? "it would be" : "invalidated:", invalidated.at("memory").dump());
+  std::string text = fmt::format(
+      "{} {} in the instance's memory",
+      dry ? "it would be" : "invalidated:", Counted(invalidated.at("memory"), "answer"));
   if (!redis.is_null()) text += fmt::format(", {} in Redis", redis.dump());
   text += '\n';
   if (dry) return text + "nothing was done; --yes does it\n";

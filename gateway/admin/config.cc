@@ -11,6 +11,7 @@ namespace nextgate::gateway::admin {
 namespace {
 
 Json TextOrNull(const std::string& text) { return text.empty() ? Json() : Json(text); }
+double Gib(int64_t bytes) { return static_cast<double>(bytes) / (int64_t{1} << 30); }
 // What has no effect with upstreams.
 Json WithoutModel(Json flags) {
   for (const Flag& flag : ServeFlags())
@@ -40,6 +41,12 @@ Json EffectiveFlags(const ServeOptions& o) {
       {"max-num-batched-tokens", o.max_num_batched_tokens},
       {"gpu-memory-utilization", o.gpu_memory_utilization},
       {"enable-chunked-prefill", o.enable_chunked_prefill},
+      {"enable-prefix-caching", o.enable_prefix_caching},
+      {"prefix-cache-fraction", o.prefix_cache_fraction},
+      {"prefix-state-format", o.prefix_state_format},
+      {"prefix-host-gib", Gib(o.prefix_host_bytes)},
+      {"prefix-disk-dir", TextOrNull(o.prefix_disk_dir)},
+      {"prefix-disk-gib", Gib(o.prefix_disk_bytes)},
       {"seed", o.seed},
       {"num-threads", o.num_threads},
       {"host", o.host},

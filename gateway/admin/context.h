@@ -17,9 +17,11 @@
 #include "cache/single_flight.h"
 #include "cache/stats_keeper.h"
 #include "cache/writer.h"
+#include "engine/engine.h"
 #include "gateway/admin/keys.h"
 #include "gateway/admin/reload.h"
 #include "gateway/chat_pipeline.h"
+#include "gateway/engine_generator.h"
 #include "gateway/flight.h"
 #include "gateway/http_server.h"
 #include "gateway/live_requests.h"
@@ -47,6 +49,8 @@ struct AdminContext {
   const ServeOptions&
       options;  // with what was found out at the start: names, lengths, threads, ports
   const Recorder& recorder;
+  engine::Engine* engine = nullptr;  // null, as the next, with upstreams
+  const EngineGenerator* generator = nullptr;
   Reloader* reloader = nullptr;        // null: nothing can be reloaded
   const HttpServer* server = nullptr;  // which knows its port; null: the options do
   const Clock& clock = Clock::System();

@@ -9,23 +9,13 @@
 
 #include "gateway/admin/entries.h"
 #include "gateway/openai/field_reader.h"
+#include "gateway/prefix_scope.h"
 
 namespace nextgate::gateway::admin {
 namespace {
 
 using cache::CachePlan;
 using cache::Reason;
-
-struct Question {
-  openai::ApiRequest request;
-  std::string cache_control;
-  Principal principal;  // of everybody, with the scope that was named
-};
-
-Error Within(Error error) {
-  error.param = error.param.empty() ? "request" : "request." + error.param;
-  return error;
-}
 
 // Whose answers would be looked for: {"tenant"?, "team"?, "user"?}
 Result<cache::Scope> ReadScope(const Json& object) {
@@ -42,7 +32,13 @@ Result<cache::Scope> ReadScope(const Json& object) {
   return scope;
 }
 
-// {"endpoint", "request", "headers"?, "scope"?}
+}  // namespace
+
+Error WithinRequest(Error error) {
+  error.param = error.param.empty() ? "request" : "request." + error.param;
+  return error;
+}
+
 Result<Question> ReadQuestion(const AdminContext& c, std::string_view body) {
   ASSIGN_OR_RETURN(const auto object, openai::ParseBody(body));
   openai::FieldReader read(*object);
@@ -84,10 +80,14 @@ Result<Question> ReadQuestion(const AdminContext& c, std::string_view body) {
                     [&](const std::string& name) {
                       return name == "Cache-Control" ? question.cache_control : std::string();
                     });
-  if (!parsed) return std::unexpected(Within(parsed.error()));
+  if (!parsed) return std::unexpected(WithinRequest(parsed.error()));
   question.request = std::move(*parsed);
+  question.request.prefix_scope =
+      PrefixScope(question.principal.scope, question.request.cache_salt);
   return question;
 }
+
+namespace {
 
 // Every reason for which a request is not looked up, and whether it holds here.
 Json RulesJson(const CachePlan& plan) {
@@ -228,7 +228,7 @@ Status Explain(const AdminContext& c, const AdminRequest& request, ServerReply& 
   RETURN_IF_ERROR(query.status());
   ASSIGN_OR_RETURN(const Question question, ReadQuestion(c, request.http.body));
   auto planned = c.pipeline.Plan(question.request, question.cache_control, question.principal);
-  if (!planned) return std::unexpected(Within(planned.error()));
+  if (!planned) return std::unexpected(WithinRequest(planned.error()));
   const CachePlan& plan = planned->plan;
   const cache::MaterialParts parts = cache::SplitMaterial(planned->key.material);
   TierWalk walk(c, *planned);

@@ -13,27 +13,24 @@ namespace {
 constexpr std::string_view kSpace = " \t\r";
 
 Result<AdminKeys::Key> ParseLine(std::string_view line, size_t number) {
-  const auto wrong = [&](std::string_view what) {
-    return InvalidArgument(fmt::format("line {}: {}", number, what));
-  };
   const size_t space = line.find_first_of(kSpace);
   const std::string_view secret = line.substr(0, space);
   std::string_view label = space == std::string_view::npos ? "" : TrimSpace(line.substr(space));
   const size_t colon = secret.find(':');
   const auto role = ParseRole(secret.substr(0, colon));
   if (!role || colon == std::string_view::npos)
-    return wrong("expected read:KEY or write:KEY, with a label behind it if you like");
-  if (!IsPlainLabel(label)) return wrong(kPlainLabel);
+    return InvalidArgument("expected read:KEY or write:KEY, with a label behind it if you like");
+  if (!IsPlainLabel(label)) return InvalidArgument(std::string(kPlainLabel));
   AdminKeys::Key key;
   std::string_view rest = secret.substr(colon + 1);
   constexpr std::string_view kHashed = "sha256:";
   if (rest.starts_with(kHashed)) {
     auto digest = DigestFromHex(rest.substr(kHashed.size()));
-    if (!digest) return wrong("sha256: needs 64 lower-case hex digits");
+    if (!digest) return InvalidArgument("sha256: needs 64 lower-case hex digits");
     key.digest = std::move(*digest);
   } else {
     if (rest.size() < AdminKeys::kKeyBytesMin)
-      return wrong(
+      return InvalidArgument(
           fmt::format("a key has at least {} characters; make one with: nextgate admin keys new",
                       AdminKeys::kKeyBytesMin));
     key.digest = cache::Sha256(rest);
@@ -94,18 +91,13 @@ Result<Role> ParseRole(std::string_view text) {
 
 Result<AdminKeys> AdminKeys::Parse(std::string_view text) {
   std::vector<Key> keys;
-  size_t number = 0;
-  while (!text.empty()) {
-    const size_t end = std::min(text.find('\n'), text.size());
-    const std::string_view line = TrimSpace(text.substr(0, end));
-    text.remove_prefix(std::min(end + 1, text.size()));
-    ++number;
-    if (line.empty() || line.starts_with('#')) continue;
+  RETURN_IF_ERROR(ForEachKeyLine(text, [&](std::string_view line, size_t number) -> Status {
     ASSIGN_OR_RETURN(Key key, ParseLine(line, number));
     if (std::ranges::find(keys, key.digest, &Key::digest) != keys.end())
-      return InvalidArgument(fmt::format("line {}: this key was given before", number));
+      return InvalidArgument("this key was given before");
     keys.push_back(std::move(key));
-  }
+    return {};
+  }));
   if (keys.empty()) return InvalidArgument("no key in it; make one with: nextgate admin keys new");
   return AdminKeys(std::move(keys));
 }

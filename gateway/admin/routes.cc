@@ -4,6 +4,7 @@
 #include "gateway/admin/entries.h"
 #include "gateway/admin/explain.h"
 #include "gateway/admin/invalidate.h"
+#include "gateway/admin/prefix.h"
 #include "gateway/admin/query.h"
 #include "gateway/admin/requests.h"
 #include "gateway/admin/stats.h"
@@ -38,6 +39,10 @@ constexpr AdminRoute kRoutes[] = {
     {"POST", "/admin/cache/import", Role::kWrite, Import},
     {"POST", "/admin/cache/invalidate", Role::kWrite, Invalidate},
     {"GET", "/admin/cache/invalidations", Role::kRead, ListInvalidations},
+    {"GET", "/admin/prefix/stats", Role::kRead, ShowPrefixStats, /*polled=*/true},
+    {"GET", "/admin/prefix/map", Role::kRead, ShowPrefixMap, /*polled=*/true},
+    {"POST", "/admin/prefix/explain", Role::kRead, ExplainPrefix},
+    {"POST", "/admin/prefix/reset", Role::kWrite, ResetPrefix},
     {"GET", "/admin/requests", Role::kRead, ListRequests, /*polled=*/true},
     {"GET", "/admin/config", Role::kRead, ShowConfig},
     {"POST", "/admin/config/reload", Role::kWrite, ReloadConfig},

@@ -29,8 +29,10 @@ Json ByTier(const StatsSnapshot& total) {
          {"share",
           all == 0 ? Json() : Json(static_cast<double>(requests) / static_cast<double>(all))}});
   };
-  for (size_t i = 0; i < cache::kNumTiers; ++i)
-    add(cache::TierName(static_cast<cache::Tier>(i)), total.hits[i]);
+  for (size_t i = 0; i < cache::kNumTiers; ++i) {
+    const auto tier = static_cast<cache::Tier>(i);
+    if (cache::TierIsBuilt(tier) || total.hits[i] > 0) add(cache::TierName(tier), total.hits[i]);
+  }
   add("miss", total.misses);
   add("bypass", total.BypassesTotal());
   return groups;
@@ -106,14 +108,20 @@ void AddInstances(const AdminContext& c, const std::vector<cache::InstanceFigure
   out["instances"] = std::move(list);
 }
 
-Status ReadLastDay(const AdminContext& c, bool cluster, cache::StatsSteps& steps) {
-  if (cluster) {
-    ASSIGN_OR_RETURN(auto day, c.keeper.Cluster(cache::StatsWindow::k24h));
-    steps = std::move(day.steps);
-  } else {
-    (void)c.keeper.Instance(cache::StatsWindow::k24h, &steps);
-  }
-  return {};
+// Of all instances, or of this one, which never fails. `last_day`: with its steps, whatever the window.
+Result<cache::ClusterFigures> ReadFigures(const AdminContext& c, bool cluster,
+                                          cache::StatsWindow window, bool last_day) {
+  const auto read = [&](cache::StatsWindow of) -> Result<cache::ClusterFigures> {
+    if (cluster) return c.keeper.Cluster(of);
+    cache::ClusterFigures figures;
+    figures.counts = c.keeper.Instance(of, &figures.steps);
+    return figures;
+  };
+  auto figures = read(window);
+  if (!figures || !last_day) return figures;
+  ASSIGN_OR_RETURN(auto day, read(cache::StatsWindow::k24h));
+  figures->steps = std::move(day.steps);
+  return figures;
 }
 
 }  // namespace
@@ -124,21 +132,22 @@ Status ShowStats(const AdminContext& c, const AdminRequest& request, ServerReply
       query.Choice("window", {"1m", "5m", "1h", "24h", "total"}, "total");
   const std::string group_by =
       query.Choice("group_by", {"model", "route", "tier", "scope", "time"}, "");
-  ASSIGN_OR_RETURN(const bool cluster, WantsCluster(c, query));
+  ASSIGN_OR_RETURN(bool cluster, WantsCluster(c, query));
+  const bool cluster_asked_for = query.Text("scope").has_value();
   const cache::StatsWindow window = *cache::FindStatsWindow(window_name);
+  const bool last_day = group_by == "time" && window == cache::StatsWindow::kTotal;
 
-  cache::ClusterFigures figures;
-  if (cluster) {
-    ASSIGN_OR_RETURN(figures, c.keeper.Cluster(window));
-  } else {
-    figures.counts = c.keeper.Instance(window, &figures.steps);
+  auto read = ReadFigures(c, cluster, window, last_day);
+  const bool alone = !read && !cluster_asked_for;  // a Redis that hangs is not known to be away yet
+  if (alone) {
+    cluster = false;
+    read = ReadFigures(c, cluster, window, last_day);
   }
-  if (group_by == "time" && window == cache::StatsWindow::kTotal) {  // the last day of it
-    RETURN_IF_ERROR(ReadLastDay(c, cluster, figures.steps));
-  }
+  ASSIGN_OR_RETURN(const cache::ClusterFigures figures, std::move(read));
   StatsSnapshot total;
   for (const auto& [labels, counts] : figures.counts) total.Add(counts);
   Json out = {{"scope", cluster ? "cluster" : "instance"}, {"window", window_name}};
+  if (alone) out["note"] = "Redis does not answer: these are the figures of this instance only";
   out.update(Counts(total));
   out.update(Json::parse(cache::ProcessStatsJson(c.exact.store().stats(), c.writer.stats(),
                                                  c.exact.collisions(),

@@ -212,8 +212,36 @@ nlohmann::json SharedFields(const ApiRequest& r) {
           {"cache_salt", r.cache_salt}};
 }
 
+// A marker of what is worth keeping, as Anthropic's API has it: where `object` is marked, says so. A
+// `ttl` is taken and means nothing, nor do other members.
+Status CheckMarker(const Json& object, const std::string& where, bool& marked) {
+  const auto found = object.find("cache_control");
+  if (found == object.end() || found->is_null()) return {};
+  const std::string field = where + ".cache_control";
+  if (!found->is_object())
+    return InvalidArgument(
+        fmt::format("{}: expected {{\"type\": \"ephemeral\"}}, got {}", field, Described(*found)),
+        "messages");
+  const auto type = found->find("type");
+  if (type == found->end() || *type != "ephemeral")
+    return InvalidArgument(
+        fmt::format("{}.type: expected 'ephemeral', got {}", field,
+                    type == found->end() ? "nothing"
+                    : type->is_string()
+                        ? fmt::format("'{}'", type->get_ref<const std::string&>().substr(0, 32))
+                        : Described(*type)),
+        "messages");
+  const auto ttl = found->find("ttl");
+  if (ttl != found->end() && !ttl->is_null() && !ttl->is_string())
+    return InvalidArgument(fmt::format("{}.ttl: expected a string, got {}", field, Described(*ttl)),
+                           "messages");
+  marked = true;
+  return {};
+}
+
 // The text of a message's content: a string, or text parts.
-Status CheckContent(const Json& content, const std::string& where, std::string& text) {
+Status CheckContent(const Json& content, const std::string& where, std::string& text,
+                    bool& marked) {
   if (content.is_string()) {
     text = content.get<std::string>();
     return {};
@@ -222,7 +250,8 @@ Status CheckContent(const Json& content, const std::string& where, std::string& 
     return InvalidArgument(
         fmt::format("{}: expected a string or a list of parts, got {}", where, Described(content)),
         "messages");
-  for (const Json& part : content) {
+  for (size_t i = 0; i < content.size(); ++i) {
+    const Json& part = content[i];
     const std::string type = part.is_object() && part.contains("type") && part["type"].is_string()
                                  ? part["type"].get<std::string>()
                                  : "";
@@ -233,6 +262,7 @@ Status CheckContent(const Json& content, const std::string& where, std::string& 
               type.empty() || type == "text" ? Described(part) : "type " + type.substr(0, 40)),
           "messages");
     text += part["text"].get<std::string>();
+    RETURN_IF_ERROR(CheckMarker(part, fmt::format("{}[{}]", where, i), marked));
   }
   return {};
 }
@@ -259,13 +289,27 @@ Status CheckMessage(const Json& message, size_t index, ApiRequest& r) {
   if (missing && (*role != "assistant" || !message.contains("tool_calls")))
     return InvalidArgument(fmt::format("{}.content: missing", where), "messages");
   std::string text;
-  if (!missing) RETURN_IF_ERROR(CheckContent(*content, where + ".content", text));
+  bool marked = false;
+  if (!missing) RETURN_IF_ERROR(CheckContent(*content, where + ".content", text, marked));
+  RETURN_IF_ERROR(CheckMarker(message, where, marked));
+  if (marked) r.marked_messages.push_back(static_cast<int32_t>(index));
   r.prompt_bytes += static_cast<int64_t>(text.size());
   if (*role == "user") r.last_user_text = std::move(text);
   if (*role == "tool" || *role == "function" || message.contains("tool_calls") ||
       message.contains("function_call"))
     r.has_tools = true;
   return {};
+}
+
+// Markers change no answer, so neither the template nor the answer cache gets to see them.
+Json WithoutMarkers(Json messages) {
+  for (Json& message : messages) {
+    message.erase("cache_control");
+    const auto content = message.find("content");
+    if (content == message.end() || !content->is_array()) continue;
+    for (Json& part : *content) part.erase("cache_control");
+  }
+  return messages;
 }
 
 Status ReadMessages(FieldReader& read, const ParseLimits& limits, ApiRequest& r) {
@@ -279,7 +323,7 @@ Status ReadMessages(FieldReader& read, const ParseLimits& limits, ApiRequest& r)
                                        limits.max_messages, messages->size()),
                            "messages");
   for (size_t i = 0; i < messages->size(); ++i) RETURN_IF_ERROR(CheckMessage((*messages)[i], i, r));
-  r.messages = std::make_shared<const Json>(*messages);
+  r.messages = std::make_shared<const Json>(WithoutMarkers(*messages));
   return {};
 }
 

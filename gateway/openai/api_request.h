@@ -45,7 +45,8 @@ struct ApiRequest {
   int32_t num_logprobs = -1;         // -1: none
   int32_t num_prompt_logprobs = -1;  // -1: none
   int32_t priority = 0;
-  std::string cache_salt;
+  std::string cache_salt;    // as the client wrote it
+  std::string prefix_scope;  // with who asks (prefix_scope.h): set when that is known
 
   // How it is written
   bool echo = false;
@@ -57,6 +58,8 @@ struct ApiRequest {
   std::shared_ptr<const nlohmann::ordered_json> chat_template_kwargs;  // may be null
   bool add_generation_prompt = true;
   bool continue_final_message = false;
+  // Of `messages`, from which the markers were taken out, those with a `cache_control`; ascending.
+  std::vector<int32_t> marked_messages;
   // kCompletion
   std::vector<CompletionPrompt> prompts;
 

@@ -10,39 +10,43 @@ bool Breaker::MayAdmit(Instant now) const {
   return !trying_ && now >= opens_until_;
 }
 
-bool Breaker::Admit(Instant now) {
+std::optional<Breaker::Attempt> Breaker::Admit(Instant now) {
   const std::lock_guard lock(mutex_);
-  if (state_ == State::kClosed) return true;
-  if (trying_ || now < opens_until_) return false;
+  if (state_ == State::kClosed) return present_;
+  if (trying_ || now < opens_until_) return std::nullopt;
   state_ = State::kHalfOpen;
-  return trying_ = true;
+  trying_ = true;
+  return ++present_;
 }
 
-bool Breaker::OnSuccess() {
+bool Breaker::OnSuccess(Attempt attempt) {
   const std::lock_guard lock(mutex_);
-  const bool changed = state_ != State::kClosed;
-  state_ = State::kClosed;
+  if (attempt != present_) return false;
   failures_ = 0;
+  if (state_ == State::kClosed) return false;
+  state_ = State::kClosed;
+  ++present_;
   trying_ = false;
   open_for_ = options_.open_min;
-  return changed;
+  return true;
 }
 
-bool Breaker::OnFailure(Instant now) {
+bool Breaker::OnFailure(Attempt attempt, Instant now) {
   const std::lock_guard lock(mutex_);
-  trying_ = false;
-  if (state_ == State::kOpen) return false;  // of one sent before it opened
+  if (attempt != present_) return false;
   const bool again = state_ == State::kHalfOpen;
   if (!again && ++failures_ < options_.failures_max) return false;
   if (again) open_for_ = std::min(2 * open_for_, options_.open_max);
   state_ = State::kOpen;
+  ++present_;
+  trying_ = false;
   opens_until_ = now + open_for_;
   return !again;
 }
 
-void Breaker::OnAbandoned() {
+void Breaker::OnAbandoned(Attempt attempt) {
   const std::lock_guard lock(mutex_);
-  trying_ = false;
+  if (attempt == present_) trying_ = false;
 }
 
 Breaker::State Breaker::state() const {

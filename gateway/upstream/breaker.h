@@ -1,12 +1,16 @@
 // A circuit breaker: after so many failures in a row nobody is sent there for a while, then one is, to
 // see. Closed → open (1 s) → half open → closed, or open again for twice as long, 30 s at most.
 //
+// Invariant: only what was sent in the present state counts; how a request ends that was sent before the
+// breaker opened says nothing about now, and does not stand in for the one that tries.
+//
 // Threads: all methods may be called from any thread.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
 #include <mutex>
+#include <optional>
 #include <string_view>
 
 namespace nextgate::gateway {
@@ -24,15 +28,19 @@ class Breaker {
   Breaker() : Breaker(Options{}) {}
   explicit Breaker(const Options& options) : options_(options), open_for_(options.open_min) {}
 
+  // A request that was let through, to be handed back with what became of it.
+  using Attempt = int64_t;
+
   // Whether Admit would say yes.
   bool MayAdmit(Instant now) const;
-  // Whether to send a request now. Whoever got a yes reports one of the three below.
-  bool Admit(Instant now);
+  // Whether to send a request now; nothing: no. Whoever got a yes reports one of the three below.
+  std::optional<Attempt> Admit(Instant now);
 
-  // What became of it. They return true if the state changed, for one log line.
-  bool OnSuccess();
-  bool OnFailure(Instant now);
-  void OnAbandoned();  // it was given up before it was known
+  // What became of it. They return true if the breaker closed or opened, for one log line; not for opening
+  // again.
+  bool OnSuccess(Attempt attempt);
+  bool OnFailure(Attempt attempt, Instant now);
+  void OnAbandoned(Attempt attempt);  // it was given up before it was known
 
   State state() const;
   // When the next one may try; `now` if it may.
@@ -42,6 +50,8 @@ class Breaker {
   const Options options_;
   mutable std::mutex mutex_;  // guards everything below
   State state_ = State::kClosed;
+  Attempt present_ =
+      0;  // of all that were let through since the state changed, or the one that tries
   int failures_ = 0;
   bool trying_ = false;  // half open, and one is on its way
   Instant opens_until_{};

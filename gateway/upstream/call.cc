@@ -46,7 +46,7 @@ UpstreamCall::UpstreamCall(const CallSettings& settings, UpstreamRequest request
 UpstreamCall::~UpstreamCall() { EndAttempt(); }
 
 void UpstreamCall::EndAttempt() {
-  if (std::exchange(undecided_, false)) settings_.peers[peer_idx_]->Abandoned();
+  if (std::exchange(undecided_, false)) settings_.peers[peer_idx_]->Abandoned(attempt_);
   if (std::exchange(in_flight_, false)) settings_.peers[peer_idx_]->End();
 }
 
@@ -90,7 +90,10 @@ bool UpstreamCall::BeginAttempt() {
       peer_idx_ = 0;
       return false;
     }
-    if (settings_.peers[peer_idx_]->Admit()) break;
+    if (const auto attempt = settings_.peers[peer_idx_]->Admit()) {
+      attempt_ = *attempt;
+      break;
+    }
   }
   UpstreamPeer& peer = *settings_.peers[peer_idx_];
   std::unique_ptr<Socket> idle = std::exchange(fresh_, false) ? nullptr : peer.TakeIdle();
@@ -125,9 +128,10 @@ UpstreamCall::News UpstreamCall::OnHead() {
   UpstreamPeer& peer = *settings_.peers[peer_idx_];
   undecided_ = false;
   if (IsRetried(status) && status != 429) {
-    peer.Failed(UpstreamPhase::kStatus, fmt::format("it answered with status {}", status));
+    peer.Failed(attempt_, UpstreamPhase::kStatus,
+                fmt::format("it answered with status {}", status));
   } else {
-    peer.Succeeded();  // it is there
+    peer.Succeeded(attempt_);  // it is there
   }
   // Told if the peers are left alone before it can be asked again.
   failure_ = {.phase = UpstreamPhase::kBreaker,
@@ -147,7 +151,7 @@ UpstreamCall::News UpstreamCall::OnFailed() {
     return News::kNothing;
   }
   undecided_ = false;
-  peer.Failed(failure.phase, failure.text);
+  peer.Failed(attempt_, failure.phase, failure.text);
   LogDebug("req={} upstream={} phase={} error=\"{}\"", request_.id, peer.base().ToString(),
            UpstreamPhaseName(failure.phase), failure.text);
   const bool same_allowed = !(failure.phase == UpstreamPhase::kFirstByte && failure.timed_out);

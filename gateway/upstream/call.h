@@ -74,6 +74,7 @@ class UpstreamCall {
   const Instant total_deadline_;
   std::unique_ptr<HttpExchange> exchange_;  // null between attempts
   bool in_flight_ = false;                  // of peer_idx_
+  Breaker::Attempt attempt_ = 0;            // the one that is, or was, in flight
   bool undecided_ = false;                  // its breaker waits to hear what became of the attempt
   bool answered_ = false;                   // a head was passed on: nothing is tried again
   size_t peer_idx_ = 0;

@@ -15,6 +15,10 @@ namespace {
 
 constexpr int kReadsMax = 16;
 
+std::string HostName(const Url& url) {
+  return url.host.starts_with('[') ? url.host.substr(1, url.host.size() - 2) : url.host;
+}
+
 }  // namespace
 
 std::string_view UpstreamPhaseName(UpstreamPhase phase) {
@@ -38,6 +42,10 @@ std::string_view UpstreamPhaseName(UpstreamPhase phase) {
 HttpExchange::HttpExchange(const Options& options, std::string request,
                            std::unique_ptr<Socket> idle)
     : options_(options),
+      host_(HostName(options.url)),
+      tls_(options.url.scheme == "https"
+               ? std::optional(TlsPeer{.host = host_, .ca_file = options.ca_file})
+               : std::nullopt),
       request_(std::move(request)),
       reused_(idle != nullptr),
       state_(reused_ ? State::kSend : State::kResolve),
@@ -52,24 +60,36 @@ HttpExchange::News HttpExchange::Step(milliseconds timeout) {
     const Instant now = steady_clock::now();
     if (now >= deadline_) return TimedOut();
     if (now >= until) return News::kNothing;
-    if (socket_ != nullptr)
-      socket_->Wait(std::min(until, deadline_), /*either_way=*/state_ == State::kSend);
+    const Instant by = std::min(until, deadline_);
+    if (state_ == State::kResolve) {
+      lookup_->Wait(by);
+    } else if (socket_ != nullptr) {
+      socket_->Wait(state_ == State::kConnect ? std::min(by, address_deadline_) : by,
+                    /*either_way=*/state_ == State::kSend);
+    }
   }
 }
 
 // As far as it goes without waiting.
 HttpExchange::News HttpExchange::Progress() {
   if (state_ == State::kResolve) {
-    auto addresses = ResolveHost(options_.url);
-    if (!addresses) return Fail(UpstreamPhase::kConnect, addresses.error().message);
-    addresses_ = std::move(*addresses);
+    if (!lookup_) lookup_.emplace(host_, options_.url.port, options_.resolver);
+    auto addresses = lookup_->Wait(Instant{});
+    if (!addresses) return News::kNothing;
+    if (!*addresses) return Fail(UpstreamPhase::kConnect, addresses->error().message);
+    addresses_ = std::move(**addresses);
     state_ = State::kConnect;
   }
   if (state_ == State::kConnect) {
     if (socket_ == nullptr) return ConnectNext("");
     const auto established = socket_->Established();
     if (!established) return ConnectNext(established.error().message);
-    if (!*established) return News::kNothing;
+    if (!*established) {
+      // Where nothing comes back the others may be reachable.
+      if (next_address_ == addresses_.size() || steady_clock::now() < address_deadline_)
+        return News::kNothing;
+      return ConnectNext("no connection in time");
+    }
     state_ = State::kSend;
     deadline_ = steady_clock::now() + options_.timeouts.first_byte;
   }
@@ -80,7 +100,8 @@ HttpExchange::News HttpExchange::Progress() {
 // `error`: of the address before, or "" if there was none.
 HttpExchange::News HttpExchange::ConnectNext(std::string error) {
   while (next_address_ < addresses_.size()) {
-    auto socket = Socket::Connect(addresses_[next_address_++], options_.url, options_.ca_file);
+    address_deadline_ = TryUntil(deadline_, addresses_.size() - next_address_);
+    auto socket = Socket::Connect(addresses_[next_address_++], tls_);
     if (socket) {
       socket_ = std::move(*socket);
       return News::kNothing;

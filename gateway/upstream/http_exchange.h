@@ -1,7 +1,7 @@
 // One request to an upstream and its response, a step at a time: no step waits longer than it was
 // told to, whatever the other side does, and each phase has a time-out of its own.
 //
-//   connect     resolving, TCP and TLS
+//   connect     resolving, TCP and TLS; each address of the host has its share of what is left
 //   first byte  from there until the response's head is whole
 //   idle        between two pieces of the body
 //
@@ -11,13 +11,14 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
+#include "base/host_lookup.h"
+#include "base/socket.h"
 #include "gateway/http_client.h"
 #include "gateway/upstream/http_response_parser.h"
-#include "gateway/upstream/socket.h"
 
 namespace nextgate::gateway {
 
@@ -45,6 +46,7 @@ class HttpExchange {
     Url url;
     std::string ca_file;  // PEM; empty: the system's authorities
     UpstreamTimeouts timeouts;
+    Resolver resolver = ResolveHost;
   };
   // Sends `request`, head and body as they go over the wire, on `idle`, an established connection, or
   // on one of its own if that is null.
@@ -76,12 +78,16 @@ class HttpExchange {
   News TimedOut();
 
   const Options options_;
+  const std::string host_;            // without the brackets of an IPv6 address
+  const std::optional<TlsPeer> tls_;  // nothing: http
   const std::string request_;
   const bool reused_;
   State state_;
   std::unique_ptr<Socket> socket_;
-  std::vector<std::string> addresses_;
+  std::optional<HostLookup> lookup_;  // until the addresses are known
+  SocketAddresses addresses_;
   size_t next_address_ = 0;
+  Instant address_deadline_{};  // of the one that is being tried
   size_t sent_ = 0;
   Instant deadline_;
   HttpResponseParser parser_;

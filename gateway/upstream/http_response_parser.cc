@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "base/ascii.h"
+
 namespace nextgate::gateway {
 namespace {
 
@@ -12,13 +14,6 @@ std::string_view Trim(std::string_view text) {
   const auto from = text.find_first_not_of(" \t");
   if (from == std::string_view::npos) return {};
   return text.substr(from, text.find_last_not_of(" \t") - from + 1);
-}
-
-std::string Lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  return out;
 }
 
 bool ReadNumber(std::string_view text, int base, uint64_t& value) {
@@ -98,10 +93,10 @@ Status HttpResponseParser::ReadFraming() {
   std::string coding;
   std::string length;
   for (const auto& [name, value] : head_.headers) {
-    const std::string lower = Lower(name);
-    if (lower == "connection" && Lower(value).find("close") != std::string::npos)
+    const std::string lower = AsciiLower(name);
+    if (lower == "connection" && AsciiLower(value).find("close") != std::string::npos)
       keep_alive_ = false;
-    if (lower == "transfer-encoding") coding += (coding.empty() ? "" : ",") + Lower(value);
+    if (lower == "transfer-encoding") coding += (coding.empty() ? "" : ",") + AsciiLower(value);
     if (lower == "content-length") {
       if (!length.empty() && length != value) return DataLoss("two different lengths");
       length = value;

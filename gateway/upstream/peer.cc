@@ -9,6 +9,7 @@
 namespace nextgate::gateway {
 namespace {
 
+using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 constexpr size_t kIdleMax = 64;
@@ -40,7 +41,7 @@ std::unique_ptr<Socket> UpstreamPeer::TakeIdle() {
   while (!idle_.empty()) {
     Idle idle = std::move(idle_.back());
     idle_.pop_back();
-    if (steady_clock::now() - idle.since < kIdleFor && idle.socket->Quiet())
+    if (steady_clock::now() - idle.since < kIdleFor && !idle.socket->WaitReadable(milliseconds(0)))
       return std::move(idle.socket);
     dropped.push_back(std::move(idle));
   }
@@ -60,13 +61,13 @@ void UpstreamPeer::Begin(bool again, bool new_connection) {
   if (new_connection) ++connections_opened_;
 }
 
-void UpstreamPeer::Succeeded() {
-  if (breaker_.OnSuccess()) LogInfo("upstream={} it answers again", base_.ToString());
+void UpstreamPeer::Succeeded(Breaker::Attempt attempt) {
+  if (breaker_.OnSuccess(attempt)) LogInfo("upstream={} it answers again", base_.ToString());
 }
 
-void UpstreamPeer::Failed(UpstreamPhase phase, std::string_view text) {
+void UpstreamPeer::Failed(Breaker::Attempt attempt, UpstreamPhase phase, std::string_view text) {
   CountFailure(phase);
-  if (!breaker_.OnFailure(steady_clock::now())) return;
+  if (!breaker_.OnFailure(attempt, steady_clock::now())) return;
   ++openings_;
   LogWarning("upstream={} phase={} error=\"{}\": it is left alone for a while", base_.ToString(),
              UpstreamPhaseName(phase), text);

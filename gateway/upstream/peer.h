@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -50,14 +51,16 @@ class UpstreamPeer {
 
   // Around one attempt: Begin if Admit said yes, then Succeeded, Failed or Abandoned, and End.
   bool MayAdmit() const { return breaker_.MayAdmit(std::chrono::steady_clock::now()); }
-  bool Admit() { return breaker_.Admit(std::chrono::steady_clock::now()); }
+  std::optional<Breaker::Attempt> Admit() {
+    return breaker_.Admit(std::chrono::steady_clock::now());
+  }
   std::chrono::milliseconds UntilAdmitted() const {
     return breaker_.UntilAdmitted(std::chrono::steady_clock::now());
   }
   void Begin(bool again, bool new_connection);
-  void Succeeded();
-  void Failed(UpstreamPhase phase, std::string_view text);
-  void Abandoned() { breaker_.OnAbandoned(); }
+  void Succeeded(Breaker::Attempt attempt);
+  void Failed(Breaker::Attempt attempt, UpstreamPhase phase, std::string_view text);
+  void Abandoned(Breaker::Attempt attempt) { breaker_.OnAbandoned(attempt); }
   void End() { --in_flight_; }
   // One that says nothing about whether it is there.
   void CountFailure(UpstreamPhase phase) { ++failures_[static_cast<size_t>(phase)]; }

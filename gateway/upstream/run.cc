@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "base/ascii.h"
 #include "base/log.h"
 #include "gateway/key_text.h"
 #include "gateway/openai/error.h"
@@ -22,13 +23,6 @@ constexpr size_t kBodyBytesMax = size_t{64} << 20;
 constexpr int64_t kChoicesMax = 4096;
 constexpr milliseconds kAfterDone(
     2);  // for the end of the body, so that the connection can be kept
-
-std::string Lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  return out;
-}
 
 // JSON as one line, without space around it. In valid JSON a line break is always between two tokens.
 std::string InOneLine(std::string_view json) {
@@ -79,7 +73,7 @@ bool IsPassedOn(std::string_view header_name) {
                                               "x-accel-buffering",
                                               "age",
                                               "cache-status"};
-  const std::string name = Lower(header_name);
+  const std::string name = AsciiLower(header_name);
   return std::ranges::find(kNot, name) == std::end(kNot) && !name.starts_with("x-cache") &&
          !name.starts_with("access-control-");
 }
@@ -142,7 +136,7 @@ bool UpstreamRun::Pump(milliseconds timeout, const Listener& listener) {
 
 void UpstreamRun::OnHead() {
   const HttpResponse& head = call_.head();
-  const std::string type = Lower(FindHeader(head.headers, "Content-Type"));
+  const std::string type = AsciiLower(FindHeader(head.headers, "Content-Type"));
   reply_headers_ = PassedOn(head.headers);
   if (head.status != 200) {
     form_ = Form::kRefusal;

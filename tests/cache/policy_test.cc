@@ -301,6 +301,13 @@ TEST(CacheControls, MalformedOnesAreErrorsThatNameThem) {
     EXPECT_EQ(controls.error().param, row.param) << row.body;
     EXPECT_FALSE(controls.error().message.empty());
   }
+  for (const auto& [mode, came] :
+       {std::pair{json("fast"), "\"fast\""}, {json(1), "number"}, {json::array(), "array"}}) {
+    const json body = {{"mode", mode}};
+    EXPECT_EQ(ParseControls("", &body).error().message,
+              std::string("'cache.mode' must be \"exact\", \"normalised\" or \"off\"; got ") +
+                  came + ".");
+  }
   const json huge = {{"namespace", std::string(257, 'n')}};
   EXPECT_FALSE(ParseControls("", &huge).has_value());
 }

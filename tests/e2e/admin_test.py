@@ -127,14 +127,29 @@ def test_without_redis_the_cluster_is_an_error_and_this_instance_answers(start, 
     server = start("--cache-url", redis.url, "--cache-secret-file", str(secret))
     server.chat("Define harbour.")
     redis.kill()
-    until(lambda: httpx.get(server.admin_url + "/admin/cache/stats", timeout=30).json().get("scope") == "instance")
-    assert httpx.get(server.admin_url + "/admin/cache/stats").json()["requests"] == 1
+
+    def alone():
+        return httpx.get(server.admin_url + "/admin/cache/stats", timeout=30).json()
+
+    until(lambda: "note" not in alone())  # it is known to be away
+    assert alone()["scope"] == "instance" and alone()["requests"] == 1
     refused = httpx.get(server.admin_url + "/admin/cache/stats?scope=cluster")
     assert refused.status_code == 503 and "Redis" in refused.json()["error"]["message"]
     assert httpx.get(server.admin_url + "/admin/cache/entries").json()["entries"]
     redis.start()
     until(lambda: admin_json("stats", server=server)["scope"] == "cluster", timeout_s=60)
     assert admin_json("stats", server=server)["requests"] == 1  # what was counted meanwhile was kept
+
+
+def test_a_redis_that_hangs_leaves_the_figures_of_this_instance(start, redis, secret):
+    server = start("--cache-url", redis.url, "--cache-secret-file", str(secret))
+    server.chat("Define harbour.")
+    until(lambda: admin_json("stats", server=server)["scope"] == "cluster")
+    redis.pause()  # it is not known to be away yet
+    alone = httpx.get(server.admin_url + "/admin/cache/stats", timeout=30)
+    assert alone.status_code == 200 and alone.json()["scope"] == "instance" and alone.json()["requests"] == 1
+    assert "Redis does not answer" in alone.json()["note"]
+    redis.resume()
 
 
 def test_explain_says_beforehand_what_happens(start, redis, secret, tmp_path):

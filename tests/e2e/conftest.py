@@ -108,3 +108,29 @@ def start():
     yield make
     for running in started:
         running.stop()
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    from browser import Browser
+
+    running = Browser()
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def browser(chromium, start):  # after start, whose servers are then still there at the end
+    """A fresh page. What its console said and what it asked of others are checked at the end."""
+    chromium.resize(1280, 900)
+    chromium.prefer("light")
+    chromium.requests()
+    chromium.console()
+    chromium.complaints.clear()
+    chromium.may_complain = None
+    yield chromium
+    said = [line for line in chromium.console() if not (chromium.may_complain and re.search(chromium.may_complain, line))]
+    asked = {url for url in chromium.requests() if not url.startswith(getattr(chromium, "home", "") + "/")}
+    chromium.open("about:blank")
+    assert said == []
+    assert asked - {"about:blank"} == set()

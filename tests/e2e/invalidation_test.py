@@ -169,7 +169,7 @@ def test_the_command_counts_first_and_does_it_with_yes(start):
     server.chat("Define harbour.")
     until(lambda: outcome(server, "Define harbour.") == "HIT")
     dry = admin("invalidate", "--model", "dictionary")
-    assert dry.returncode == 0 and "it would be 1 answers" in dry.stdout and "--yes" in dry.stdout
+    assert dry.returncode == 0 and "it would be 1 answer in" in dry.stdout and "--yes" in dry.stdout
     assert outcome(server, "Define harbour.") == "HIT"
     assert admin("invalidate").returncode == 1
     assert admin("invalidate", "--older-than", "x").returncode == 2

@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cmath>
 #include <random>
 #include <semaphore>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -183,6 +185,27 @@ TEST(EnginePrefix, TheNextTurnResumesWhereTheAnswerStopped) {
   }
 }
 
+// A stop string ends an answer at the gateway, which cancels; the engine is some tokens further by then.
+TEST(EnginePrefix, ATurnBehindAStopStringResumesBeforeIt) {
+  std::binary_semaphore further(0);
+  std::binary_semaphore go_on(0);
+  std::atomic<bool> held = false;
+  const auto engine = Open(RoomyConfig(), [&](const StepInput& input) {
+    if (input.sequences.begin()->context_len < 130 || held.exchange(true)) return;
+    further.release();
+    go_on.acquire();
+  });
+  const GenerationRequest request = Greedy(Tokens(1, 50), 400);
+  auto generation = Submit(*engine, request);
+  further.acquire();
+  generation->Cancel();
+  go_on.release();
+  EXPECT_EQ(Collect(*generation).end.reason, FinishReason::kCancelled);
+  std::vector<int32_t> kept = Expected(request).tokens;
+  kept.resize(70);  // up to token 120, between the borders that were passed
+  EXPECT_EQ(CachedOf(*engine, Greedy(request.prompt + kept + Tokens(2, 30), 3)), 64);
+}
+
 TEST(EnginePrefix, ScopesShareNothingAndPromptLogprobsAreComputed) {
   const auto engine = Open(RoomyConfig());
   GenerationRequest request = Greedy(Tokens(1, 200), 2);
@@ -193,6 +216,52 @@ TEST(EnginePrefix, ScopesShareNothingAndPromptLogprobsAreComputed) {
   request.num_prompt_logprobs = 1;
   EXPECT_EQ(CachedOf(*engine, request), 0);
   EXPECT_EQ(engine->Stats().prefix.lookups_limited, 1u);
+}
+
+TEST(EnginePrefix, AfterAnErrorNothingIsResumedThatMayHaveCausedIt) {
+  const std::vector<int32_t> prompt = Tokens(1, 200);
+  const std::vector<int32_t> broken = prompt + Tokens(2, 20);
+  const auto engine = Open(RoomyConfig(), {}, [&](auto history, std::span<float> logits) {
+    if (std::ranges::equal(history, broken)) std::ranges::fill(logits, std::nanf(""));
+  });
+  EXPECT_EQ(CachedOf(*engine, Greedy(prompt, 2)), 0);
+  EXPECT_EQ(CachedOf(*engine, Greedy(prompt, 2)), 192);
+  EXPECT_EQ(Collect(*Submit(*engine, Greedy(broken, 2))).end.reason, FinishReason::kError);
+  EXPECT_EQ(CachedOf(*engine, Greedy(prompt, 2)), 0);
+  EXPECT_EQ(CachedOf(*engine, Greedy(prompt, 2)), 192);
+}
+
+TEST(EnginePrefix, TheFirstGoesOnWhileOthersArePreemptedWhateverTheyShare) {
+  for (const bool shared : {false, true}) {
+    std::vector<int32_t> longest;  // context of each step
+    std::binary_semaphore first_step(0);
+    std::binary_semaphore go_on(0);
+    EngineConfig config = SmallConfig();
+    config.max_model_len = 7 * kBlockTokens;
+    config.kv_tokens = (shared ? 7 : 8) * kBlockTokens;
+    config.prefix_checkpoints = 0;  // who is preempted begins anew
+    const auto engine = Open(config, [&](const StepInput& input) {
+      longest.push_back(0);
+      for (const auto& s : input.sequences)
+        longest.back() = std::max(longest.back(), s.context_len);
+      if (longest.size() > 1) return;
+      first_step.release();
+      go_on.acquire();
+    });
+    std::vector<GenerationRequest> requests;
+    std::vector<std::unique_ptr<Generation>> generations;
+    for (uint32_t i = 0; i < 3; ++i) {  // the first needs a fifth block when none is free
+      requests.push_back(Greedy(Tokens(shared ? 0 : i, 65) + Tokens(i, i == 0 ? 61 : 5), 140));
+      generations.push_back(Submit(*engine, requests.back()));
+      if (i == 0) first_step.acquire();
+    }
+    go_on.release();
+    for (size_t i = 0; i < requests.size(); ++i)
+      ExpectEqual(Collect(*generations[i]), Expected(requests[i]), requests[i]);
+    EXPECT_GT(engine->Stats().preemptions, 0u);
+    ASSERT_GT(longest.size(), 140u);
+    for (int32_t step = 1; step < 140; ++step) EXPECT_EQ(longest[step], 125 + step);
+  }
 }
 
 TEST(EnginePrefix, SwitchedOffItKeepsNothing) {

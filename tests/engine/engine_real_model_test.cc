@@ -1,7 +1,9 @@
 // The engine over real checkpoints: what a request gets depends on nothing but the request.
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <random>
+#include <string>
 #include <vector>
 
 #include "engine/engine.h"
@@ -148,6 +150,21 @@ TEST_P(RealModel, ResumedGivesTheBitsOfComputed) {
   EngineConfig whole = Config(dir, 2);
   whole.enable_chunked_prefill = false;
   expect_equal(whole, "prompts not interleaved");
+
+  tight.prefix_host_bytes = 32 << 20;
+  const EngineStats host = expect_equal(tight, "tight, with a host tier");
+  EXPECT_GT(host.prefix.tiers[0].loaded, 3u);
+  std::string disk = testing::TempDir() + "nextgate-XXXXXX";
+  ASSERT_NE(::mkdtemp(disk.data()), nullptr);
+  tight.prefix_host_bytes = 0;
+  tight.prefix_disk_dir = disk;
+  EXPECT_GT(expect_equal(tight, "tight, with a disk tier").prefix.tiers[0].loaded, 3u);
+  const auto restarted = Open(tight);
+  EXPECT_GT(restarted->Stats().prefix.tiers[0].discovered, 3u);
+  for (size_t i = 0; i < requests.size(); ++i)
+    EXPECT_EQ(Together(*restarted, {requests[i]})[0], expected[i]) << "after a restart, " << i;
+  EXPECT_GT(restarted->Stats().prefix.tiers[0].loaded, 1u);
+  std::filesystem::remove_all(disk);
 }
 
 INSTANTIATE_TEST_SUITE_P(Checkpoints, RealModel,

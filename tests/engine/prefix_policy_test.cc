@@ -36,7 +36,6 @@ class PrefixPolicy : public testing::Test {
   int32_t Run(const std::vector<int32_t>& tokens, const std::vector<int32_t>& borders = {}) {
     const auto count = static_cast<int32_t>(tokens.size());
     const PrefixSequence sequence = {.tokens = tokens,
-                                     .prompt_tokens = count,
                                      .resume_max = (count - 1) / kBlockTokens * kBlockTokens,
                                      .borders = borders};
     PrefixHold hold;

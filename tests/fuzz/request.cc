@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 #include <string>
+#include <utility>
 
 #include "base/check.h"
 #include "cache/key.h"
@@ -41,6 +42,19 @@ void CheckSampling(const engine::SamplingParams& s) {
     CHECK(id >= 0 && id < kLimits.vocab_size && Within(bias, -100, 100));
 }
 
+// Markers are known by their message, and nobody else gets to see them.
+void CheckMarkers(const ApiRequest& r) {
+  int32_t last = -1;
+  for (const int32_t message : r.marked_messages) CHECK(message > std::exchange(last, message));
+  CHECK(last < static_cast<int32_t>(r.messages->size()));
+  for (const auto& message : *r.messages) {
+    CHECK(!message.contains("cache_control"));
+    const auto content = message.find("content");
+    if (content == message.end() || !content->is_array()) continue;
+    for (const auto& part : *content) CHECK(!part.contains("cache_control"));
+  }
+}
+
 void CheckRanges(const ApiRequest& r) {
   CheckSampling(r.sampling);
   CHECK(!r.model.empty() && r.n >= 1 && r.n <= 128 && r.min_tokens >= 0 && r.prompt_bytes >= 0);
@@ -55,6 +69,7 @@ void CheckRanges(const ApiRequest& r) {
   if (r.endpoint == Endpoint::kChat) {
     CHECK(r.messages != nullptr && r.messages->is_array() && !r.messages->empty());
     CHECK(r.prompts.empty() && !r.echo);
+    CheckMarkers(r);
   } else {
     CHECK(!r.prompts.empty() && r.prompts.size() <= 1024);
     for (const auto& prompt : r.prompts)
@@ -85,8 +100,9 @@ void ForEngine(Endpoint endpoint, std::string_view body) {
   const auto same = Parse(endpoint, again);
   CHECK(same && CanonicalOf(*same) == CanonicalOf(*request));
   CHECK(same->stream == request->stream && same->prompt_bytes == request->prompt_bytes &&
-        same->last_user_text == request->last_user_text && same->has_tools == request->has_tools &&
-        same->ignored_fields == request->ignored_fields);
+        same->last_user_text == request->last_user_text &&
+        same->marked_messages == request->marked_messages &&
+        same->has_tools == request->has_tools && same->ignored_fields == request->ignored_fields);
 }
 
 // The text as those read it who keep the first of two members of one name.

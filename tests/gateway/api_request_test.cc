@@ -11,6 +11,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::StartsWith;
 
 const ParseLimits kLimits = {.vocab_size = 100, .max_logprobs = 20, .max_messages = 3};
 
@@ -139,6 +140,63 @@ TEST(ChatRequest, MessagesAreChecked) {
     ASSERT_FALSE(r) << messages;
     EXPECT_THAT(r.error().message, HasSubstr(message));
     EXPECT_EQ(r.error().param, "messages");
+  }
+}
+
+TEST(ChatRequest, MarkersAreTakenOutOfMessagesAndTheirPartsAndRemembered) {
+  ParseLimits limits = kLimits;
+  limits.max_messages = 9;
+  const auto parse = [&](bool marked) {
+    const char* on = R"(, "cache_control": {"type": "ephemeral"})";
+    const char* with_ttl = R"(, "cache_control": {"type": "ephemeral", "ttl": "1h"})";
+    const char* off = R"(, "cache_control": null)";
+    return ParseChatRequest(
+        fmt::format(R"({{"messages": [{{"role": "system", "content": "s"{}}},
+                       {{"role": "user", "content": "u"{}}},
+                       {{"role": "user", "content": [{{"type": "text", "text": "a"{}}},
+                                                     {{"type": "text", "text": "b"}}]}},
+                       {{"role": "assistant", "tool_calls": []{}}},
+                       {{"role": "user", "content": "v"}}]}})",
+                    marked ? on : "", marked ? off : "", marked ? with_ttl : "", marked ? on : ""),
+        limits);
+  };
+  const auto marked = parse(true);
+  ASSERT_TRUE(marked) << marked.error().message;
+  EXPECT_THAT(marked->marked_messages, ElementsAre(0, 2, 3));
+  const auto plain = parse(false);
+  EXPECT_TRUE(plain->marked_messages.empty());
+  EXPECT_EQ(*marked->messages, *plain->messages);
+  EXPECT_EQ(*marked->canonical_fields, *plain->canonical_fields);
+  EXPECT_EQ(marked->prompt_bytes, plain->prompt_bytes);
+  EXPECT_EQ(marked->last_user_text, "v");
+}
+
+TEST(ChatRequest, BadMarkersAreNamed) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"true", R"(expected {"type": "ephemeral"}, got true)"},
+      {R"("ephemeral")", R"(expected {"type": "ephemeral"}, got a string of 9 bytes)"},
+      {"[]", "got a list of 0"},
+      {"{}", "type: expected 'ephemeral', got nothing"},
+      {R"({"type": "persistent"})", "type: expected 'ephemeral', got 'persistent'"},
+      {R"({"type": 5})", "type: expected 'ephemeral', got 5"},
+      {R"({"type": null})", "type: expected 'ephemeral', got null"},
+      {R"({"type": "ephemeral", "ttl": 300})", "ttl: expected a string, got 300"},
+  };
+  for (const auto& [marker, message] : cases) {
+    const std::string where[] = {
+        fmt::format(R"([{{"role": "user", "content": "x", "cache_control": {}}}])", marker),
+        fmt::format(
+            R"([{{"role": "user", "content": [{{"type": "text", "text": "x", "cache_control": {}}}]}}])",
+            marker)};
+    const std::string fields[] = {"messages[0].cache_control",
+                                  "messages[0].content[0].cache_control"};
+    for (size_t i = 0; i < 2; ++i) {
+      const auto r = ParseChatRequest(fmt::format(R"({{"messages": {}}})", where[i]), kLimits);
+      ASSERT_FALSE(r) << where[i];
+      EXPECT_THAT(r.error().message, StartsWith(fields[i]));
+      EXPECT_THAT(r.error().message, HasSubstr(message));
+      EXPECT_EQ(r.error().param, "messages");
+    }
   }
 }
 

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <filesystem>
@@ -22,7 +23,9 @@ namespace {
 
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
+using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::IsEmpty;
 
 std::vector<Json> Goldens() {
   std::ifstream file(NEXTGATE_SOURCE_DIR "/tests/golden/chat_goldens.jsonl");
@@ -220,7 +223,16 @@ TEST(ChatTemplate, DevelopersSpeakAsSystemWhereTheTemplateDoesNotKnowThem) {
   EXPECT_EQ(role("{# developer #}{{ messages[0].role }}"), "developer");
 }
 
-TEST(ChatTemplate, SaysWhereEachMessageBegins) {
+// What message `m` wrote, run by run.
+std::vector<std::string> TextsOf(const RenderedChat& chat, int32_t m) {
+  const std::string text = Text(chat);
+  std::vector<std::string> runs;
+  for (const auto& [message, begin, end] : chat.message_texts)
+    if (message == m) runs.push_back(text.substr(begin, end - begin));
+  return runs;
+}
+
+TEST(ChatTemplate, SaysWhatEachMessageWrote) {
   const auto lines = Goldens();
   const auto ours = Parse(lines[0]["template"].get<std::string>());
   const Json request = Json::parse(R"({"messages": [
@@ -228,12 +240,26 @@ TEST(ChatTemplate, SaysWhereEachMessageBegins) {
     {"role": "assistant", "content": ""}, {"role": "user", "content": "R"}]})");
   const auto chat = RenderJson(*ours, request);
   ASSERT_TRUE(chat);
-  const std::string text = Text(*chat);
   // The system message's role is the template's own word, the users' roles are printed, the empty
   // answer leaves nothing of its own.
-  const std::vector<size_t> expected = {text.find("S<"), text.find("user\nQ"),
-                                        text.find("user\nR")};
-  EXPECT_EQ(chat->message_starts, expected);
+  EXPECT_THAT(TextsOf(*chat, 0), ElementsAre("S"));
+  EXPECT_THAT(TextsOf(*chat, 1), ElementsAre("user", "Q"));
+  EXPECT_THAT(TextsOf(*chat, 2), IsEmpty());
+  EXPECT_THAT(TextsOf(*chat, 3), ElementsAre("user", "R"));
+  EXPECT_TRUE(std::ranges::is_sorted(chat->message_texts, {}, &RenderedChat::MessageText::begin));
+}
+
+TEST(ChatTemplate, NeighboursOfTwoMessagesAreTwoAndOfOneMessageOne) {
+  const auto bare =
+      Parse("{% for m in messages %}{{ m.role }}{{ m.content | trim }}{% endfor %}{{ x }}");
+  const Json request = Json::parse(R"({"messages": [
+    {"role": "a", "content": " b "}, {"role": "c", "content": "d"}],
+    "chat_template_kwargs": {"x": "of no message"}})");
+  const auto chat = RenderJson(*bare, request);
+  ASSERT_TRUE(chat);
+  EXPECT_THAT(TextsOf(*chat, 0), ElementsAre("ab"));
+  EXPECT_THAT(TextsOf(*chat, 1), ElementsAre("cd"));
+  EXPECT_EQ(chat->message_texts.size(), 2u);
 }
 
 TEST(ChatTemplate, ContentListsReachATemplateThatReadsThem) {

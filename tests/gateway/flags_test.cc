@@ -18,6 +18,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
+using ::testing::StartsWith;
 
 Result<ParsedServe> Parse(std::vector<std::string> args) { return ParseServeFlags(args); }
 
@@ -105,6 +106,37 @@ TEST(Flags, UpstreamsStandInForAModel) {
   EXPECT_THAT(ErrorOf({"--upstream", "http://a/v1?b"}), HasSubstr("no query"));
   EXPECT_THAT(Parse({"--upstream", "http://a", "--max-model-len", "4k"})->warnings,
               ElementsAre("--max-model-len has no effect with --upstream"));
+}
+
+TEST(Flags, ThePrefixCacheHasVllmsSwitchAndItsOwnShareAndFormat) {
+  const ServeOptions defaults = Options({"m"});
+  EXPECT_TRUE(defaults.enable_prefix_caching);
+  EXPECT_EQ(defaults.prefix_cache_fraction, 0.24);
+  EXPECT_EQ(defaults.prefix_state_format, "auto");
+  EXPECT_FALSE(Options({"m", "--no-enable-prefix-caching"}).enable_prefix_caching);
+  EXPECT_TRUE(Options({"m", "--enable-prefix-caching"}).enable_prefix_caching);
+  const ServeOptions o =
+      Options({"m", "--prefix-cache-fraction", "0", "--prefix-state-format", "int8"});
+  EXPECT_EQ(o.prefix_cache_fraction, 0);
+  EXPECT_EQ(o.prefix_state_format, "int8");
+  EXPECT_EQ(defaults.prefix_host_bytes, 0);
+  EXPECT_EQ(defaults.prefix_disk_bytes, int64_t{16} << 30);
+  const ServeOptions tiers = Options(
+      {"m", "--prefix-host-gib", "0.5", "--prefix-disk-dir", "/d", "--prefix-disk-gib", "100"});
+  EXPECT_EQ(tiers.prefix_host_bytes, int64_t{1} << 29);
+  EXPECT_EQ(tiers.prefix_disk_dir, "/d");
+  EXPECT_EQ(tiers.prefix_disk_bytes, int64_t{100} << 30);
+  for (const char* wrong : {"-1", "nan", "inf", "8GB", ""})
+    EXPECT_THAT(ErrorOf({"m", "--prefix-host-gib", wrong}),
+                HasSubstr(std::string("expected GiB, a number from 0 to 1048576, got '") + wrong));
+  for (const char* wrong : {"1", "-0.1", "nan", "a quarter", ""})
+    EXPECT_THAT(ErrorOf({"m", "--prefix-cache-fraction", wrong}),
+                HasSubstr(std::string("expected a number from 0 to below 1, got '") + wrong));
+  EXPECT_THAT(ErrorOf({"m", "--prefix-state-format", "fp8"}),
+              HasSubstr("expected one of auto, fp32, bf16, int8, got 'fp8'"));
+  EXPECT_THAT(Parse({"m", "--prefix-caching-hash-algo", "sha256_cbor"})->warnings,
+              ElementsAre(HasSubstr("equality of their tokens decides")));
+  EXPECT_THAT(ErrorOf({"m", "--prefix-caching-hash-algo", "md5"}), HasSubstr("sha256"));
 }
 
 TEST(Flags, AFileOfApiKeysIsReadAndCheckedAtOnce) {
@@ -233,6 +265,11 @@ TEST(Flags, TakesUnambiguousPrefixesAndRefusesOthers) {
 TEST(Flags, SuggestsTheNearestForAnUnknownFlag) {
   EXPECT_THAT(ErrorOf({"m", "--max-modle-len", "5"}), HasSubstr("did you mean --max-model-len?"));
   EXPECT_THAT(ErrorOf({"m", "-z"}), HasSubstr("unknown flag -z"));
+  EXPECT_THAT(ErrorOf({"m", "--prot", "5"}), HasSubstr("did you mean --port?"));
+  EXPECT_THAT(ErrorOf({"m", "--pots", "5"}), HasSubstr("unknown flag --pots; see --help"))
+      << "two edits of four letters are another word";
+  EXPECT_THAT(ErrorOf({"m", "--speculative-cache-answers"}),
+              HasSubstr("unknown flag --speculative-cache-answers; see --help"));
 }
 
 TEST(Flags, ErrorsNameTheFlagTheValueAndWhatIsAllowed) {
@@ -280,17 +317,35 @@ TEST(Flags, ConfigFileHoldsTheSameNamesAndTheCommandLineWins) {
   EXPECT_FALSE(options.enable_chunked_prefill);
   EXPECT_THAT(options.api_keys, ElementsAre("k1", "k2"));
   EXPECT_EQ(Options({"typed", "--config=" + file}).model, "typed");
+  EXPECT_THAT(Options({"m", "--config", WriteFile("none.toml", "api-key = []\n")}).api_keys,
+              IsEmpty());
 }
 
 TEST(Flags, ConfigFileErrorsNameTheKey) {
   EXPECT_THAT(ErrorOf({"--config", WriteFile("a.toml", "prot = 1\n")}),
               HasSubstr("unknown key 'prot'; did you mean 'port'?"));
+  EXPECT_THAT(ErrorOf({"--config", WriteFile("a.toml", "kv_secrets = 1\n")}),
+              HasSubstr("unknown key 'kv_secrets'; see --help"));
   EXPECT_THAT(ErrorOf({"--config", WriteFile("b.toml", "port = [1, 2]\n")}),
               HasSubstr("port takes one value, got a list"));
   EXPECT_THAT(ErrorOf({"--config", WriteFile("c.toml", "port: 1\n")}), HasSubstr("line 1"));
   EXPECT_THAT(ErrorOf({"--config", "/nonexistent.toml"}),
               HasSubstr("/nonexistent.toml: No such file or directory"));
   EXPECT_THAT(ErrorOf({"m", "--config", ::testing::TempDir()}), HasSubstr("is a directory"));
+}
+
+TEST(Flags, ABadValueOfAConfigFileNamesTheFile) {
+  for (const auto& [text, message] :
+       {std::pair{"port = 70000\n", "--port: expected a whole number from 0 to 65535"},
+        std::pair{"enable-chunked-prefill = \"perhaps\"\n",
+                  "--enable-chunked-prefill: expected true or false"},
+        std::pair{"port = 1979-05-27\n", "port: expected a string, a number"},
+        std::pair{"quantization = \"awq\"\n", "--quantization is not supported yet"}}) {
+    const std::string file = WriteFile("bad.toml", text);
+    EXPECT_THAT(ErrorOf({"m", "--config", file}), StartsWith("--config " + file + ": " + message));
+  }
+  const std::string file = WriteFile("bad.toml", "port = 70000\n");
+  EXPECT_THAT(ErrorOf({"m", "--config", file, "--port", "70001"}), StartsWith("--port: "));
 }
 
 TEST(Flags, TheShippedConfigIsValid) {

@@ -3,6 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <initializer_list>
+#include <string>
+#include <utility>
+
 namespace nextgate::gateway {
 namespace {
 
@@ -26,6 +30,55 @@ TEST(Metrics, ExposesEngineCountersUnderOurAndVllmsNames) {
               HasSubstr("vllm:kv_cache_usage_perc{engine=\"0\",model_name=\"dictionary\"} 0.25"));
 }
 
+TEST(Metrics, ThePrefixCacheSaysWhatItFoundAndWhatBecameOfIt) {
+  engine::EngineStats engine;
+  engine.prompt_tokens = 400;
+  engine.prefix = {.lookups = 5,
+                   .lookups_limited = 1,
+                   .queried_tokens = 1000,
+                   .matched_tokens = 700,
+                   .resumed_tokens = 600,
+                   .replayed_tokens = 70,
+                   .lost_tokens = 30,
+                   .waits = 2,
+                   .checkpoints_made = 9,
+                   .checkpoints_evicted = 3,
+                   .checkpoints_refused = 4,
+                   .blocks_evicted = 6,
+                   .blocks_cached = 11,
+                   .blocks_idle = 10,
+                   .checkpoints_used = 7,
+                   .checkpoints_total = 8,
+                   .checkpoint_bytes = 4096};
+  const std::string text = Metrics("m").Expose(engine, {}, {}, {});
+  const std::string labels = "engine=\"0\",model_name=\"m\"";
+  for (const auto& [name, value] : std::initializer_list<std::pair<const char*, int>>{
+           {"nextgate_prefix_lookups_total", 5},
+           {"nextgate_prefix_lookups_limited_total", 1},
+           {"nextgate_prefix_queried_tokens_total", 1000},
+           {"nextgate_prefix_waits_total", 2},
+           {"nextgate_prefix_blocks_evicted_total", 6},
+           {"nextgate_prefix_blocks_cached", 11},
+           {"nextgate_prefix_blocks_idle", 10},
+           {"nextgate_prefix_checkpoint_slots_used", 7},
+           {"nextgate_prefix_checkpoint_slots", 8},
+           {"nextgate_prefix_checkpoint_bytes", 4096},
+           {"vllm:prefix_cache_queries_total", 1000},
+           {"vllm:prefix_cache_hits_total", 600},
+           {"vllm:prompt_tokens_cached_total", 600},
+           {"vllm:prompt_tokens_total", 1000}})
+    EXPECT_THAT(text, HasSubstr(std::string("\n") + name + "{" + labels + "} " +
+                                std::to_string(value) + "\n"));
+  for (const auto& [what, value] : std::initializer_list<std::pair<const char*, int>>{
+           {"resumed", 600}, {"replayed", 70}, {"lost", 30}})
+    EXPECT_THAT(text, HasSubstr("nextgate_prefix_matched_tokens_total{" + labels + ",what=\"" +
+                                what + "\"} " + std::to_string(value)));
+  for (const auto& [what, value] : std::initializer_list<std::pair<const char*, int>>{
+           {"made", 9}, {"evicted", 3}, {"refused", 4}})
+    EXPECT_THAT(text, HasSubstr("nextgate_prefix_checkpoints_total{" + labels + ",what=\"" + what +
+                                "\"} " + std::to_string(value)));
+}
+
 TEST(Metrics, UpstreamsTakeTheEnginesPlace) {
   UpstreamStats one{.url = "http://a:1/v1", .requests = 5, .breaker = Breaker::State::kOpen};
   one.failures[static_cast<size_t>(UpstreamPhase::kFirstByte)] = 2;
@@ -37,6 +90,7 @@ TEST(Metrics, UpstreamsTakeTheEnginesPlace) {
   EXPECT_THAT(text,
               HasSubstr("upstream_breaker_state{state=\"open\",upstream=\"http://a:1/v1\"} 1"));
   EXPECT_THAT(text, Not(HasSubstr("engine_")));
+  EXPECT_THAT(text, Not(HasSubstr("prefix_")));
 }
 
 TEST(Metrics, HistogramsHoldGeneratedAnswersOnly) {

@@ -126,5 +126,94 @@ TEST(PromptBuilder, AContinuedMessageOpensNothing) {
   EXPECT_EQ(prompt.tokens[static_cast<size_t>(prompt.message_borders[0])], kStart);
 }
 
+constexpr const char* kTurns =
+    R"([{"role": "system", "content": "S"}, {"role": "user", "content": "Q"},
+    {"role": "assistant", "content": "A"}, {"role": "user", "content": "R"}])";
+
+// The borders of Build(chat, marked), each checked to be where a message opens (or the end).
+std::vector<int32_t> MarkedBorders(const RenderedChat& chat, const std::vector<int32_t>& marked) {
+  const ByteTokenizer tokenizer;
+  const Prompt prompt = PromptBuilder(tokenizer).Build(chat, marked);
+  EXPECT_EQ(prompt.tokens, tokenizer.Encode(chat.pieces));
+  EXPECT_EQ(prompt.message_borders, PromptBuilder(tokenizer).Build(chat).message_borders);
+  return prompt.marked_borders;
+}
+
+TEST(PromptBuilder, AMarkedMessageEndsWhereTheNextOneOrTheAnswerBegins) {
+  const auto chat = RenderWith(kChatMl, kTurns);
+  const auto borders = PromptBuilder(ByteTokenizer()).Build(chat).message_borders;
+  ASSERT_EQ(borders.size(), 4u);
+  EXPECT_TRUE(MarkedBorders(chat, {}).empty());
+  for (int32_t m = 0; m < 4; ++m)
+    EXPECT_EQ(MarkedBorders(chat, {m}), std::vector({borders[static_cast<size_t>(m)]}));
+  EXPECT_EQ(MarkedBorders(chat, {0, 3}), std::vector({borders[0], borders[3]}));
+  EXPECT_EQ(MarkedBorders(chat, {0, 1, 2, 3}), borders);
+}
+
+TEST(PromptBuilder, WithoutAnAnswerToOpenTheLastMarkedMessageEndsWithThePrompt) {
+  const auto chat = RenderWith(kChatMl, kTurns, /*generate=*/false);
+  const auto size = static_cast<int32_t>(ByteTokenizer().Encode(chat.pieces).size());
+  EXPECT_EQ(MarkedBorders(chat, {3}), std::vector({size}));
+}
+
+TEST(PromptBuilder, AMarkedMessageThatIsNotPrintedEndsBeforeTheNextOneThatIs) {
+  constexpr const char* kUsersOnly =
+      "{% for m in messages %}{% if m.role == 'user' %}{{ '<|im_start|>' + m.content + '\n' }}{% "
+      "endif "
+      "%}{% endfor %}";
+  const auto chat = RenderWith(kUsersOnly, kTurns);
+  const auto borders = PromptBuilder(ByteTokenizer()).Build(chat).message_borders;
+  ASSERT_EQ(borders.size(), 1u);  // R's
+  EXPECT_EQ(MarkedBorders(chat, {1}), borders);
+  EXPECT_EQ(MarkedBorders(chat, {1, 2}), borders);
+  EXPECT_TRUE(MarkedBorders(chat, {0}).empty());  // before all that was printed
+}
+
+TEST(PromptBuilder, BordersThatAreNowhereMarkNothing) {
+  const auto plain = RenderWith("{% for m in messages %}{{ m.content }}\n{% endfor %}", kTurns);
+  EXPECT_TRUE(MarkedBorders(plain, {0, 1}).empty());
+}
+
+TEST(PromptBuilder, KnownIdsStandForTheirTextAndBordersMoveWithThem) {
+  const ByteTokenizer tokenizer;
+  const auto chat = RenderWith(kChatMl, R"([{"role": "user", "content": "q"},
+      {"role": "assistant", "content": "answer"}, {"role": "user", "content": "r"},
+      {"role": "assistant", "content": "more"}])");
+  std::string text;
+  for (const auto& piece : chat.pieces) text += piece.text;
+  const size_t answer = text.find("answer");
+  const size_t more = text.find("more");
+  const PromptBuilder::KnownText known[] = {
+      {.begin = answer, .end = answer + 4, .ids = {1000, 1001}},  // "er" encodes
+      {.begin = more, .end = more + 4, .ids = {1002}}};
+  const std::vector<int32_t> marked = {1};
+  const Prompt prompt = PromptBuilder(tokenizer).Build(chat, marked, known);
+  std::vector<int32_t> expected;
+  const auto encode = [&](std::string_view part) {
+    const auto ids = tokenizer.Encode(part, true);
+    expected.insert(expected.end(), ids.begin(), ids.end());
+  };
+  encode(std::string_view(text).substr(0, answer));
+  expected.insert(expected.end(), {1000, 1001});
+  encode(std::string_view(text).substr(answer + 4, more - answer - 4));
+  expected.push_back(1002);
+  encode(std::string_view(text).substr(more + 4));
+  EXPECT_EQ(prompt.tokens, expected);
+  std::vector<int32_t> starts;
+  for (size_t i = 1; i < expected.size(); ++i)
+    if (expected[i] == kStart) starts.push_back(static_cast<int32_t>(i));
+  EXPECT_EQ(prompt.message_borders, starts);
+  EXPECT_EQ(prompt.marked_borders, std::vector({starts[1]}));
+}
+
+TEST(PromptBuilder, APromptMayEndWithKnownIds) {
+  const ByteTokenizer tokenizer;
+  const auto chat =
+      RenderWith("{{ messages[0].content }}", R"([{"role": "assistant", "content": "ab"}])",
+                 /*generate=*/false);
+  const PromptBuilder::KnownText known[] = {{.begin = 0, .end = 2, .ids = {1000}}};
+  EXPECT_EQ(PromptBuilder(tokenizer).Build(chat, {}, known).tokens, std::vector<int32_t>({1000}));
+}
+
 }  // namespace
 }  // namespace nextgate::gateway

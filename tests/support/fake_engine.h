@@ -1,7 +1,7 @@
 // An engine whose answers a test decides: it records what was submitted and says what the script
 // says. For tests of what stands above the engine.
 //
-// Threads: Submit and the generations from any thread; `script` and `submit_error` are set before.
+// Threads: Submit and the generations from any thread; what is no atomic is set before.
 #pragma once
 
 #include <algorithm>
@@ -31,6 +31,13 @@ class FakeEngine final : public Engine {
   std::atomic<size_t> events_allowed = SIZE_MAX;  // of each generation; it is silent after these
   std::atomic<int> open_generations = 0;          // created and not destroyed yet
   std::atomic<int> cut_short = 0;                 // destroyed before their Finished was taken
+  EngineStats stats{.prefix = {.block_tokens = 64}};  // but for `waiting`
+  std::function<Result<PrefixExplanation>(const GenerationRequest&)> explain =
+      [](const GenerationRequest&) { return PrefixExplanation{}; };
+  std::function<Result<int32_t>()> reset = [] { return 0; };
+  std::function<Result<std::vector<PrefixNode>>(int32_t nodes_max)> map = [](int32_t) {
+    return std::vector<PrefixNode>();
+  };
 
   explicit FakeEngine(std::vector<int32_t> eos_token_ids = {}) {
     info_ = {.vocab_size = 8192,
@@ -44,6 +51,12 @@ class FakeEngine final : public Engine {
     return requests_;
   }
 
+  // What each Cancel was told, in order.
+  std::vector<int32_t> Cancels() const {
+    const std::lock_guard lock(mutex_);
+    return cancels_;
+  }
+
   Result<std::unique_ptr<Generation>> Submit(GenerationRequest request) override {
     if (submit_error)
       if (Status status = submit_error(request); !status) return std::unexpected(status.error());
@@ -53,8 +66,17 @@ class FakeEngine final : public Engine {
     return std::make_unique<ScriptedGeneration>(*this, std::move(events));
   }
   const ModelInfo& info() const override { return info_; }
-  EngineStats Stats() const override { return {.waiting = waiting.load()}; }
+  EngineStats Stats() const override {
+    EngineStats now = stats;
+    now.waiting = waiting.load();
+    return now;
+  }
   int64_t HeartbeatAgeMs() const override { return heartbeat_age_ms.load(); }
+  Result<PrefixExplanation> ExplainPrefix(const GenerationRequest& request) override {
+    return explain(request);
+  }
+  Result<int32_t> ResetPrefixCache() override { return reset(); }
+  Result<std::vector<PrefixNode>> PrefixMap(int32_t nodes_max) override { return map(nodes_max); }
 
  private:
   class ScriptedGeneration final : public Generation {
@@ -75,7 +97,10 @@ class FakeEngine final : public Engine {
       finished_ = events_[next_].finished.has_value();
       return std::move(events_[next_++]);
     }
-    void Cancel() override {}
+    void Cancel(int32_t tokens_kept) override {
+      const std::lock_guard lock(engine_.mutex_);
+      engine_.cancels_.push_back(tokens_kept);
+    }
 
    private:
     FakeEngine& engine_;
@@ -87,6 +112,7 @@ class FakeEngine final : public Engine {
   ModelInfo info_;
   mutable std::mutex mutex_;
   std::vector<GenerationRequest> requests_;
+  std::vector<int32_t> cancels_;
 };
 
 // The events of a generation that says `tokens`, each in an event of its own, and ends.

@@ -6,6 +6,7 @@ import { clock, draw } from "./elements.js";
 const RATE_H = 170, GAP = 32, VOLUME_H = 56, AXIS_H = 22, LEFT = 44, RIGHT = 4, TOP = 8;
 
 export const TIERS = ["exact", "normalised", "coalesced", "semantic", "draft"];
+export const BUILT = ["exact", "normalised", "coalesced"]; // the others are shown once something is answered from them
 
 // A round number not below n: the top of an axis.
 function roundUp(n) {

@@ -26,6 +26,7 @@ const Asset kAssets[] = {
     {"/dashboard/entries.js", kScript, kEntriesJs},
     {"/dashboard/explain.js", kScript, kExplainJs},
     {"/dashboard/invalidate.js", kScript, kInvalidateJs},
+    {"/dashboard/prefix.js", kScript, kPrefixJs},
 };
 
 }  // namespace

@@ -29,5 +29,6 @@ extern const std::string_view kTrafficJs;
 extern const std::string_view kEntriesJs;
 extern const std::string_view kExplainJs;
 extern const std::string_view kInvalidateJs;
+extern const std::string_view kPrefixJs;
 
 }  // namespace nextgate::gateway::admin

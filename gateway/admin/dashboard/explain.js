@@ -1,6 +1,6 @@
 // The explain box: what would become of a request, rule by rule and tier by tier.
 
-import { REASONS, duration, find, make, sentence, table } from "./elements.js";
+import { REASONS, count, counted, duration, find, make, sentence, table } from "./elements.js";
 import { ask } from "./server.js";
 
 const EXAMPLES = {
@@ -16,6 +16,7 @@ const OUTCOMES = {
 const VERDICTS = { hit: "found", miss: "not there", not_asked: "not asked", disabled: "not in use" };
 
 let model = "";
+let engine = false; // with a prefix cache
 
 const exampleOf = (endpoint) => JSON.stringify(EXAMPLES[endpoint](model), null, 2);
 
@@ -54,6 +55,22 @@ function show(explained) {
       make("pre", { tabindex: 0 }, JSON.stringify(explained.canonical_request, null, 2))));
 }
 
+// Were it generated: what the prefix cache would do for each prompt.
+async function showPrefix(request, rest) {
+  const mine = find("verdicts").firstChild;
+  let text;
+  try {
+    const { prompts } = await ask.prefixExplain(request, rest);
+    text = prompts.map((one) => `Of ${counted(one.prompt_tokens, "token", "tokens")} ${count(one.resumed_tokens)} would be ` +
+      `resumed (${one.verdict.replace("_", " ")}). ${sentence(one.why)}`);
+  } catch (error) {
+    text = [sentence(error.message)];
+  }
+  if (find("verdicts").firstChild !== mine) return; // another question was asked since
+  find("verdicts").append(make("h3", {}, "Prefix cache, if it is generated"),
+    ...text.map((line) => make("p", { class: "prefix-verdict" }, line)));
+}
+
 function refuse(message) {
   find("outcome").className = "wrong";
   find("outcome").textContent = sentence(message);
@@ -71,14 +88,18 @@ async function explain(event) {
     return;
   }
   try {
-    show(await ask.explain(request, restOf(event.target)));
+    const rest = restOf(event.target);
+    show(await ask.explain(request, rest));
+    if (engine) await showPrefix(request, rest);
   } catch (error) {
     refuse(error.message);
   }
 }
 
-export function start(served_model) {
+// `prefix_caching`: whether the server has it on; null: it has no engine.
+export function start(served_model, prefix_caching) {
   model = served_model;
+  engine = prefix_caching !== null;
   const form = find("explain-form"), endpoint = form.elements.endpoint, request = form.elements.request;
   let example = request.value = exampleOf(endpoint.value);
   endpoint.addEventListener("change", () => {

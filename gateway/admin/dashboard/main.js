@@ -4,6 +4,7 @@ import { clock, find, sentence } from "./elements.js";
 import * as entries from "./entries.js";
 import * as explain from "./explain.js";
 import * as invalidate from "./invalidate.js";
+import * as prefix from "./prefix.js";
 import { ask, key } from "./server.js";
 import { showRequests, showStats } from "./traffic.js";
 
@@ -29,6 +30,7 @@ async function refresh() {
   if (document.hidden || !started) return;
   const mine = ++round;
   let wait_ms = EVERY_MS;
+  prefix.refresh(); // on its own: the engine may be in the middle of a long step
   try {
     const [stats, requests] = await Promise.all([ask.stats(scope(), chosen("window")), ask.requests()]);
     if (mine !== round) return;
@@ -90,10 +92,11 @@ function board(caller, config) {
   if (!wired) {
     wired = true;
     entries.start(scope);
-    explain.start(config.model_names[0]);
+    explain.start(config.model_names[0], config.flags["enable-prefix-caching"]);
     invalidate.start(() => entries.showEntries());
   }
   invalidate.allow(caller);
+  prefix.start(config.flags["enable-prefix-caching"]);
   started = true;
   refresh();
   entries.showEntries();

@@ -53,6 +53,9 @@ async function call(method, path, query, body) {
   }
 }
 
+// `request` goes as it was written: a number may have more digits than JavaScript keeps.
+const question = (request, rest) => `{"request":${request},${JSON.stringify(rest).slice(1)}`;
+
 export const ask = {
   keys: () => call("GET", "admin/keys"),
   config: () => call("GET", "admin/config"),
@@ -60,9 +63,10 @@ export const ask = {
   requests: () => call("GET", "admin/requests", { limit: 20 }),
   entries: (query) => call("GET", "admin/cache/entries", query),
   entry: (id) => call("GET", "admin/cache/entries/" + encodeURIComponent(id)),
-  // `request` goes as it was written: a number may have more digits than JavaScript keeps.
-  explain: (request, rest) =>
-    call("POST", "admin/cache/explain", {}, `{"request":${request},${JSON.stringify(rest).slice(1)}`),
+  explain: (request, rest) => call("POST", "admin/cache/explain", {}, question(request, rest)),
+  prefixStats: () => call("GET", "admin/prefix/stats"),
+  prefixMap: (limit) => call("GET", "admin/prefix/map", { limit }),
+  prefixExplain: (request, rest) => call("POST", "admin/prefix/explain", {}, question(request, rest)),
   invalidate: (parts) => call("POST", "admin/cache/invalidate", {}, JSON.stringify(parts)),
   invalidations: () => call("GET", "admin/cache/invalidations"),
 };

@@ -1,6 +1,6 @@
 // What became of the requests: tiles, the charts over time, latency, reasons, what runs now.
 
-import { TIERS, TimeChart } from "./charts.js";
+import { BUILT, TIERS, TimeChart } from "./charts.js";
 import { REASONS, bytes, clock, count, counted, draw, duration, find, make, milliseconds, percent, table } from "./elements.js";
 
 const STEP_S = { "1m": 10, "5m": 10, "1h": 60, "24h": 1800, total: 1800 };
@@ -64,10 +64,11 @@ function showLegend(stats) {
 }
 
 function showSteps(steps) {
+  const tiers = TIERS.filter((tier) => BUILT.includes(tier) || steps.some((step) => step.hits[tier] > 0));
   const rows = steps.filter((step) => step.requests > 0).reverse().map((step) =>
-    [stepName(step), count(step.requests), percent(step.hit_rate), ...TIERS.map((tier) => count(step.hits[tier])),
+    [stepName(step), count(step.requests), percent(step.hit_rate), ...tiers.map((tier) => count(step.hits[tier])),
       count(step.misses), count(step.bypasses_total), count(step.tokens_saved.prompt + step.tokens_saved.completion)]);
-  const numbers = ["Requests", "Hit rate", ...TIERS.map((tier) => tier.charAt(0).toUpperCase() + tier.slice(1)), "Missed",
+  const numbers = ["Requests", "Hit rate", ...tiers.map((tier) => tier.charAt(0).toUpperCase() + tier.slice(1)), "Missed",
     "Bypassed", "Tokens saved"];
   table(find("rate-table"), [["Time", ""], ...numbers.map((name) => [name, "number"])], rows, "No requests in this window.");
 }

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/support/black_hole.h"
 #include "tests/support/redis_server.h"
 
 namespace nextgate::cache {
@@ -19,7 +20,7 @@ RedisEndpoint At(int port) { return {.host = "127.0.0.1", .port = port}; }
 
 Result<std::unique_ptr<RedisConnection>> Open(const RedisEndpoint& endpoint,
                                               Deadline deadline = Soon()) {
-  auto addresses = RedisAddresses::Resolve(endpoint);
+  auto addresses = ResolveRedis(endpoint, Soon());
   if (!addresses) return std::unexpected(addresses.error());
   return RedisConnection::Open(endpoint, *addresses, deadline);
 }
@@ -89,6 +90,18 @@ TEST(RedisConnection, NobodyThereIsAnError) {
   ASSERT_FALSE(connection);
   EXPECT_EQ(connection.error().code, ErrorCode::kUnavailable);
   EXPECT_THAT(connection.error().message, HasSubstr("refused"));
+}
+
+TEST(RedisConnection, AnAddressWhereNothingAnswersLeavesTimeForTheNext) {
+  const test::BlackHole nothing;
+  RedisServer server;
+  const SocketAddresses addresses = {NumericAddress("127.0.0.1", nothing.port())->front(),
+                                     NumericAddress("127.0.0.1", server.port())->front()};
+  auto connection = RedisConnection::Open(At(server.port()), addresses, In(1000));
+  ASSERT_TRUE(connection) << connection.error().message;
+  connection = RedisConnection::Open(At(server.port()), SocketAddresses{addresses[0]}, In(50));
+  ASSERT_FALSE(connection);
+  EXPECT_THAT(connection.error().message, HasSubstr("took too long"));
 }
 
 // Without a deadline these would wait for ever.

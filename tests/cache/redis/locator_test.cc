@@ -29,7 +29,7 @@ struct Node : RedisServer {
   RedisReply Run(RedisCommand command) const {
     const RedisEndpoint endpoint{.host = "127.0.0.1", .port = port()};
     const auto connection =
-        RedisConnection::Open(endpoint, *RedisAddresses::Resolve(endpoint), Soon());
+        RedisConnection::Open(endpoint, *ResolveRedis(endpoint, Soon()), Soon());
     return (*connection)->Run(std::span(&command, 1), Soon())->front();
   }
   void Serve(int from, int to) const {

@@ -95,6 +95,11 @@ TEST_F(AdminApiTest, StatsCountEveryRequestInOneClassInEveryGrouping) {
                        {"requests", 4}, {"hits_total", 1}, {"misses", 2}, {"bypasses_total", 1}}))
         << window;
   }
+  std::vector<std::string> tiers;
+  const json by_tier = Get("/admin/cache/stats?group_by=tier");
+  for (const json& group : by_tier["groups"]) tiers.push_back(group["group"]);
+  EXPECT_THAT(tiers, ::testing::ElementsAre("exact", "normalised", "coalesced", "miss", "bypass"))
+      << "those that are not built have no row";
   const json scopes = Get("/admin/cache/stats?group_by=scope")["groups"];
   ASSERT_EQ(scopes.size(), 2u);
   EXPECT_EQ(scopes[1]["group"], "n");
@@ -435,7 +440,7 @@ TEST_F(AdminApiTest, AnInvalidationThatIsNotUnderstoodInvalidatesNothing) {
 
 TEST_F(AdminApiTest, TheDescriptionNamesEveryRoute) {
   const json paths = Get("/admin/openapi.json")["paths"];
-  EXPECT_EQ(paths.size(), 13u);
+  EXPECT_EQ(paths.size(), 17u);
   for (const auto& [path, operations] : paths.items())
     for (const auto& [method, operation] : operations.items()) {
       std::string target = path;

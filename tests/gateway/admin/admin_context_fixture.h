@@ -32,7 +32,9 @@ class AdminContextTest : public ChatPipelineTest {
                         .partitioner = partitioner_,
                         .reader = reader_,
                         .options = options_,
-                        .recorder = recorder_};
+                        .recorder = recorder_,
+                        .engine = &engine_,
+                        .generator = &generator_};
 };
 
 }  // namespace nextgate::gateway::admin

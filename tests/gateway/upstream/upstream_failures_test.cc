@@ -223,7 +223,7 @@ TEST_F(UpstreamTest, OverloadIsTriedAgainAndThenComesThrough) {
 
 TEST_F(UpstreamTest, WhoIsLeftAloneBeforeItIsAskedAgainHasAnsweredAllTheSame) {
   Upstream::Options options = Quick();
-  options.breaker.failures_max = 2;
+  options.breaker = {.failures_max = 2, .open_min = milliseconds(60'000)};
   Script([](Conversation& c) { return c.Reply(503, kError, "Retry-After: 1\r\n"), true; }, options);
   auto waits = std::async(std::launch::async, [this] { return Ask(); });
   while (server_->requests() == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));

@@ -1,7 +1,6 @@
-#include "gateway/upstream/socket.h"
+#include "base/socket.h"
 
 #include <fmt/format.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/err.h>
@@ -17,7 +16,7 @@
 #include <mutex>
 #include <utility>
 
-namespace nextgate::gateway {
+namespace nextgate {
 namespace {
 
 std::unexpected<Error> Unavailable(std::string message) {
@@ -49,31 +48,9 @@ Result<SSL_CTX*> TlsContext(const std::string& ca_file) {
   return contexts.emplace(ca_file, std::move(context)).first->second.get();
 }
 
-// Without the brackets of an IPv6 address.
-std::string HostName(const Url& url) {
-  return url.host.starts_with('[') ? url.host.substr(1, url.host.size() - 2) : url.host;
-}
-
 int Clamped(size_t size) { return static_cast<int>(std::min<size_t>(size, 1 << 30)); }
 
 }  // namespace
-
-Result<std::vector<std::string>> ResolveHost(const Url& url) {
-  addrinfo hints{};
-  hints.ai_family = AF_UNSPEC;
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* found = nullptr;
-  const int error =
-      ::getaddrinfo(HostName(url).c_str(), std::to_string(url.port).c_str(), &hints, &found);
-  if (error != 0)
-    return Unavailable(fmt::format("its name is not known: {}", ::gai_strerror(error)));
-  const std::unique_ptr<addrinfo, void (*)(addrinfo*)> owned(found, &::freeaddrinfo);
-  std::vector<std::string> addresses;
-  for (const addrinfo* one = found; one != nullptr; one = one->ai_next)
-    addresses.emplace_back(reinterpret_cast<const char*>(one->ai_addr), one->ai_addrlen);
-  if (addresses.empty()) return Unavailable("its name has no address");
-  return addresses;
-}
 
 Status CheckTlsAuthorities(const std::string& ca_file) {
   RETURN_IF_ERROR(TlsContext(ca_file));
@@ -83,7 +60,6 @@ Status CheckTlsAuthorities(const std::string& ca_file) {
 struct Socket::Impl {
   int fd = -1;
   std::unique_ptr<SSL, FreeSsl> ssl;
-  std::string host;  // that the certificate is for
   bool connected = false;
   bool handshaken = false;
   short wanted = POLLOUT;  // what Wait waits for
@@ -101,15 +77,15 @@ struct Socket::Impl {
     return error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE;
   }
 
-  Status StartTls(const std::string& ca_file) {
-    ASSIGN_OR_RETURN(SSL_CTX * context, TlsContext(ca_file));
+  Status StartTls(const TlsPeer& peer) {
+    ASSIGN_OR_RETURN(SSL_CTX * context, TlsContext(peer.ca_file));
     ssl.reset(SSL_new(context));
     if (ssl == nullptr) return Unavailable("TLS cannot be set up");
     // A host that is an address is looked for among the certificate's addresses.
     X509_VERIFY_PARAM* verify = SSL_get0_param(ssl.get());
-    if (X509_VERIFY_PARAM_set1_ip_asc(verify, host.c_str()) != 1) {
-      SSL_set_tlsext_host_name(ssl.get(), host.c_str());
-      X509_VERIFY_PARAM_set1_host(verify, host.c_str(), host.size());
+    if (X509_VERIFY_PARAM_set1_ip_asc(verify, peer.host.c_str()) != 1) {
+      SSL_set_tlsext_host_name(ssl.get(), peer.host.c_str());
+      X509_VERIFY_PARAM_set1_host(verify, peer.host.c_str(), peer.host.size());
     }
     SSL_set_mode(ssl.get(), SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_set_fd(ssl.get(), fd);
@@ -143,10 +119,9 @@ struct Socket::Impl {
 Socket::Socket(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Socket::~Socket() = default;
 
-Result<std::unique_ptr<Socket>> Socket::Connect(const std::string& sockaddr_bytes, const Url& url,
-                                                const std::string& ca_file) {
+Result<std::unique_ptr<Socket>> Socket::Connect(const std::string& sockaddr_bytes,
+                                                const std::optional<TlsPeer>& tls) {
   auto impl = std::make_unique<Impl>();
-  impl->host = HostName(url);
   const auto* address = reinterpret_cast<const sockaddr*>(sockaddr_bytes.data());
   impl->fd = ::socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (impl->fd < 0) return Unavailable(std::strerror(errno));
@@ -156,7 +131,7 @@ Result<std::unique_ptr<Socket>> Socket::Connect(const std::string& sockaddr_byte
   if (::connect(impl->fd, address, static_cast<socklen_t>(sockaddr_bytes.size())) != 0 &&
       errno != EINPROGRESS)
     return Unavailable(std::strerror(errno));
-  if (url.scheme == "https") RETURN_IF_ERROR(impl->StartTls(ca_file));
+  if (tls) RETURN_IF_ERROR(impl->StartTls(*tls));
   return std::unique_ptr<Socket>(new Socket(std::move(impl)));
 }
 
@@ -203,17 +178,19 @@ Result<Socket::Received> Socket::Receive(std::span<char> buffer) {
   return Unavailable(std::strerror(errno));
 }
 
-void Socket::Wait(Instant until, bool either_way) const {
+bool Socket::Wait(Instant until, bool either_way) const {
+  // Rounded up, so that a wait never spins on a remainder.
   const auto left =
       std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
   pollfd entry{.fd = impl_->fd, .revents = 0};
   entry.events = either_way ? static_cast<short>(POLLIN | POLLOUT) : impl_->wanted;
-  ::poll(&entry, 1, static_cast<int>(std::clamp<int64_t>(left.count(), 0, 60'000)));
+  return ::poll(&entry, 1, static_cast<int>(std::clamp<int64_t>(left.count(), 0, 60'000))) > 0;
 }
 
-bool Socket::Quiet() const {
+bool Socket::WaitReadable(std::chrono::milliseconds timeout) const {
   pollfd entry{.fd = impl_->fd, .events = POLLIN, .revents = 0};
-  return (impl_->ssl == nullptr || SSL_pending(impl_->ssl.get()) == 0) && ::poll(&entry, 1, 0) == 0;
+  return (impl_->ssl != nullptr && SSL_pending(impl_->ssl.get()) > 0) ||
+         ::poll(&entry, 1, static_cast<int>(timeout.count())) > 0;
 }
 
-}  // namespace nextgate::gateway
+}  // namespace nextgate
