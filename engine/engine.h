@@ -41,7 +41,7 @@ struct EngineConfig {
 
   bool enable_prefix_caching = true;
   // Of the memory that is left for KV and checkpoints, the checkpoints' share.
-  double prefix_cache_fraction = 0.25;
+  double prefix_cache_fraction = 0.24;
   std::string prefix_state_format = "auto";  // auto (fp32 on the CPU) | fp32 | bf16 | int8
   int32_t prefix_checkpoints = -1;           // slots; -1: from the memory plan
   int64_t prefix_host_bytes = 0;             // the host tier; 0: none

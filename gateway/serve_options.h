@@ -34,7 +34,7 @@ struct ServeOptions {
       0.9;  // share of the device's memory; on the CPU, of the machine's
   bool enable_chunked_prefill = true;
   bool enable_prefix_caching = true;
-  double prefix_cache_fraction = 0.25;       // of the memory left for KV and checkpoints
+  double prefix_cache_fraction = 0.24;       // of the memory left for KV and checkpoints
   std::string prefix_state_format = "auto";  // of checkpoints: auto | fp32 | bf16 | int8
   int64_t prefix_host_bytes = 0;             // 0: no host tier
   std::string prefix_disk_dir;               // empty: no disk tier

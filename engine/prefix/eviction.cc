@@ -5,11 +5,17 @@
 namespace nextgate::engine {
 namespace {
 
+double ExpectedUses(const PrefixTree::Checkpoint& c) {
+  if (c.kind >= CheckpointKind::kBorder) return 1.0 + c.hits;
+  if (c.branches) return (1.0 + c.hits) / 2;
+  return c.below == 0 ? 1 : kUsesOfPassed;
+}
+
 class ByReplayCost final : public EvictionPolicy {
  public:
   double Stamp() override { return age_; }
   double Value(const PrefixTree::Checkpoint& c) const override {
-    return c.stamp + (1.0 + c.hits) * c.replay_tokens;
+    return c.stamp + ExpectedUses(c) * c.replay_tokens;
   }
   void Evicted(double value) override { age_ = std::max(age_, value); }
 

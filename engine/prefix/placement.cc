@@ -31,13 +31,21 @@ void PlaceCheckpoints(const PlacementInput& input, std::vector<PlacedCheckpoint>
     if (position > input.resumed && position <= input.tokens) placed->push_back({position, kind});
   };
   for (const int32_t border : input.marked) add(border, CheckpointKind::kMarked);
-  for (const int32_t border : input.borders) add(border, CheckpointKind::kBorder);
+  const size_t borders = input.borders.size();
+  for (size_t i = 0; i < borders; ++i) {
+    // One message alone is nobody else's beginning.
+    const bool first = i == 0 && (borders > 1 || input.borders[0] < input.tokens - kBlockTokens);
+    const bool last = i + 2 >= borders;
+    add(input.borders[i], first  ? CheckpointKind::kBorder
+                          : last ? CheckpointKind::kEnd
+                                 : CheckpointKind::kSpaced);
+  }
   add(input.matched, CheckpointKind::kMissed);
   add(input.tokens, CheckpointKind::kEnd);
   add(input.tokens - 1, CheckpointKind::kEnd);
   for (int32_t at = (input.resumed / kCheckpointSpacing + 1) * kCheckpointSpacing;
        at < input.tokens; at += kCheckpointSpacing)
-    add(at, CheckpointKind::kSpaced);
+    add(at, at % kLongSpacing == 0 ? CheckpointKind::kEnd : CheckpointKind::kSpaced);
   std::sort(placed->begin(), placed->end(), [](const auto& a, const auto& b) {
     return a.position != b.position ? a.position < b.position : a.kind > b.kind;
   });

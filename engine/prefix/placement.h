@@ -1,11 +1,13 @@
 // Where a prompt's checkpoints go: the positions at which a state is worth its bytes. A pure function.
 //
 //   marked   the client said so (cache_control)
-//   border   a message ends there, rounded down to 64
+//   border   the first message ends there, rounded down to 64: system prompt and tools
 //   missed   KV matched deeper than a checkpoint: the second sequence that goes this way
 //   end      of the prompt: 64·⌊len / 64⌋, and 64·⌊(len − 1) / 64⌋ for the same prompt again, which needs
-//            one token left to compute
-//   spaced   every kCheckpointSpacing tokens in between, for beginnings nobody announced
+//            one token left to compute; of its last two messages; and every kLongSpacing tokens, where the
+//            next turn goes on if the blocks behind were given up
+//   spaced   in between: ends of other messages, and every kCheckpointSpacing tokens for beginnings that
+//            nobody announced. They take only slots that nothing else wants
 //   answer   the last border a generation passed
 //
 // All are multiples of 64 (so that a prefill in chunks of 64 has the state at hand) and lie behind
@@ -19,6 +21,7 @@
 namespace nextgate::engine {
 
 inline constexpr int32_t kCheckpointSpacing = 256;
+inline constexpr int32_t kLongSpacing = 8192;  // a multiple of it
 
 enum class CheckpointKind : uint8_t { kSpaced, kAnswer, kEnd, kMissed, kBorder, kMarked };
 

@@ -1,7 +1,6 @@
 #include "engine/prefix/prefix_cache.h"
 
 #include <algorithm>
-#include <limits>
 #include <optional>
 #include <utility>
 
@@ -95,33 +94,38 @@ bool PrefixCache::Awaits(int32_t resume_max, const PrefixHold& leader, int32_t l
 
 // --- blocks and slots ---
 
-NodeId PrefixCache::Worst(bool at_leaf, double* value) const {
+double PrefixCache::Worth(const PrefixTree::Checkpoint& checkpoint) const {
+  return checkpoint.kind == CheckpointKind::kSpaced ? 0 : eviction_->Value(checkpoint);
+}
+
+// Of those that are worth least the one whose block was left alone longest.
+NodeId PrefixCache::Worst() const {
   NodeId worst = kNoNode;
-  *value = std::numeric_limits<double>::infinity();
+  std::pair<double, uint64_t> least;
   for (const NodeId node : tree_.checkpoints()) {
     const PrefixTree::Checkpoint checkpoint = tree_.checkpoint(node);
-    if (checkpoint.pinned || (at_leaf && !checkpoint.at_leaf)) continue;
-    const double worth = eviction_->Value(checkpoint);
-    if (worth >= *value) continue;
+    if (checkpoint.pinned) continue;
+    const std::pair worth(Worth(checkpoint), checkpoint.touched);
+    if (worst != kNoNode && worth >= least) continue;
     worst = node;
-    *value = worth;
+    least = worth;
   }
   return worst;
 }
 
 void PrefixCache::Evict(NodeId node) {
-  eviction_->Evicted(eviction_->Value(tree_.checkpoint(node)));
   checkpoints_->GiveBack(tree_.DropCheckpoint(node));
   ++stats_.checkpoints_evicted;
   ++version_;
 }
 
+// Blocks that no checkpoint needs first, then what was left alone longest with its checkpoint: a leaf's
+// blocks and what their replay costs grow alike, so only when it was used tells them apart.
 void PrefixCache::Reclaim(int32_t blocks) {
   while (kv_->blocks_free() < blocks) {
     NodeId leaf = tree_.OldestBareLeaf();
     if (leaf == kNoNode) {
-      double value = 0;
-      leaf = Worst(/*at_leaf=*/true, &value);
+      leaf = tree_.OldestIdleLeaf();
       CHECK(leaf != kNoNode, "%d blocks wanted, %d free, and nothing to give up", blocks,
             kv_->blocks_free());
       Evict(leaf);
@@ -141,16 +145,17 @@ void PrefixCache::TakeBlocks(int32_t count, std::vector<int32_t>* table) {
 // other is worth more.
 int32_t PrefixCache::TakeCheckpoint(CheckpointKind kind, int32_t position, int32_t replay_tokens) {
   if (checkpoints_->slots_free() == 0) {
-    double value = 0;
-    const NodeId worst = Worst(/*at_leaf=*/false, &value);
-    const double worth = eviction_->Value({.tokens = position,
-                                           .replay_tokens = replay_tokens,
-                                           .stamp = eviction_->Stamp(),
-                                           .kind = kind});
-    if (worst == kNoNode || (kind == CheckpointKind::kSpaced && worth <= value)) {
+    const double worth = Worth({.tokens = position,
+                                .replay_tokens = replay_tokens,
+                                .stamp = eviction_->Stamp(),
+                                .kind = kind});
+    const NodeId worst = Worst();
+    const double least = worst == kNoNode ? 0 : Worth(tree_.checkpoint(worst));
+    if (worst == kNoNode || worth < least) {
       ++stats_.checkpoints_refused;
       return kNoCheckpoint;
     }
+    eviction_->Evicted(least);
     Evict(worst);
   }
   const std::optional<int32_t> slot = checkpoints_->Take();
@@ -177,7 +182,8 @@ void PrefixCache::Emit(const PlacedCheckpoint& placed, int32_t index, PrefixHold
   if (slot == kNoCheckpoint) {
     int32_t before = hold->last_state;
     for (const PrefixHold::State& state : hold->emitted)
-      if (state.position < placed.position) before = std::max(before, state.position);
+      if (state.position < placed.position && state.kind != CheckpointKind::kSpaced)
+        before = std::max(before, state.position);
     slot = TakeCheckpoint(placed.kind, placed.position, placed.position - before);
   }
   // Rather the newer border alone than the older.
@@ -210,7 +216,8 @@ void PrefixCache::PlanEmits(const PrefixSequence& sequence, PrefixHold* hold, in
   std::ranges::sort(hold->emitted, {}, &PrefixHold::State::position);
   std::ranges::sort(emits->begin() + static_cast<int64_t>(first), emits->end(), {},
                     &kernels::StateEmit::position);
-  if (!hold->emitted.empty()) hold->last_state = hold->emitted.back().position;
+  for (const PrefixHold::State& state : hold->emitted)
+    if (state.kind != CheckpointKind::kSpaced) hold->last_state = state.position;
 }
 
 NodeId PrefixCache::NodeAt(NodeId below, int32_t position) const {

@@ -55,7 +55,7 @@ struct PrefixHold {
   uint64_t looked_up = 0;      // the tree's version then
   int32_t known = 0;           // tokens then: what comes behind is generated
   std::vector<PlacedCheckpoint> placed;  // still to come, ascending
-  int32_t last_state = 0;                // position of the last checkpoint on the way
+  int32_t last_state = 0;                // position of the last checkpoint on the way that counts
   bool waited = false;                   // counted as such
   std::shared_ptr<PrefixLoad> load;      // waited for
   int64_t load_until_ns = 0;
@@ -156,11 +156,12 @@ class PrefixCache {
   BlockPath PathOf(const PrefixSequence& s, const PrefixHold& hold) const {
     return {s.scope, s.tokens, hold.keys};
   }
+  double Worth(const PrefixTree::Checkpoint& checkpoint) const;
   int32_t TakeCheckpoint(CheckpointKind kind, int32_t position, int32_t replay_tokens);
   void Emit(const PlacedCheckpoint& placed, int32_t index, PrefixHold* hold,
             std::vector<kernels::StateEmit>* emits);
   bool IsThere(const PrefixSequence& sequence, const PrefixHold& hold, int32_t position) const;
-  NodeId Worst(bool at_leaf, double* value) const;
+  NodeId Worst() const;
   void Evict(NodeId node);
   void Reclaim(int32_t blocks);
   void Attach(NodeId node, const PrefixHold::State& state);

@@ -78,8 +78,8 @@ NodeId PrefixTree::Insert(NodeId parent, const BlockPath& path, int32_t index, i
 
 int32_t PrefixTree::Remove(NodeId id) {
   Node& node = nodes_[id];
-  CHECK(node.is_bare, "node %d has children, users or a checkpoint", id);
-  UnlinkBare(id);
+  CHECK(node.list == &bare_leaves_, "node %d has children, users or a checkpoint", id);
+  UnlinkLeaf(id);
   NodeId* link = &buckets_[Bucket(node.key)];
   while (*link != id) link = &nodes_[*link].next_in_bucket;
   *link = node.next_in_bucket;
@@ -124,53 +124,80 @@ void PrefixTree::LeaseChild(NodeId node, NodeId child) {
   Use(child);
 }
 
-// --- bare leaves ---
+// --- idle leaves ---
 
 void PrefixTree::Reconsider(NodeId id) {
-  const Node& node = nodes_[id];
-  const bool bare = node.children == 0 && node.users == 0 && node.slot == kNoCheckpoint;
-  if (bare == node.is_bare) return;
-  if (bare) {
-    LinkBare(id);
-  } else {
-    UnlinkBare(id);
-  }
+  Node& node = nodes_[id];
+  LeafList* list = nullptr;
+  if (node.children == 0 && node.users == 0)
+    list = node.slot == kNoCheckpoint ? &bare_leaves_ : &other_leaves_;
+  if (list == node.list) return;
+  if (node.list) UnlinkLeaf(id);
+  node.list = list;
+  if (list) LinkLeaf(id);
 }
 
 // Behind those that were left alone before it: mostly at one of the two ends.
-void PrefixTree::LinkBare(NodeId id) {
+void PrefixTree::LinkLeaf(NodeId id) {
   Node& node = nodes_[id];
-  NodeId before = bare_tail_;
-  if (bare_head_ != kNoNode && node.touched <= nodes_[bare_head_].touched) {
+  LeafList& list = *node.list;
+  NodeId before = list.tail;
+  if (list.head != kNoNode && node.touched <= nodes_[list.head].touched) {
     before = kNoNode;
   } else {
     while (before != kNoNode && nodes_[before].touched > node.touched)
-      before = nodes_[before].bare_before;
+      before = nodes_[before].leaf_before;
   }
-  const NodeId after = before == kNoNode ? bare_head_ : nodes_[before].bare_after;
-  node.is_bare = true;
-  node.bare_before = before;
-  node.bare_after = after;
-  (before == kNoNode ? bare_head_ : nodes_[before].bare_after) = id;
-  (after == kNoNode ? bare_tail_ : nodes_[after].bare_before) = id;
+  const NodeId after = before == kNoNode ? list.head : nodes_[before].leaf_after;
+  node.leaf_before = before;
+  node.leaf_after = after;
+  (before == kNoNode ? list.head : nodes_[before].leaf_after) = id;
+  (after == kNoNode ? list.tail : nodes_[after].leaf_before) = id;
 }
 
-void PrefixTree::UnlinkBare(NodeId id) {
+void PrefixTree::UnlinkLeaf(NodeId id) {
   Node& node = nodes_[id];
-  (node.bare_before == kNoNode ? bare_head_ : nodes_[node.bare_before].bare_after) =
-      node.bare_after;
-  (node.bare_after == kNoNode ? bare_tail_ : nodes_[node.bare_after].bare_before) =
-      node.bare_before;
-  node.bare_before = node.bare_after = kNoNode;
-  node.is_bare = false;
+  LeafList& list = *node.list;
+  (node.leaf_before == kNoNode ? list.head : nodes_[node.leaf_before].leaf_after) = node.leaf_after;
+  (node.leaf_after == kNoNode ? list.tail : nodes_[node.leaf_after].leaf_before) = node.leaf_before;
+  node.leaf_before = node.leaf_after = kNoNode;
+  node.list = nullptr;
 }
 
 // --- checkpoints ---
+
+bool PrefixTree::Counts(const Node& node) {
+  return node.slot != kNoCheckpoint && node.kind != CheckpointKind::kSpaced;
+}
 
 bool PrefixTree::IsAbove(NodeId upper, NodeId lower) const {
   while (lower != kNoNode && nodes_[lower].depth > nodes_[upper].depth)
     lower = nodes_[lower].parent;
   return lower == upper;
+}
+
+void PrefixTree::Count(NodeId id) {
+  Node& node = nodes_[id];
+  for (NodeId up = node.parent; up != kNoNode; up = nodes_[up].parent) {
+    ++nodes_[up].checkpoints_below;
+    if (node.above == kNoNode && Counts(nodes_[up])) node.above = up;
+  }
+  if (node.checkpoints_below == 0) return;
+  for (const NodeId other : checkpointed_)
+    if (Counts(nodes_[other]) && nodes_[other].above == node.above && other != id &&
+        IsAbove(id, other))
+      nodes_[other].above = id;
+}
+
+void PrefixTree::Uncount(NodeId id) {
+  Node& node = nodes_[id];
+  for (NodeId up = node.parent; up != kNoNode; up = nodes_[up].parent)
+    --nodes_[up].checkpoints_below;
+  if (node.checkpoints_below > 0) {
+    for (const NodeId other : checkpointed_)
+      if (nodes_[other].above == id) nodes_[other].above = node.above;
+  }
+  node.above = kNoNode;
 }
 
 void PrefixTree::SetCheckpoint(NodeId id, int32_t slot, CheckpointKind kind, double stamp) {
@@ -181,15 +208,7 @@ void PrefixTree::SetCheckpoint(NodeId id, int32_t slot, CheckpointKind kind, dou
   node.stamp = stamp;
   node.hits = 0;
   node.pins = 0;
-  node.above = kNoNode;
-  for (NodeId up = node.parent; up != kNoNode; up = nodes_[up].parent) {
-    ++nodes_[up].checkpoints_below;
-    if (node.above == kNoNode && nodes_[up].slot != kNoCheckpoint) node.above = up;
-  }
-  if (node.checkpoints_below > 0) {
-    for (const NodeId other : checkpointed_)
-      if (nodes_[other].above == node.above && IsAbove(id, other)) nodes_[other].above = id;
-  }
+  if (Counts(node)) Count(id);
   node.index_in_list = static_cast<int32_t>(checkpointed_.size());
   checkpointed_.push_back(id);
   Reconsider(id);
@@ -203,15 +222,9 @@ int32_t PrefixTree::DropCheckpoint(NodeId id) {
   nodes_[last].index_in_list = node.index_in_list;
   checkpointed_.pop_back();
   node.index_in_list = -1;
-  for (NodeId up = node.parent; up != kNoNode; up = nodes_[up].parent)
-    --nodes_[up].checkpoints_below;
-  if (node.checkpoints_below > 0) {
-    for (const NodeId other : checkpointed_)
-      if (nodes_[other].above == id) nodes_[other].above = node.above;
-  }
+  if (Counts(node)) Uncount(id);
   const int32_t slot = node.slot;
   node.slot = kNoCheckpoint;
-  node.above = kNoNode;
   Reconsider(id);
   return slot;
 }
@@ -226,10 +239,20 @@ void PrefixTree::Unpin(NodeId node) {
   --nodes_[node].pins;
 }
 
-void PrefixTree::CheckpointUsed(NodeId node, double stamp) {
-  CHECK(nodes_[node].slot != kNoCheckpoint);
-  ++nodes_[node].hits;
-  nodes_[node].stamp = stamp;
+void PrefixTree::CheckpointUsed(NodeId id, double stamp) {
+  Node& node = nodes_[id];
+  CHECK(node.slot != kNoCheckpoint);
+  ++node.hits;
+  node.stamp = stamp;
+  if (Counts(node)) return;
+  node.kind = CheckpointKind::kMissed;
+  Count(id);
+}
+
+NodeId PrefixTree::checkpoint_above(NodeId node) const {
+  do node = nodes_[node].parent;
+  while (node != kNoNode && nodes_[node].slot == kNoCheckpoint);
+  return node;
 }
 
 PrefixTree::Checkpoint PrefixTree::checkpoint(NodeId id) const {
@@ -238,11 +261,14 @@ PrefixTree::Checkpoint PrefixTree::checkpoint(NodeId id) const {
           .tokens = tokens_to(id),
           .replay_tokens = tokens_to(id) - tokens_to(node.above),
           .hits = node.hits,
+          .below = node.checkpoints_below,
+          .branches = node.children > 1,
           .stamp = node.stamp,
           .kind = node.kind,
           .pinned = node.pins > 0,
           .at_leaf = node.children == 0 && node.users == 0,
-          .users = node.users};
+          .users = node.users,
+          .touched = node.touched};
 }
 
 int32_t PrefixTree::Mark(NodeId node, uint64_t mark) {
@@ -259,13 +285,15 @@ void PrefixTree::check_integrity() const {
   int32_t live = 0;
   int32_t idle = 0;
   int32_t bare = 0;
+  int32_t other = 0;
   size_t with_checkpoint = 0;
   for (NodeId id = 0; id < nodes_max(); ++id) {
     const Node& node = nodes_[id];
     if (node.depth < 0) continue;
     ++live;
     idle += node.users == 0 ? 1 : 0;
-    bare += node.is_bare ? 1 : 0;
+    bare += node.list == &bare_leaves_ ? 1 : 0;
+    other += node.list == &other_leaves_ ? 1 : 0;
     if (node.parent != kNoNode) {
       CHECK(nodes_[node.parent].depth == node.depth - 1, "node %d hangs on nothing", id);
       ++children[node.parent];
@@ -277,9 +305,9 @@ void PrefixTree::check_integrity() const {
     ++with_checkpoint;
     CHECK(checkpointed_[static_cast<size_t>(node.index_in_list)] == id);
     NodeId above = kNoNode;
-    for (NodeId up = node.parent; up != kNoNode; up = nodes_[up].parent) {
+    for (NodeId up = node.parent; Counts(node) && up != kNoNode; up = nodes_[up].parent) {
       ++checkpoints_below[up];
-      if (above == kNoNode && nodes_[up].slot != kNoCheckpoint) above = up;
+      if (above == kNoNode && Counts(nodes_[up])) above = up;
     }
     CHECK(above == node.above, "checkpoint %d: above it is %d, not %d", id, above, node.above);
   }
@@ -288,17 +316,23 @@ void PrefixTree::check_integrity() const {
     if (node.depth < 0) continue;
     CHECK(children[id] == node.children && used_below[id] <= node.users);
     CHECK(checkpoints_below[id] == node.checkpoints_below);
-    CHECK(node.is_bare == (node.children == 0 && node.users == 0 && node.slot == kNoCheckpoint));
+    CHECK((node.list != nullptr) == (node.children == 0 && node.users == 0));
+    CHECK((node.list == &other_leaves_) == (node.list != nullptr && node.slot != kNoCheckpoint));
   }
   CHECK(live == size_ && idle == idle_ && with_checkpoint == checkpointed_.size());
   CHECK(static_cast<size_t>(live) + free_.size() == nodes_.size(), "a node is lost");
+  CheckLeaves(bare_leaves_, bare);
+  CheckLeaves(other_leaves_, other);
+}
+
+void PrefixTree::CheckLeaves(const LeafList& list, int32_t count) const {
   uint64_t touched = 0;
-  for (NodeId id = bare_head_; id != kNoNode; id = nodes_[id].bare_after) {
-    CHECK(nodes_[id].is_bare && nodes_[id].touched >= touched);
+  for (NodeId id = list.head; id != kNoNode; id = nodes_[id].leaf_after) {
+    CHECK(nodes_[id].list == &list && nodes_[id].touched >= touched);
     touched = nodes_[id].touched;
-    --bare;
+    --count;
   }
-  CHECK(bare == 0, "the list of bare leaves is torn");
+  CHECK(count == 0, "a list of leaves is torn");
 }
 
 }  // namespace nextgate::engine

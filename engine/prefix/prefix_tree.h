@@ -11,10 +11,13 @@
 // Blocks in use are never given up. Checkpoints are, unless pinned: nobody reads one for longer than a
 // step.
 //
+// A checkpoint in between (kSpaced) is a guess until it is resumed from, and what the others are worth
+// does not depend on it: it is not counted. From its first use on it is kMissed, and counts.
+//
 // Invariants: (1) a node's parent outlives it; (2) users(node) = leases on it and below; (3) idle()
-// nodes can all be removed, leaf by leaf, without touching a used one; (4) checkpoints are linked to
-// the nearest checkpoint above them; (5) bare leaves (no child, no user, no checkpoint) are in one
-// list, the longest unused first.
+// nodes can all be removed, leaf by leaf, without touching a used one; (4) checkpoints that count are
+// linked to the nearest above them that counts; (5) idle leaves (no child, no user) are in one list if
+// they are bare (no checkpoint), in another if not, both with the longest unused first.
 //
 // Threads: the engine thread. Nothing is allocated after construction.
 #pragma once
@@ -53,6 +56,7 @@ struct PrefixMatch {
 class PrefixTree {
  public:
   explicit PrefixTree(int32_t nodes_max);
+  PrefixTree(const PrefixTree&) = delete;
 
   // Matches at most the first `tokens_max` tokens (rounded down to blocks).
   PrefixMatch Lookup(const BlockPath& path, int32_t tokens_max) const;
@@ -76,32 +80,37 @@ class PrefixTree {
   // While somebody reads or copies it, it stays. As often unpinned as pinned.
   void Pin(NodeId node);
   void Unpin(NodeId node);
-  // It was resumed from: once more, and `stamp` is its new age.
+  // It was resumed from: once more, and `stamp` is its new age. From now on it counts.
   void CheckpointUsed(NodeId node, double stamp);
 
   struct Checkpoint {
     int32_t slot = kNoCheckpoint;
     int32_t tokens = 0;         // its position
-    int32_t replay_tokens = 0;  // to it from the checkpoint above
+    int32_t replay_tokens = 0;  // to it from the checkpoint above that counts
     uint32_t hits = 0;
+    int32_t below = 0;      // checkpoints that count
+    bool branches = false;  // more than one block continues it
     double stamp = 0;
     CheckpointKind kind = CheckpointKind::kSpaced;
     bool pinned = false;
     bool at_leaf = false;  // nothing below it keeps its blocks
     int32_t users = 0;
+    uint64_t touched = 0;  // when its block was last in use
   };
   Checkpoint checkpoint(NodeId node) const;
   // Of all nodes with one, in no order.
   std::span<const NodeId> checkpoints() const { return checkpointed_; }
 
   // The bare leaf that was left alone longest, or kNoNode.
-  NodeId OldestBareLeaf() const { return bare_head_; }
+  NodeId OldestBareLeaf() const { return bare_leaves_.head; }
+  // The idle leaf with a checkpoint that was left alone longest, or kNoNode.
+  NodeId OldestIdleLeaf() const { return other_leaves_.head; }
 
   NodeId parent(NodeId node) const { return nodes_[node].parent; }
   const BlockKey& key(NodeId node) const { return nodes_[node].key; }
   std::span<const int32_t> tokens(NodeId node) const { return nodes_[node].tokens; }
   const std::string& scope(NodeId top) const { return nodes_[top].scope; }
-  NodeId checkpoint_above(NodeId node) const { return nodes_[node].above; }  // of one that has one
+  NodeId checkpoint_above(NodeId node) const;  // the nearest, or kNoNode
   int32_t block(NodeId node) const { return nodes_[node].block; }
   int32_t depth(NodeId node) const { return nodes_[node].depth; }  // blocks above it
   int32_t users(NodeId node) const { return nodes_[node].users; }
@@ -120,6 +129,10 @@ class PrefixTree {
   void check_integrity() const;
 
  private:
+  struct LeafList {
+    NodeId head = kNoNode;
+    NodeId tail = kNoNode;
+  };
   struct Node {
     BlockKey key;
     std::array<int32_t, kBlockTokens> tokens;
@@ -130,10 +143,10 @@ class PrefixTree {
     int32_t block = -1;
     int32_t children = 0;
     int32_t users = 0;
-    // List of bare leaves.
-    NodeId bare_before = kNoNode;
-    NodeId bare_after = kNoNode;
-    bool is_bare = false;
+    // List of idle leaves.
+    LeafList* list = nullptr;  // that it is in
+    NodeId leaf_before = kNoNode;
+    NodeId leaf_after = kNoNode;
     uint64_t touched = 0;  // when it was last in use
     uint64_t mark = 0;
     // Checkpoint.
@@ -142,26 +155,30 @@ class PrefixTree {
     int32_t pins = 0;
     uint32_t hits = 0;
     double stamp = 0;
-    int32_t index_in_list = -1;  // in checkpointed_
-    NodeId above = kNoNode;      // the nearest node above with a checkpoint
-    int32_t checkpoints_below = 0;
+    int32_t index_in_list = -1;     // in checkpointed_
+    NodeId above = kNoNode;         // the nearest node above with a checkpoint that counts
+    int32_t checkpoints_below = 0;  // that count
   };
 
   size_t Bucket(const BlockKey& key) const { return key.low & (buckets_.size() - 1); }
   bool Is(const Node& node, NodeId parent, const BlockPath& path, int32_t index) const;
   bool IsAbove(NodeId upper, NodeId lower) const;
-  void Use(NodeId node);         // + 1, up to the top
-  void Unuse(NodeId node);       // − 1
-  void Reconsider(NodeId node);  // whether it is a bare leaf
-  void LinkBare(NodeId node);
-  void UnlinkBare(NodeId node);
+  static bool Counts(const Node& node);  // it has a checkpoint that counts
+  void Use(NodeId node);                 // + 1, up to the top
+  void Unuse(NodeId node);               // − 1
+  void Reconsider(NodeId node);          // in which list of leaves it is, if any
+  void LinkLeaf(NodeId node);
+  void UnlinkLeaf(NodeId node);
+  void Count(NodeId node);    // its checkpoint, from now on
+  void Uncount(NodeId node);  // no longer
+  void CheckLeaves(const LeafList& list, int32_t count) const;
 
   std::vector<Node> nodes_;
   std::vector<NodeId> free_;     // a stack
   std::vector<NodeId> buckets_;  // a power of two of them, each the head of a chain
   std::vector<NodeId> checkpointed_;
-  NodeId bare_head_ = kNoNode;
-  NodeId bare_tail_ = kNoNode;
+  LeafList bare_leaves_;
+  LeafList other_leaves_;
   int32_t size_ = 0;
   int32_t idle_ = 0;
   uint64_t clock_ = 0;

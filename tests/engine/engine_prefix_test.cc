@@ -57,7 +57,7 @@ class Conversations {
 TEST(EnginePrefix, WhatIsResumedGivesWhatWouldBeComputed) {
   PrefixStats all;
   uint64_t preemptions = 0;
-  for (uint32_t seed = 0; seed < 40; ++seed) {
+  for (uint32_t seed = 0; seed < 100; ++seed) {
     SCOPED_TRACE(seed);
     Conversations talk(seed);
     EngineConfig config = SmallConfig();
@@ -103,7 +103,7 @@ TEST(EnginePrefix, WhatIsResumedGivesWhatWouldBeComputed) {
     preemptions += stats.preemptions;
   }
   EXPECT_GT(all.resumed_tokens, 20'000u);
-  EXPECT_GT(all.replayed_tokens, 100u);
+  EXPECT_GT(all.replayed_tokens, 1'000u);
   EXPECT_GT(all.waits, 20u);
   EXPECT_GT(all.checkpoints_evicted, 100u);
   EXPECT_GT(all.blocks_evicted, 500u);

@@ -111,7 +111,7 @@ TEST(Flags, UpstreamsStandInForAModel) {
 TEST(Flags, ThePrefixCacheHasVllmsSwitchAndItsOwnShareAndFormat) {
   const ServeOptions defaults = Options({"m"});
   EXPECT_TRUE(defaults.enable_prefix_caching);
-  EXPECT_EQ(defaults.prefix_cache_fraction, 0.25);
+  EXPECT_EQ(defaults.prefix_cache_fraction, 0.24);
   EXPECT_EQ(defaults.prefix_state_format, "auto");
   EXPECT_FALSE(Options({"m", "--no-enable-prefix-caching"}).enable_prefix_caching);
   EXPECT_TRUE(Options({"m", "--enable-prefix-caching"}).enable_prefix_caching);

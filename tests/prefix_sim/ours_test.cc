@@ -4,8 +4,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <memory>
+#include <string_view>
 #include <vector>
 
+#include "bench/prefix_sim/policies.h"
+#include "bench/prefix_sim/replay.h"
 #include "bench/prefix_sim/traces.h"
 
 namespace nextgate::prefix_sim {
@@ -42,6 +47,28 @@ TEST(Ours, ResumesABeginningNobodyAnnouncedNearlyAtTheSecondAndWhollyAtTheThird)
 TEST(Ours, ResumesATurnWhereTheLastAnswerEnded) {
   EXPECT_THAT(Reused(Conversation{.first = 1500, .answer = 200, .user = 100, .turns = 6}),
               ElementsAre(0, 1664, 1984, 2240, 2560, 2880));
+}
+
+Outcome Replayed(const Trace& trace, std::string_view policy, int64_t gib) {
+  const auto kind = std::ranges::find(PolicyKinds(), policy, &PolicyKind::name);
+  std::vector<std::unique_ptr<Policy>> policies;
+  policies.push_back(MakePolicy(*kind, gib * kGiB));
+  const auto outcomes = Replay(trace, policies);
+  EXPECT_TRUE(outcomes) << outcomes.error().message;
+  return outcomes ? outcomes->front() : Outcome{};
+}
+
+TEST(Ours, RecomputesNoMoreThanVllmOnAnyTrace) {
+  const auto traces = ReadTraces(NEXTGATE_SOURCE_DIR "/bench/prefix_sim/traces.json");
+  ASSERT_TRUE(traces) << traces.error().message;
+  for (const Trace& trace : *traces) {
+    for (const int64_t gib : {4, 16, 40}) {
+      const int64_t vllm = Replayed(trace, "vllm", gib).recomputed_tokens();
+      for (const std::string_view ours : {"ours", "ours-int8"})
+        EXPECT_LE(Replayed(trace, ours, gib).recomputed_tokens(), vllm)
+            << trace.name << ", " << gib << " GiB, " << ours;
+    }
+  }
 }
 
 TEST(Ours, DividesItsBytesAsTheEngineDoes) {

@@ -25,12 +25,6 @@ std::vector<PolicyKind> Kinds() {
   return kinds;
 }
 
-std::vector<PolicyKind> Peers() {
-  std::vector<PolicyKind> kinds = Kinds();
-  std::erase_if(kinds, [](const PolicyKind& kind) { return kind.name.starts_with("ours"); });
-  return kinds;
-}
-
 std::string Named(const testing::TestParamInfo<PolicyKind>& info) {
   std::string name(info.param.name);
   std::ranges::replace(name, '-', '_');
@@ -117,9 +111,7 @@ TEST_P(EveryPolicy, ForgetsACircleThatIsLargerThanItsMemory) {
   EXPECT_EQ(Run(Circle(), 1).reused_tokens, 0);
 }
 
-class EveryPeer : public EveryPolicy {};
-
-TEST_P(EveryPeer, RemembersACircleThatFits) {
+TEST_P(EveryPolicy, RemembersACircleThatFits) {
   EXPECT_GT(Run(Circle(), 40).reused_tokens, 2 * 40 * 8000);
 }
 
@@ -132,7 +124,6 @@ TEST_P(EveryPolicy, ReusesMoreOfAChatWithMoreMemory) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, EveryPolicy, testing::ValuesIn(Kinds()), Named);
-INSTANTIATE_TEST_SUITE_P(All, EveryPeer, testing::ValuesIn(Peers()), Named);
 
 TEST(Replay, SaysWhichRequestIsTooLong) {
   std::vector<std::unique_ptr<Policy>> policies;

@@ -17,7 +17,8 @@ class Pool {
   explicit Pool(std::unique_ptr<EvictionPolicy> policy) : policy_(std::move(policy)) {}
 
   void Make(const std::string& name, int32_t replay_tokens) {
-    held_[name] = {.replay_tokens = replay_tokens, .stamp = policy_->Stamp()};
+    held_[name] = {
+        .replay_tokens = replay_tokens, .stamp = policy_->Stamp(), .kind = CheckpointKind::kBorder};
   }
   void Use(const std::string& name) {
     ++held_.at(name).hits;

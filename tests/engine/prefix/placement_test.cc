@@ -68,7 +68,7 @@ TEST(Placement, BordersAreRoundedDownToBlocks) {
                 {.tokens = 200, .borders = {128}, .expected = {{128, kBorder}, {192, kEnd}}},
                 {.tokens = 200,
                  .borders = {100, 130},
-                 .expected = {{64, kBorder}, {128, kBorder}, {192, kEnd}}},
+                 .expected = {{64, kBorder}, {128, kEnd}, {192, kEnd}}},
                 {.tokens = 200, .marked = {100}, .expected = {{64, kMarked}, {192, kEnd}}}});
 }
 
@@ -76,13 +76,13 @@ TEST(Placement, BordersInAnyOrderAnyNumberAndOutOfThePrompt) {
   constexpr int32_t kMost = std::numeric_limits<int32_t>::max();
   constexpr int32_t kLeast = std::numeric_limits<int32_t>::min();
   ExpectPlaced(
-      {{.tokens = 200, .borders = {0, 200}, .expected = {{192, kBorder}}},
+      {{.tokens = 200, .borders = {0, 200}, .expected = {{192, kEnd}}},
        {.tokens = 200, .borders = {-1, -64, kLeast, kMost, 256}, .expected = {{192, kEnd}}},
-       {.tokens = 200, .borders = {199, 191, 255}, .expected = {{128, kBorder}, {192, kBorder}}},
+       {.tokens = 200, .borders = {199, 191, 255}, .expected = {{128, kEnd}, {192, kBorder}}},
        {.tokens = 200,
         .borders = {150, 64, 70, 64, 150, 128},
         .marked = {kMost, 0, kLeast, -7},
-        .expected = {{64, kBorder}, {128, kBorder}, {192, kEnd}}}});
+        .expected = {{64, kSpaced}, {128, kBorder}, {192, kEnd}}}});
 }
 
 TEST(Placement, OfSeveralReasonsForAPositionTheStrongestIsItsKind) {
@@ -91,7 +91,7 @@ TEST(Placement, OfSeveralReasonsForAPositionTheStrongestIsItsKind) {
         .matched = 256,
         .borders = {256, 512},
         .marked = {300},
-        .expected = {{256, kMarked}, {512, kBorder}, {576, kEnd}}},
+        .expected = {{256, kMarked}, {512, kEnd}, {576, kEnd}}},
        {.tokens = 600,
         .matched = 256,
         .borders = {257},
@@ -139,6 +139,30 @@ TEST(Placement, SpacedOnesLieOnAGridOfThePromptNotOfTheResumption) {
        {.tokens = 1024, .resumed = 768, .matched = 768, .expected = {{960, kEnd}, {1024, kEnd}}}});
 }
 
+TEST(Placement, OfManyMessagesTheFirstAndTheLastTwoAreWorthASlot) {
+  ExpectPlaced({{.tokens = 460,
+                 .borders = {70, 140, 210, 280, 350, 456},
+                 .expected = {{64, kBorder},
+                              {128, kSpaced},
+                              {192, kSpaced},
+                              {256, kSpaced},
+                              {320, kEnd},
+                              {448, kEnd}}},
+                {.tokens = 460,
+                 .borders = {410, 456},
+                 .expected = {{256, kSpaced}, {384, kBorder}, {448, kEnd}}},
+                // One message: nobody else's beginning, unless more follows it.
+                {.tokens = 460, .borders = {456}, .expected = {{256, kSpaced}, {448, kEnd}}},
+                {.tokens = 460, .borders = {300}, .expected = {{256, kBorder}, {448, kEnd}}}});
+}
+
+TEST(Placement, ALongPromptHasAnEndEveryLongSpacing) {
+  Placed ends;
+  for (const PlacedCheckpoint& placed : Place({.tokens = 20'000}))
+    if (placed.kind == kEnd) ends.push_back(placed);
+  EXPECT_EQ(ends, (Placed{{8192, kEnd}, {16'384, kEnd}, {19'968, kEnd}}));
+}
+
 TEST(Placement, IsAscendingOnBlocksBehindTheResumptionForAnyInput) {
   std::mt19937 random(3);
   for (int round = 0; round < 20'000; ++round) {
@@ -167,7 +191,9 @@ TEST(Placement, IsAscendingOnBlocksBehindTheResumptionForAnyInput) {
                                       [&](const auto& p) { return p.position == at; });
       ASSERT_TRUE(found != placed.end() && found->kind >= kind) << at;
     };
-    for (const int32_t at : c.borders) expect(at, kBorder);
+    for (const int32_t at : c.borders) expect(at, kSpaced);
+    if (!c.borders.empty()) expect(c.borders.back(), kEnd);
+    if (c.borders.size() > 1) expect(c.borders[0], kBorder);
     for (const int32_t at : c.marked) expect(at, kMarked);
     expect(c.matched, kMissed);
     expect(c.tokens, kEnd);

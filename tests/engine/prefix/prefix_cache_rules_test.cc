@@ -211,20 +211,19 @@ TEST(PrefixCache, FewSlotsGoToTheStrongestKinds) {
   rig.cache.check_integrity(0, 0);
 }
 
-TEST(PrefixCache, ASpacedStateDrivesOutOnlyWhatSavesLess) {
+TEST(PrefixCache, ASpacedStateDrivesOutNoOther) {
   Rig rig(40, 2);
   Sequence s{.tokens = Tokens(1, 200), .borders = {128}};
   rig.Run(s);  // 128 (saves 128), 192 (saves 64)
   ASSERT_EQ(rig.Positions(), (Positions{128, 192}));
   Sequence t{.tokens = Tokens(2, 900)};
   rig.Admit(&t);
-  EXPECT_EQ(rig.Advance(&t, 300), (std::vector<int32_t>{256})) << "in the place of the 192";
-  EXPECT_EQ(rig.Positions(), (Positions{128, 256}));
-  EXPECT_EQ(rig.Advance(&t, 600), (std::vector<int32_t>{512}));
-  EXPECT_EQ(rig.Positions(), (Positions{256, 512}));
-  const uint64_t refused = rig.cache.stats().checkpoints_refused;
-  EXPECT_EQ(rig.Advance(&t, 800), (std::vector<int32_t>{768})) << "the age has grown";
-  EXPECT_EQ(rig.cache.stats().checkpoints_refused, refused);
+  EXPECT_EQ(rig.Advance(&t, 300), (std::vector<int32_t>{})) << "though it would save 256";
+  EXPECT_EQ(rig.Advance(&t, 800), (std::vector<int32_t>{}));
+  EXPECT_EQ(rig.cache.stats().checkpoints_refused, 3u);
+  EXPECT_EQ(rig.Positions(), (Positions{128, 192}));
+  EXPECT_EQ(rig.Advance(&t, 900), (std::vector<int32_t>{896})) << "in the place of the 192";
+  EXPECT_EQ(rig.Positions(), (Positions{128, 896}));
   rig.Close(&t);
 }
 
@@ -262,14 +261,14 @@ TEST(PrefixCache, BlocksThatNoCheckpointNeedsGoFirst) {
   rig.cache.check_integrity(0, 0);
 }
 
-TEST(PrefixCache, OfTheLeavesWithStatesTheOneThatSavesLeastGoes) {
+TEST(PrefixCache, OfTheLeavesWithStatesTheOneLeftAloneLongestGoesWhole) {
   Rig rig(6, 9);
   rig.Run(Tokens(1, 65));
   rig.Run(Tokens(2, 130));
   rig.Run(Tokens(3, 65));
   rig.Run(Tokens(1, 65));  // resumed from once
   std::vector<int32_t> table;
-  for (const Positions& left : {Positions{64, 128}, Positions{128}, Positions{}}) {
+  for (const Positions& left : {Positions{64, 64}, Positions{64, 64}, Positions{64}, Positions{}}) {
     const int32_t leaf = rig.kv->blocks_free() + 1;
     rig.cache.TakeBlocks(leaf, &table);
     EXPECT_EQ(rig.Positions(), left);

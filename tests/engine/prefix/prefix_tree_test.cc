@@ -79,17 +79,24 @@ class Model {
       return other.first.labels.size() == path.labels.size() + 1 && path.IsBeginningOf(other.first);
     }));
   }
-  bool IsBare(const Path& path) const {
-    return Users(path) == 0 && Children(path) == 0 && !nodes.at(path).checkpoint;
+  bool IsIdleLeaf(const Path& path) const { return Users(path) == 0 && Children(path) == 0; }
+  bool IsBare(const Path& path) const { return IsIdleLeaf(path) && !nodes.at(path).checkpoint; }
+  static bool Counts(const Facts& facts) {
+    return facts.checkpoint && facts.checkpoint->kind != CheckpointKind::kSpaced;
   }
   // What the tree must say of a checkpoint.
   PrefixTree::Checkpoint CheckpointAt(const Path& path) const {
     const Facts& facts = nodes.at(path);
     PrefixTree::Checkpoint c = *facts.checkpoint;
     size_t above = path.labels.size() - 1;
-    while (above > 0 && !nodes.at(path.First(above)).checkpoint) --above;
+    while (above > 0 && !Counts(nodes.at(path.First(above)))) --above;
+    if (!Counts(facts)) above = 0;
     c.tokens = static_cast<int32_t>(path.labels.size()) * kBlockTokens;
     c.replay_tokens = c.tokens - static_cast<int32_t>(above) * kBlockTokens;
+    for (const auto& [other, below] : nodes)
+      c.below +=
+          other.labels.size() > path.labels.size() && path.IsBeginningOf(other) && Counts(below);
+    c.branches = Children(path) > 1;
     c.pinned = facts.pins > 0;
     c.users = Users(path);
     c.at_leaf = c.users == 0 && Children(path) == 0;
@@ -151,6 +158,7 @@ class Pair {
     int32_t idle = 0;
     std::set<NodeId> with_checkpoint;
     uint64_t oldest = ~uint64_t{0};
+    uint64_t oldest_other = oldest;
     for (const auto& [path, facts] : model_.nodes) {
       const NodeId node = facts.node;
       const int32_t users = model_.Users(path);
@@ -162,12 +170,20 @@ class Pair {
       ASSERT_EQ(tree_.parent(node), above.labels.empty() ? kNoNode : model_.nodes.at(above).node);
       if (facts.checkpoint) CheckCheckpoint(path);
       if (facts.checkpoint) with_checkpoint.insert(node);
-      if (model_.IsBare(path)) oldest = std::min(oldest, facts.left);
+      if (!model_.IsIdleLeaf(path)) continue;
+      uint64_t& left = facts.checkpoint ? oldest_other : oldest;
+      left = std::min(left, facts.left);
     }
     ASSERT_EQ(tree_.size(), static_cast<int32_t>(model_.nodes.size()));
     ASSERT_EQ(tree_.idle(), idle);
     ASSERT_EQ(std::set<NodeId>(tree_.checkpoints().begin(), tree_.checkpoints().end()),
               with_checkpoint);
+    const NodeId other = tree_.OldestIdleLeaf();
+    ASSERT_EQ(other == kNoNode, oldest_other == ~uint64_t{0});
+    if (other != kNoNode) {
+      ASSERT_TRUE(FindNode(other)->second.checkpoint);
+      ASSERT_EQ(FindNode(other)->second.left, oldest_other);
+    }
     const NodeId bare = tree_.OldestBareLeaf();
     ASSERT_EQ(bare == kNoNode, oldest == ~uint64_t{0});
     if (bare == kNoNode) return;
@@ -255,6 +271,8 @@ class Pair {
     ASSERT_EQ(got.tokens, expected.tokens);
     ASSERT_EQ(got.replay_tokens, expected.replay_tokens);
     ASSERT_EQ(got.hits, expected.hits);
+    ASSERT_EQ(got.below, expected.below);
+    ASSERT_EQ(got.branches, expected.branches);
     ASSERT_EQ(got.stamp, expected.stamp);
     ASSERT_EQ(got.kind, expected.kind);
     ASSERT_EQ(got.pinned, expected.pinned);
@@ -348,6 +366,7 @@ class Pair {
     PrefixTree::Checkpoint& c = *entry->second.checkpoint;
     c.stamp = static_cast<double>(Random(1000));
     ++c.hits;
+    if (c.kind == CheckpointKind::kSpaced) c.kind = CheckpointKind::kMissed;
     tree_.CheckpointUsed(entry->second.node, c.stamp);
   }
   // Several paths with one mark: each node counts once.
