@@ -432,7 +432,7 @@ void PrefixCache::Offer(NodeId node) {
     }
     tree_.Lease(node);
     tree_.Pin(node);
-    tiers_->Store(tier, std::move(record), std::move(place), [this, node] {
+    tiers_->Store(tier, record, std::move(place), [this, node] {
       tree_.Unpin(node);
       tree_.Release(node);
       ++version_;

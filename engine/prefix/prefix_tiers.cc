@@ -123,7 +123,7 @@ bool PrefixTiers::Wants(int32_t tier, const BlockKey& key) const {
   return Works(t) && stores_ < kStoresMax && !t.index.Has(key);
 }
 
-void PrefixTiers::Store(int32_t tier, TierRecordPtr record, DevicePlace from,
+void PrefixTiers::Store(int32_t tier, const TierRecordPtr& record, DevicePlace from,
                         std::function<void()> done) {
   Tier* t = &tiers_[tier];
   const int64_t bytes = t->store->RecordBytes(record->blocks());

@@ -53,7 +53,8 @@ class PrefixTiers {
   bool Has(int32_t tier, const BlockKey& key) const { return tiers_[tier].index.Has(key); }
   // Nothing happens if there is no room. `done` is called once the device's places are not read any
   // more, at once if nothing happens. REQUIRES: Wants; the record continues one that the tier Has, or none.
-  void Store(int32_t tier, TierRecordPtr record, DevicePlace from, std::function<void()> done);
+  void Store(int32_t tier, const TierRecordPtr& record, DevicePlace from,
+             std::function<void()> done);
 
   // Copying up: the deepest record of any tier behind `there` tokens and within tokens_max.
   struct Found {
