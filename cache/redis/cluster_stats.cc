@@ -20,6 +20,11 @@ constexpr size_t kFieldsAtOnce = 2000;
 
 constexpr size_t kBatchesMax = 300;  // kept, in case Redis forgets them
 
+// Redis keeps an instance's number for 25 hours after it was last heard of. One that was there within the
+// last 24 and is not any more did not end: it was lost, and with it what it counted.
+constexpr int64_t kNumberKeptMs = 90'000'000;
+constexpr int64_t kNumberSureMs = 86'400'000;
+
 // KEYS: this instance's sequence key, the generation, then what is added to. ARGV: the generation as
 // known ('': any), the batch's number, '1' if batches before it may be missing, then for each key its end
 // (unix ms, 0: never), the number of its fields, and field and increment for each; the field "" means
@@ -29,7 +34,7 @@ local generation = redis.call('GET', KEYS[2]) or ''
 if ARGV[1] ~= '' and ARGV[1] ~= generation then return {'other', generation, 0} end
 local last, number = tonumber(redis.call('GET', KEYS[1]) or '0'), tonumber(ARGV[2])
 if last >= number then return {'seen', generation, last} end
-if last > 0 and last < number - 1 and ARGV[3] == '' then return {'gap', generation, last} end
+if last < number - 1 and ARGV[3] == '' then return {'gap', generation, last} end
 redis.call('SET', KEYS[1], ARGV[2], 'EX', 90000)
 local at = 4
 for k = 3, #KEYS do
@@ -221,6 +226,7 @@ Status ClusterStats::Apply(const RedisReply& reply) {
   } else {
     ++acknowledged_;
     gap_known_ = false;
+    number_seen_unix_ms_ = clock_.UnixMs();
   }
   generation_ = reply.elements[1].text;
   return {};
@@ -228,6 +234,7 @@ Status ClusterStats::Apply(const RedisReply& reply) {
 
 // What follows `last` is sent again, as far as it is kept.
 void ClusterStats::GoBack(int64_t last) {
+  if (last == 0 && batches_.front().number > first_) return StartAgain();
   acknowledged_ = std::max(last, batches_.front().number - 1);
   gap_known_ = acknowledged_ > last;
 }
@@ -237,6 +244,8 @@ void ClusterStats::StartAgain() {
   Merge(std::exchange(added_, {}), waiting_);
   batches_.clear();
   acknowledged_ = sequence_;
+  first_ = sequence_ + 1;
+  gap_known_ = true;
 }
 
 Status ClusterStats::Flush(const InstanceFigures& own, Deadline deadline) {
@@ -251,17 +260,21 @@ Status ClusterStats::Flush(const InstanceFigures& own, Deadline deadline) {
   const RedisCommand commands[] = {
       {"HSET", fmt::format("{{{}}}:stats:instances", name_space_), instance_id_,
        instance.dump(-1, ' ', false, Json::error_handler_t::replace)},
-      {"PEXPIRE", SequenceKey(), "90000000"},  // as long as we live
+      {"PEXPIRE", SequenceKey(), std::to_string(kNumberKeptMs)},  // as long as we live
       {"GET", fmt::format("{{{}}}:generation", name_space_)},
       {"GET", SequenceKey()}};
   ASSIGN_OR_RETURN(const auto known, client_.Run(commands, deadline));
   for (size_t i = 0; i < known.size(); ++i) RETURN_IF_ERROR(known[i].ToStatus(commands[i].front()));
   // Who has nothing new to say looks too whether what he said is still there.
   const int64_t last = Number(known[3].text).value_or(0);
+  const int64_t now = clock_.UnixMs();
+  if (last > 0) number_seen_unix_ms_ = now;
   if (!generation_.empty() && known[2].text != generation_) {
     StartAgain();
     generation_ = known[2].text;
-  } else if (last > 0 && last < acknowledged_ && !batches_.empty()) {
+  } else if (last == 0 && now - number_seen_unix_ms_ > kNumberSureMs) {
+    gap_known_ = true;  // we were away for so long that only the number ended
+  } else if (last < acknowledged_ && !batches_.empty()) {
     GoBack(last);
   }
   while (NextBatch()) {

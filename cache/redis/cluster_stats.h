@@ -12,9 +12,9 @@
 // counts once. While Redis is away the batches wait here.
 //
 // A Redis that was restarted or failed over may have lost the last batches: the script says which number
-// it saw last, and the later ones are sent again (those of the last ten minutes are kept). If
-// {namespace}:generation (invalidation_log.h) is another one it has lost everything, and gets everything
-// that this instance has counted. Lost is only what an instance that is gone had counted, of that.
+// it saw last, and the later ones are sent again (those of the last ten minutes are kept). If it has no
+// number, or {namespace}:generation (invalidation_log.h) is another one, it has lost everything, and gets
+// everything that this instance has counted. Lost is only what an instance that is gone had counted, of that.
 //
 // Threads: CountEntryHit from any thread; the rest one at a time.
 #pragma once
@@ -104,10 +104,12 @@ class ClusterStats {
   Batch waiting_;
   std::deque<NumberedBatch> batches_;  // the latest, with consecutive numbers
   Batch added_;  // the sum of all there were, but for entries' hits, which end with the entries
-  int64_t sequence_ = 0;      // the last number
-  int64_t acknowledged_ = 0;  // Redis has all up to this one, and the next is kept
-  bool gap_known_ = false;    // what is missing before the next one is not kept
-  std::string generation_;    // "": not known yet
+  int64_t sequence_ = 0;             // the last number
+  int64_t first_ = 1;                // from this one on they make up all there was
+  int64_t acknowledged_ = 0;         // Redis has all up to this one, and the next is kept
+  bool gap_known_ = false;           // what is missing before the next one is not kept
+  int64_t number_seen_unix_ms_ = 0;  // when the number was last there
+  std::string generation_;           // "": not known yet
 
   struct EntryHits {
     int64_t hits = 0;

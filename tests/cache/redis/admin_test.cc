@@ -263,6 +263,49 @@ TEST(StatsKeeper, WhatARedisForgotThatWentBackInTimeIsAddedAgainAndNothingTwice)
   EXPECT_EQ(TotalOf(keeper), 8);
 }
 
+// As of a replica that is made the master before anything of this instance has come to it.
+TEST(StatsKeeper, WhatARedisForgotFromTheFirstOnIsAddedAgainAndNothingTwice) {
+  for (const int batches : {3, 310}) {  // all are kept, or some are not any more
+    RedisServer server;
+    Instance a(server.port());
+    CacheStats stats;
+    StatsKeeper keeper(stats, a.memory, &a.client, "test");
+    a.Run({"SET", "{test}:generation", "only"});
+    ASSERT_EQ(a.Run({"SAVE"}).text, "OK");
+    for (int i = 0; i < batches; ++i) {
+      stats.For({.model = "m"}).CountMiss();
+      ASSERT_GE(TotalOf(keeper), 0);
+    }
+    ASSERT_EQ(TotalOf(keeper), batches);
+    server.Kill();
+    server.Start();  // as it was saved
+    EXPECT_TRUE(Until([&] { return TotalOf(keeper) == batches; })) << TotalOf(keeper);
+    stats.For({.model = "m"}).CountMiss();
+    EXPECT_EQ(TotalOf(keeper), batches + 1);
+    EXPECT_EQ(TotalOf(keeper), batches + 1);
+  }
+}
+
+TEST(StatsKeeper, AnInstanceThatWasAwayForSoLongThatItsNumberEndedAddsNothingTwice) {
+  RedisServer server;
+  Instance a(server.port());
+  CacheStats stats;
+  ManualClock clock;
+  StatsKeeper keeper(stats, a.memory, &a.client, "test", clock);
+  a.Run({"SET", "{test}:generation", "only"});
+  for (int i = 0; i < 3; ++i) {
+    stats.For({.model = "m"}).CountMiss();
+    ASSERT_GE(TotalOf(keeper), 0);
+  }
+  clock.AdvanceMs(90'000'000);
+  ASSERT_EQ(a.Run({"DEL", "{test}:stats:seq:" + keeper.instance_id()}).integer, 1);
+  EXPECT_EQ(TotalOf(keeper), 3);
+  for (int i = 0; i < 3; ++i) {
+    stats.For({.model = "m"}).CountMiss();
+    EXPECT_EQ(TotalOf(keeper), 4 + i);
+  }
+}
+
 TEST(StatsKeeper, HitsOfAnEntryAreAddedUpOverInstancesAndEndWithIt) {
   RedisServer server;
   Instance a(server.port()), b(server.port());
