@@ -82,6 +82,7 @@ class EngineImpl final : public Engine {
   void Preempt(Sequence* sequence);
   bool AwaitsAnother(Sequence* sequence);
   void CountFreedBlocks();
+  void DropWhatDoesNotFit();
   void Admit(Sequence* sequence);
   void AddToBatch(Sequence* sequence, const StepPlan::Work& work);
   void Commit(const BatchItem& item);
@@ -90,6 +91,7 @@ class EngineImpl final : public Engine {
   void EndIfComplete(Sequence* sequence);
   void Start(Sequence* sequence);
   void Finish(Sequence* sequence, GenerationEvent::Finished finished);
+  void FinishWorthless(Sequence* sequence, std::string error);
   void Release(Sequence* sequence, int32_t kept, bool maybe_cut);
   void Deliver();
   void CheckIntegrity() const;
@@ -145,6 +147,7 @@ void EngineImpl::Step() {
   if (!Schedule()) return prefix_.WaitForTiers();  // somebody's beginning may be on its way
   for (const int32_t index : plan_.preempted) Preempt(scheduled_[index]);
   batch_.Clear();
+  DropWhatDoesNotFit();
   // 10. What was found in the prefix cache is leased before anybody takes blocks from it.
   for (const StepPlan::Work& work : plan_.work)
     if (work.admitted) Admit(scheduled_[work.sequence]);
@@ -280,6 +283,18 @@ void EngineImpl::CountFreedBlocks() {
   for (size_t i = 0; i < views_.size(); ++i) views_[i].blocks_freed = freed[i];
 }
 
+// Blocks that are being copied to a lower tier come free later than the plan counts on: who would have
+// had them waits for a later step.
+void EngineImpl::DropWhatDoesNotFit() {
+  int32_t available = prefix_.blocks_available();
+  std::erase_if(plan_.work, [&](const StepPlan::Work& work) {
+    const int32_t idle = work.admitted ? views_[work.sequence].blocks_idle : 0;
+    const bool fits = work.blocks_new + idle <= available;
+    if (fits) available -= work.blocks_new + idle;
+    return !fits;
+  });
+}
+
 void EngineImpl::Admit(Sequence* sequence) {
   sequence->state_slot = states_->Take();
   const bool first = !std::exchange(sequence->was_admitted, true);
@@ -331,6 +346,8 @@ void EngineImpl::Commit(const BatchItem& item) {
       sampler_.Sample({LogitsOf(row + 1).at(row), {info_.vocab_size}}, sequence->sampling,
                       sequence->tokens_total(), sequence->request.num_logprobs);
   if (!sampled) {
+    if (sampled.error().code == ErrorCode::kDataLoss)
+      return FinishWorthless(sequence, std::move(sampled.error().message));
     Finish(sequence, {.reason = FinishReason::kError, .error = std::move(sampled.error().message)});
     return;
   }
@@ -346,8 +363,7 @@ bool EngineImpl::CollectPromptLogprobs(const BatchItem& item) {
     PositionLogprobs logprobs = sampler_.LogprobsOf({LogitsOf(row + 1).at(row), {info_.vocab_size}},
                                                     token, sequence->request.num_prompt_logprobs);
     if (!std::isfinite(logprobs.chosen.logprob)) {
-      Finish(sequence,
-             {.reason = FinishReason::kError, .error = "the model's logits are not finite"});
+      FinishWorthless(sequence, "the model's logits are not finite");
       return false;
     }
     sequence->prompt_logprobs.push_back(std::move(logprobs));
@@ -391,6 +407,13 @@ void EngineImpl::Start(Sequence* sequence) {
                              .prompt_logprobs = std::move(sequence->prompt_logprobs)};
 }
 
+// Whatever made its logits worthless may be in what it computed, and in what it resumed from.
+void EngineImpl::FinishWorthless(Sequence* sequence, std::string error) {
+  Release(sequence, /*kept=*/0, /*maybe_cut=*/false);
+  prefix_.Reset();
+  Finish(sequence, {.reason = FinishReason::kError, .error = std::move(error)});
+}
+
 void EngineImpl::Finish(Sequence* sequence, GenerationEvent::Finished finished) {
   if (std::exchange(sequence->finished, true)) return;
   Start(sequence);
@@ -403,8 +426,6 @@ void EngineImpl::Finish(Sequence* sequence, GenerationEvent::Finished finished) 
   if (!std::exchange(sequence->was_admitted, true)) --never_ran_;
   counters_.requests_cancelled += finished.reason == FinishReason::kCancelled;
   ++counters_.requests_finished;
-  // Whatever made its logits worthless may be in what it computed, and in what it resumed from.
-  if (finished.reason == FinishReason::kError) prefix_.Reset();
   sequence->event.finished = std::move(finished);
 }
 

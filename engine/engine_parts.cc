@@ -48,6 +48,18 @@ Status CheckConfig(const EngineConfig& config) {
   if (config.prefix_state_format != "auto" && config.prefix_state_format != "fp32" &&
       config.prefix_state_format != "bf16" && config.prefix_state_format != "int8")
     return bad("--prefix-state-format", "auto, fp32, bf16 or int8", config.prefix_state_format);
+  const bool tiers = config.prefix_host_bytes > 0 || !config.prefix_disk_dir.empty();
+  if (tiers && (!config.enable_prefix_caching || config.prefix_cache_fraction == 0))
+    return InvalidArgument(
+        "--prefix-host-gib and --prefix-disk-dir need prefix caching and a "
+        "--prefix-cache-fraction above 0",
+        config.prefix_host_bytes > 0 ? "--prefix-host-gib" : "--prefix-disk-dir");
+  if (!config.prefix_disk_dir.empty() && config.prefix_disk_bytes == 0)
+    return bad("--prefix-disk-gib", "above 0 with --prefix-disk-dir", config.prefix_disk_bytes);
+  if (config.prefix_host_bytes > MachineMemoryBytes())
+    return bad("--prefix-host-gib",
+               fmt::format("within this machine's memory of {} bytes", MachineMemoryBytes()),
+               config.prefix_host_bytes);
   if (config.prefix_host_bytes < 0)
     return bad("--prefix-host-gib", ">= 0", config.prefix_host_bytes);
   if (config.prefix_disk_bytes < 0)

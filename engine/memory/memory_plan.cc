@@ -41,11 +41,21 @@ int64_t UsefulBlocks(const MemoryNeeds& n, int64_t block_bytes) {
   return std::max(one, std::min(one * n.slots, kDefaultKvBytesMax / block_bytes));
 }
 
-// What checkpoints may take of `left`: a share of it, or what was asked for.
+// What checkpoints may take of `left`: their share, or what was asked for.
 int64_t CheckpointBytes(const MemoryNeeds& n, int64_t left) {
   if (n.checkpoints >= 0) return n.checkpoint_bytes * n.checkpoints;
-  return std::min(static_cast<int64_t>(n.checkpoint_fraction * static_cast<double>(left)),
-                  kDefaultCheckpointBytesMax);
+  return static_cast<int64_t>(n.checkpoint_fraction * static_cast<double>(left));
+}
+
+// Where KV takes less than is left, checkpoints have the same share of what both take; and a block has at
+// most one.
+int32_t Checkpoints(const MemoryNeeds& n, int64_t for_checkpoints, int64_t blocks) {
+  if (n.checkpoints >= 0) return n.checkpoints;
+  if (n.checkpoint_bytes == 0) return 0;
+  const double beside_kv = n.checkpoint_fraction / (1 - n.checkpoint_fraction) *
+                           static_cast<double>(blocks * n.block_bytes);
+  const int64_t bytes = std::min(for_checkpoints, static_cast<int64_t>(beside_kv));
+  return static_cast<int32_t>(std::min(bytes / n.checkpoint_bytes, blocks));
 }
 
 }  // namespace
@@ -69,13 +79,7 @@ Result<MemoryPlan> PlanMemory(const MemoryNeeds& needs) {
   }
   MemoryPlan plan{
       .needs = needs, .blocks = static_cast<int32_t>(blocks), .max_model_len = needs.max_model_len};
-  // A block has at most one checkpoint.
-  if (needs.checkpoints >= 0) {
-    plan.checkpoints = needs.checkpoints;
-  } else if (needs.checkpoint_bytes > 0) {
-    plan.checkpoints =
-        static_cast<int32_t>(std::min(for_checkpoints / needs.checkpoint_bytes, blocks));
-  }
+  plan.checkpoints = Checkpoints(needs, for_checkpoints, blocks);
   const int64_t tokens = blocks * kBlockTokens;
   if (needs.kv_tokens == 0 && tokens < needs.max_model_len) {
     if (needs.max_model_len_fixed) {

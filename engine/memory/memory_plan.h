@@ -14,8 +14,6 @@ namespace nextgate::engine {
 
 // The default KV pool on the CPU is no larger than this; --kv tokens given by hand may be.
 inline constexpr int64_t kDefaultKvBytesMax = int64_t{4} << 30;
-// And neither is the default pool of checkpoints.
-inline constexpr int64_t kDefaultCheckpointBytesMax = int64_t{1} << 30;
 
 struct MemoryNeeds {
   int64_t machine_bytes = 0;
@@ -28,7 +26,7 @@ struct MemoryNeeds {
   int64_t block_bytes = 0;         // of one KV block
   int64_t kv_tokens = 0;           // asked for; 0: as many as are useful and fit
   int64_t checkpoint_bytes = 0;    // of one checkpoint
-  double checkpoint_fraction = 0;  // of what is left for both: the checkpoints' share
+  double checkpoint_fraction = 0;  // of what is left for both and of what both take: their share
   int32_t checkpoints = -1;        // asked for; -1: as many as are useful and fit
   int32_t max_model_len = 0;
   bool max_model_len_fixed = false;  // asked for: may not be lowered to what fits

@@ -12,6 +12,7 @@
 #include <cstring>
 #include <filesystem>
 #include <mutex>
+#include <random>
 #include <unordered_set>
 #include <utility>
 
@@ -23,6 +24,7 @@ namespace nextgate::engine {
 namespace {
 
 constexpr char kSuffix[] = ".prefix";
+constexpr int64_t kBlocksMax = (int64_t{1} << 24) / kBlockTokens;  // of a record
 constexpr int64_t kStaleS = 3600;  // what a process that died was writing
 
 class Fd {
@@ -114,6 +116,8 @@ class DiskStore final : public TierStore {
   std::vector<BlockKey> freed_;  // GUARDED_BY(mutex_)
   // Of the worker.
   std::unordered_set<std::string> seen_;  // names
+  const uint64_t instance_ = uint64_t{std::random_device()()} << 32 | std::random_device()();
+  uint64_t drafts_ = 0;
   std::string buffer_;
 };
 
@@ -142,10 +146,10 @@ Status DiskStore::Write(const TierRecord& record, const DevicePlace& from) {
     to += device_.block_bytes();
   }
   const std::string path = PathOf(record.key);
-  const std::string draft = fmt::format("{}.{}.draft", path, ::getpid());
+  const std::string draft = fmt::format("{}.{:016x}.{}.draft", path, instance_, ++drafts_);
   seen_.insert(record.key.Hex() + kSuffix);
   {
-    const Fd file(draft, O_WRONLY | O_CREAT | O_TRUNC);
+    const Fd file(draft, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW);
     if (!file.ok()) return Trouble("create", draft);
     if (!file.Write(TierFileHead(record, buffer_)) || !file.Write(buffer_)) {
       const Status error = Trouble("write", draft);
@@ -172,6 +176,9 @@ Status DiskStore::Read(const TierRecord& record, const DevicePlace& to) {
   const auto bytes = static_cast<size_t>(RecordBytes(record.blocks()));
   if (!file.Read(bytes + 1, &buffer_)) return Trouble("read", path);
   const auto info = ReadTierFileHead(buffer_, buffer_.size());
+  // What follows trusts its size.
+  if (info && info->payload_bytes != PayloadBytes(record.blocks()))
+    return MakeError(ErrorCode::kNotFound, fmt::format("{} is damaged: its size is wrong", path));
   Status whole = info ? CheckTierFile(buffer_, *info) : Status(std::unexpected(info.error()));
   if (whole && (info->record.key != record.key || info->record.above != record.above ||
                 info->record.tokens != record.tokens))
@@ -206,7 +213,7 @@ TierRecordPtr DiskStore::Look(const std::string& name) {
   const int64_t fixed = static_cast<int64_t>(kTierHeaderBytes) + device_.checkpoints.layout.Bytes();
   const int64_t a_block =
       device_.block_bytes() + kBlockTokens * static_cast<int64_t>(sizeof(int32_t));
-  const int64_t blocks = (size - fixed) / a_block;
+  const int64_t blocks = std::min((size - fixed) / a_block, kBlocksMax);
   std::string tokens;
   if (blocks > 0) {
     if (!file.Read(static_cast<size_t>(blocks) * kBlockTokens * sizeof(int32_t), &tokens))
@@ -254,6 +261,8 @@ Result<std::unique_ptr<TierStore>> OpenDiskStore(const DevicePools& device, cons
   const std::string folder = dir + "/" + identity;
   std::error_code error;
   std::filesystem::create_directories(folder, error);
+  if (!error)  // it tells what was asked
+    std::filesystem::permissions(folder, std::filesystem::perms::owner_all, error);
   if (error || ::access(folder.c_str(), R_OK | W_OK | X_OK) != 0)
     return InvalidArgument(
         fmt::format("--prefix-disk-dir: {} must be a directory that can be written: {}", folder,

@@ -121,6 +121,12 @@ void PrefixCache::Evict(NodeId node) {
 
 // Blocks that no checkpoint needs first, then what was left alone longest with its checkpoint: a leaf's
 // blocks and what their replay costs grow alike, so only when it was used tells them apart.
+void PrefixCache::Unpin(NodeId node) {
+  tree_.Unpin(node);
+  const PrefixTree::Checkpoint checkpoint = tree_.checkpoint(node);
+  if (checkpoint.stale && !checkpoint.pinned) checkpoints_->GiveBack(tree_.DropCheckpoint(node));
+}
+
 void PrefixCache::Reclaim(int32_t blocks) {
   while (kv_->blocks_free() < blocks) {
     NodeId leaf = tree_.OldestBareLeaf();
@@ -248,7 +254,7 @@ void PrefixCache::KeepAnswer(const PrefixHold::State& state, PrefixHold* hold) {
 void PrefixCache::Commit(const PrefixSequence& sequence, PrefixHold* hold, int32_t computed,
                          std::vector<int32_t>* table) {
   if (!enabled_) return;
-  if (hold->loading != kNoNode) tree_.Unpin(std::exchange(hold->loading, kNoNode));
+  if (hold->loading != kNoNode) Unpin(std::exchange(hold->loading, kNoNode));
   ExtendBlockKeys(sequence.tokens.first(static_cast<size_t>(computed)), &hold->keys);
   const BlockPath path = PathOf(sequence, *hold);
   for (; (hold->published + 1) * kBlockTokens <= computed; ++hold->published) {
@@ -327,10 +333,11 @@ bool PrefixCache::Loads(const PrefixSequence& sequence, int32_t blocks_spared, P
     const int32_t matched = hold->match.kv_tokens / kBlockTokens;  // at worst all of them idle
     if (blocks_available() < matched + blocks + blocks_spared) return false;
     StartLoad(sequence, *found, hold);
+    if (!hold->load) return false;
   }
   hold->load_tried = true;
   hold->load_until_ns = Clock::System().MonotonicNs() + kLoadPatienceMs * 1'000'000;
-  return hold->load != nullptr;
+  return true;
 }
 
 void PrefixCache::StartLoad(const PrefixSequence& sequence, const PrefixTiers::Found& found,
@@ -340,6 +347,7 @@ void PrefixCache::StartLoad(const PrefixSequence& sequence, const PrefixTiers::F
   load->tokens.assign(sequence.tokens.begin(), sequence.tokens.begin() + found.tokens);
   load->keys.assign(hold->keys.begin(), hold->keys.begin() + found.tokens / kBlockTokens + 1);
   load->kind = found.chain.back()->kind;
+  load->resets = resets_;
   load->leased = hold->match.kv;
   while (tree_.tokens_to(load->leased) > found.tokens) load->leased = tree_.parent(load->leased);
   tree_.Lease(load->leased);
@@ -368,7 +376,7 @@ void PrefixCache::EndLoad(const std::shared_ptr<PrefixLoad>& load, bool ok) {
   std::erase(loading_, load);
   load->done = true;
   ++version_;
-  if (!ok) {
+  if (!ok || load->resets != resets_) {
     kv_->GiveBack(&load->blocks);
     checkpoints_->GiveBack(load->slot);
     tree_.Release(load->leased);
@@ -433,7 +441,7 @@ void PrefixCache::Offer(NodeId node) {
     tree_.Lease(node);
     tree_.Pin(node);
     tiers_->Store(tier, record, std::move(place), [this, node] {
-      tree_.Unpin(node);
+      Unpin(node);
       tree_.Release(node);
       ++version_;
     });
@@ -464,9 +472,14 @@ void PrefixCache::CountFreed(std::span<const PrefixHold* const> holds,
 }
 
 void PrefixCache::Reset() {
+  ++resets_;
   const std::vector<NodeId> all(tree_.checkpoints().begin(), tree_.checkpoints().end());
   for (const NodeId node : all)
-    if (!tree_.checkpoint(node).pinned) checkpoints_->GiveBack(tree_.DropCheckpoint(node));
+    if (tree_.checkpoint(node).pinned) {
+      tree_.MarkStale(node);  // whoever reads it gives it back
+    } else {
+      checkpoints_->GiveBack(tree_.DropCheckpoint(node));
+    }
   for (NodeId leaf = tree_.OldestBareLeaf(); leaf != kNoNode; leaf = tree_.OldestBareLeaf())
     kv_->GiveBack(tree_.Remove(leaf));
   if (tiers_) tiers_->Clear();

@@ -16,7 +16,8 @@
 // own. While a generation runs, the states at the last two borders that it passed are its own too: it
 // is not known yet where the answer ends, and a state past that end is worth nothing.
 //
-// Threads: the engine thread. Nothing is allocated in a step but a few bytes of a new scope's name.
+// Threads: the engine thread. Nothing is allocated in a step but the name of a new scope and, with lower
+// tiers, the lists of what they move.
 #pragma once
 
 #include <array>
@@ -46,6 +47,7 @@ struct PrefixLoad {
   int32_t slot = kNoCheckpoint;
   CheckpointKind kind = CheckpointKind::kSpaced;
   bool done = false;
+  uint64_t resets = 0;  // of the cache when it began
 };
 
 // The side of a sequence that the prefix cache knows. Everything in it is PrefixCache's.
@@ -163,6 +165,7 @@ class PrefixCache {
   bool IsThere(const PrefixSequence& sequence, const PrefixHold& hold, int32_t position) const;
   NodeId Worst() const;
   void Evict(NodeId node);
+  void Unpin(NodeId node);
   void Reclaim(int32_t blocks);
   void Attach(NodeId node, const PrefixHold::State& state);
   void KeepAnswer(const PrefixHold::State& state, PrefixHold* hold);
@@ -180,6 +183,7 @@ class PrefixCache {
   std::vector<std::shared_ptr<PrefixLoad>> loading_;
   uint64_t version_ = 1;  // of the tree, for lookups
   uint64_t mark_ = 0;
+  uint64_t resets_ = 0;  // what was begun before one is not kept
   PrefixStats stats_;
   const std::unique_ptr<PrefixTiers> tiers_;  // last: its worker ends before what it reads
 };

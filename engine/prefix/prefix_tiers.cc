@@ -57,15 +57,18 @@ void PrefixTiers::Work() {
   pthread_setname_np(pthread_self(), "prefix-tiers");
   ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), 19);  // never before a step
   std::unique_lock lock(mutex_);
+  int64_t discover_ms = NowMs() + kDiscoverMs;
   while (!stop_) {
-    if (loads_.empty() && others_.empty() &&
-        work_.wait_for(lock, milliseconds(kDiscoverMs)) == std::cv_status::timeout) {
+    if (loads_.empty() && others_.empty())
+      work_.wait_for(lock, milliseconds(std::max<int64_t>(1, discover_ms - NowMs())));
+    if (loads_.empty() && NowMs() >= discover_ms) {
       for (size_t i = 0; i < tiers_.size() && !stop_; ++i) {
         lock.unlock();
         auto records = tiers_[i].store->Discover();
         lock.lock();
         if (!records.empty()) discovered_.emplace_back(static_cast<int32_t>(i), std::move(records));
       }
+      discover_ms = NowMs() + kDiscoverMs;
       continue;
     }
     auto& queue = loads_.empty() ? others_ : loads_;
@@ -126,28 +129,22 @@ bool PrefixTiers::Wants(int32_t tier, const BlockKey& key) const {
 void PrefixTiers::Store(int32_t tier, const TierRecordPtr& record, DevicePlace from,
                         std::function<void()> done) {
   Tier* t = &tiers_[tier];
-  const int64_t bytes = t->store->RecordBytes(record->blocks());
-  std::vector<TierRecordPtr> given_up;
-  if (record->from > 0)
-    t->index.Pin(record->above);  // it does not go for the one that continues it
-  const bool fits = t->index.MakeRoom(bytes, &given_up);
-  if (record->from > 0) t->index.Unpin(record->above);
-  for (const auto& old : given_up) t->store->Free(*old);
-  t->stats.evicted += given_up.size();
-  if (!fits) {
+  if (!MakeRoomFor(t, *record)) {
     ++t->stats.skipped;
     done();
     return;
   }
-  t->index.Insert(record, bytes, /*written=*/false);
+  t->index.Insert(record, t->store->RecordBytes(record->blocks()), /*written=*/false);
   t->store->Reserve(*record);
   ++stores_;
   Push(
-      [=, this, from = std::move(from), done = std::move(done)] {
+      [=, this, clears = clears_, from = std::move(from), done = std::move(done)] {
         Status written = t->store->Write(*record, from);
         return [=, this, written = std::move(written)] {
           --stores_;
-          if (written) {
+          if (written && clears != clears_) {
+            Forget(t, record->key);
+          } else if (written) {
             t->index.Written(record->key);
             ++t->stats.stored;
             ++version_;
@@ -233,6 +230,17 @@ void PrefixTiers::Forget(Tier* tier, const BlockKey& key) {
   for (const auto& record : removed) tier->store->Free(*record);
 }
 
+// Not at the cost of the one that it continues.
+bool PrefixTiers::MakeRoomFor(Tier* tier, const TierRecord& record) {
+  std::vector<TierRecordPtr> given_up;
+  if (record.from > 0) tier->index.Pin(record.above);
+  const bool fits = tier->index.MakeRoom(tier->store->RecordBytes(record.blocks()), &given_up);
+  if (record.from > 0) tier->index.Unpin(record.above);
+  for (const auto& old : given_up) tier->store->Free(*old);
+  tier->stats.evicted += given_up.size();
+  return fits;
+}
+
 // What an earlier run or another instance wrote. What has lost its beginning, or has no room, goes.
 void PrefixTiers::Learn(Tier* tier, const std::vector<TierRecordPtr>& records) {
   for (const auto& record : records) {
@@ -241,23 +249,18 @@ void PrefixTiers::Learn(Tier* tier, const std::vector<TierRecordPtr>& records) {
       tier->store->Free(*record);
       continue;
     }
-    const int64_t bytes = tier->store->RecordBytes(record->blocks());
-    std::vector<TierRecordPtr> given_up;
-    if (record->from > 0) tier->index.Pin(record->above);
-    const bool fits = tier->index.MakeRoom(bytes, &given_up);
-    if (record->from > 0) tier->index.Unpin(record->above);
-    for (const auto& old : given_up) tier->store->Free(*old);
-    if (!fits) {
+    if (!MakeRoomFor(tier, *record)) {
       tier->store->Free(*record);
       continue;
     }
-    tier->index.Insert(record, bytes, /*written=*/true);
+    tier->index.Insert(record, tier->store->RecordBytes(record->blocks()), /*written=*/true);
     ++tier->stats.discovered;
     ++version_;
   }
 }
 
 void PrefixTiers::Clear() {
+  ++clears_;
   for (Tier& tier : tiers_) {
     std::vector<TierRecordPtr> given_up;
     tier.index.MakeRoom(tier.index.bytes_max(), &given_up);

@@ -67,7 +67,7 @@ class PrefixTiers {
   // places[i] for chain[i]. `done(ok)`: everything is there, or not.
   void Load(const Found& found, std::vector<DevicePlace> places, std::function<void(bool ok)> done);
 
-  // Forgets every record that no job needs.
+  // Forgets every record, those that are being written once that is done.
   void Clear();
 
   // Calls what is done.
@@ -95,6 +95,7 @@ class PrefixTiers {
   bool Works(const Tier& tier) const { return NowMs() >= tier.trouble_until_ms; }
   void Trouble(Tier* tier, const Error& error);
   void Forget(Tier* tier, const BlockKey& key);
+  bool MakeRoomFor(Tier* tier, const TierRecord& record);
   void Learn(Tier* tier, const std::vector<TierRecordPtr>& records);
   void Push(Job job, bool urgent);
   void Work();
@@ -104,6 +105,7 @@ class PrefixTiers {
   size_t jobs_ = 0;    // handed over, `done` not called
   size_t stores_ = 0;  // of those
   uint64_t version_ = 1;
+  uint64_t clears_ = 0;
 
   mutable std::mutex mutex_;
   std::condition_variable work_;

@@ -40,7 +40,7 @@ PrefixMatch PrefixTree::Lookup(const BlockPath& path, int32_t tokens_max) const 
     match.kv = node;
     match.kv_tokens += kBlockTokens;
     idle += nodes_[node].users == 0 ? 1 : 0;
-    if (nodes_[node].slot == kNoCheckpoint) continue;
+    if (nodes_[node].slot == kNoCheckpoint || nodes_[node].is_stale) continue;
     match.resume = node;
     match.resume_tokens = match.kv_tokens;
     match.idle_blocks = idle;
@@ -208,6 +208,7 @@ void PrefixTree::SetCheckpoint(NodeId id, int32_t slot, CheckpointKind kind, dou
   node.stamp = stamp;
   node.hits = 0;
   node.pins = 0;
+  node.is_stale = false;
   if (Counts(node)) Count(id);
   node.index_in_list = static_cast<int32_t>(checkpointed_.size());
   checkpointed_.push_back(id);
@@ -266,6 +267,7 @@ PrefixTree::Checkpoint PrefixTree::checkpoint(NodeId id) const {
           .stamp = node.stamp,
           .kind = node.kind,
           .pinned = node.pins > 0,
+          .stale = node.is_stale,
           .at_leaf = node.children == 0 && node.users == 0,
           .users = node.users,
           .touched = node.touched};

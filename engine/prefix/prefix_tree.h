@@ -8,8 +8,8 @@
 // simulator in bench/ has none.
 //
 // Leases: who reads the blocks of a path leases its deepest node; every node above counts as used too.
-// Blocks in use are never given up. Checkpoints are, unless pinned: nobody reads one for longer than a
-// step.
+// Blocks in use are never given up. Checkpoints are, unless pinned: while a step loads them, or while
+// they are copied to a lower tier.
 //
 // A checkpoint in between (kSpaced) is a guess until it is resumed from, and what the others are worth
 // does not depend on it: it is not counted. From its first use on it is kMissed, and counts.
@@ -19,7 +19,7 @@
 // linked to the nearest above them that counts; (5) idle leaves (no child, no user) are in one list if
 // they are bare (no checkpoint), in another if not, both with the longest unused first.
 //
-// Threads: the engine thread. Nothing is allocated after construction.
+// Threads: the engine thread. Nothing is allocated after construction but the names of scopes.
 #pragma once
 
 #include <array>
@@ -79,6 +79,8 @@ class PrefixTree {
   int32_t DropCheckpoint(NodeId node);
   // While somebody reads or copies it, it stays. As often unpinned as pinned.
   void Pin(NodeId node);
+  // Lookup does not find it any more; to be dropped once it is not pinned. REQUIRES: one is there.
+  void MarkStale(NodeId node) { nodes_[node].is_stale = true; }
   void Unpin(NodeId node);
   // It was resumed from: once more, and `stamp` is its new age. From now on it counts.
   void CheckpointUsed(NodeId node, double stamp);
@@ -93,6 +95,7 @@ class PrefixTree {
     double stamp = 0;
     CheckpointKind kind = CheckpointKind::kSpaced;
     bool pinned = false;
+    bool stale = false;
     bool at_leaf = false;  // nothing below it keeps its blocks
     int32_t users = 0;
     uint64_t touched = 0;  // when its block was last in use
@@ -153,6 +156,7 @@ class PrefixTree {
     int32_t slot = kNoCheckpoint;
     CheckpointKind kind = CheckpointKind::kSpaced;
     int32_t pins = 0;
+    bool is_stale = false;
     uint32_t hits = 0;
     double stamp = 0;
     int32_t index_in_list = -1;     // in checkpointed_

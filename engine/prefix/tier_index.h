@@ -40,7 +40,7 @@ class TierIndex {
   std::vector<TierRecordPtr> Chain(std::span<const int32_t> tokens, std::span<const BlockKey> keys,
                                    int32_t to) const;
 
-  // Gives up records until `bytes` fit; false if they never will (then nothing was given up).
+  // Gives up records until `bytes` fit; false if all that can go is not enough.
   bool MakeRoom(int64_t bytes, std::vector<TierRecordPtr>* given_up);
 
   // REQUIRES: not there; its `above` is there or from == 0; it fits.

@@ -1,6 +1,7 @@
 #include "engine/sampling/sampler.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/check.h"
 
@@ -84,9 +85,11 @@ Result<SampledToken> Sampler::Sample(View<float, 1> row, const RequestSampling& 
                              {&parameters, 1}, exec_);
   kernels::cpu::RestoreLogits(row, edits, saved_);
   if (token < 0) {
-    return MakeError(ErrorCode::kInternal,
-                     "no token can be sampled: the logits are not finite, or logit_bias and "
-                     "min_tokens forbid every token");
+    const bool finite = std::all_of(row.data, row.data + row.shape[0],
+                                    [](float logit) { return std::isfinite(logit); });
+    if (!finite) return MakeError(ErrorCode::kDataLoss, "the model's logits are not finite");
+    return MakeError(ErrorCode::kInvalidArgument,
+                     "no token can be sampled: logit_bias, min_tokens and penalties leave none");
   }
   SampledToken sampled{.token = token};
   if (num_logprobs >= 0) sampled.logprobs = LogprobsOf(row, token, num_logprobs);

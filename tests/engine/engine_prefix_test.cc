@@ -264,6 +264,23 @@ TEST(EnginePrefix, TheFirstGoesOnWhileOthersArePreemptedWhateverTheyShare) {
   }
 }
 
+TEST(EnginePrefix, ARequestThatLeavesNoTokenCostsNobodyWhatIsCached) {
+  const auto engine = Open(RoomyConfig());
+  const GenerationRequest request = Greedy(Tokens(1, 200), 2);
+  EXPECT_EQ(CachedOf(*engine, request), 0);
+  GenerationRequest none = Greedy(Tokens(2, 100), 2);
+  none.min_tokens = 1;
+  for (int32_t id = 0; id < kFakeVocab; ++id) none.stop_token_ids.push_back(id);
+  GenerationRequest infinite = Greedy(Tokens(3, 100), 2);
+  infinite.sampling.repetition_penalty = 1e-300;
+  for (const auto& bad : {none, infinite}) {
+    const Collected got = Collect(*Submit(*engine, bad));
+    EXPECT_EQ(got.end.reason, FinishReason::kError);
+    EXPECT_NE(got.end.error.find("leave none"), std::string::npos) << got.end.error;
+  }
+  EXPECT_EQ(CachedOf(*engine, request), 192);
+}
+
 TEST(EnginePrefix, SwitchedOffItKeepsNothing) {
   EngineConfig config = RoomyConfig();
   config.enable_prefix_caching = false;

@@ -229,6 +229,51 @@ TEST(PrefixTiers, ADirectoryThatCannotBeHadIsAnErrorAtTheStart) {
   EXPECT_EQ(engine.error().param, "--prefix-disk-dir");
 }
 
+// What a preempted sequence leaves is copied down at once and stays leased for that long: its blocks are not
+// there yet for those who run.
+TEST(PrefixTiers, SequencesInLockstepGoOnWhereBlocksAreBeingCopied) {
+  for (uint32_t seed = 0; seed < 20; ++seed) {
+    SCOPED_TRACE(seed);
+    EngineConfig config = Tight();
+    config.kv_tokens = 7 * kBlockTokens;
+    config.max_model_len = 7 * kBlockTokens;
+    config.prefix_host_bytes = 1 << 20;
+    const auto engine = Open(config);
+    std::vector<GenerationRequest> requests;
+    std::vector<std::unique_ptr<Generation>> generations;
+    for (uint32_t i = 0; i < 3; ++i) {
+      requests.push_back(Greedy(Tokens(10 * seed + i, 100), 60));
+      generations.push_back(Submit(*engine, requests.back()));
+    }
+    for (size_t i = 0; i < requests.size(); ++i)
+      ExpectEqual(Collect(*generations[i]), Expected(requests[i]), requests[i]);
+  }
+}
+
+TEST(PrefixTiers, AfterAResetNothingIsFoundInAnyTier) {
+  const TempDir dir;
+  EngineConfig config = WithDisk(dir);
+  config.prefix_host_bytes = 1 << 20;
+  const GenerationRequest request = Greedy(Tokens(1, 700), 3);
+  const GenerationRequest other = Greedy(Tokens(2, 700), 3);
+  {
+    const auto engine = Open(config);
+    EXPECT_EQ(CachedOf(*engine, request), 0);
+    ASSERT_TRUE(engine->ResetPrefixCache().has_value());  // while it may still be copied down
+    EXPECT_EQ(CachedOf(*engine, request), 0);
+    const uint64_t stored = TierOf(*engine, "disk").stored;
+    EXPECT_EQ(CachedOf(*engine, other), 0);
+    AwaitStored(*engine, "disk", stored + 1);
+    ASSERT_TRUE(engine->ResetPrefixCache().has_value());
+    for (int i = 0; i < 400 && TierOf(*engine, "disk").records > 0; ++i)
+      std::this_thread::sleep_for(milliseconds(25));
+    EXPECT_EQ(TierOf(*engine, "disk").records, 0);
+  }
+  const auto again = Open(config);
+  EXPECT_EQ(CachedOf(*again, request), 0);
+  EXPECT_EQ(CachedOf(*again, other), 0);
+}
+
 // Branching conversations over pools that are far too small, so that everything moves all the time.
 TEST(PrefixTiers, WhatMovesUnderLoadGivesWhatWouldBeComputed) {
   uint64_t loaded = 0;

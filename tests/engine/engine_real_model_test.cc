@@ -27,6 +27,7 @@ EngineConfig Config(const std::string& dir, int32_t threads) {
   config.max_num_seqs = 8;
   config.max_num_batched_tokens = 512;
   config.kv_tokens = 8 * 512;
+  config.prefix_checkpoints = 64;
   config.num_threads = threads;
   return config;
 }

@@ -105,7 +105,7 @@ TEST(Sampler, SaysSoWhenEveryTokenIsForbidden) {
   GenerationRequest request{.prompt = {1}, .min_tokens = 1, .stop_token_ids = {0, 1}};
   const auto sampled = sampler.Sample({row.data(), {2}}, RequestSampling(request, {}, 2, 1), 1, -1);
   ASSERT_FALSE(sampled.has_value());
-  EXPECT_EQ(sampled.error().code, ErrorCode::kInternal);
+  EXPECT_EQ(sampled.error().code, ErrorCode::kInvalidArgument);
 }
 
 TEST(Sampler, CapsTopLogprobsAtTheVocabulary) {
