@@ -55,6 +55,40 @@ MetricFamily FamilyOf(std::string name, std::string help, MetricType type,
   return family;
 }
 
+// Nothing where there are none.
+void AddTierFamilies(const std::vector<engine::PrefixTierStats>& tiers, const Labels& labels,
+                     std::vector<MetricFamily>& families) {
+  if (tiers.empty()) return;
+  std::vector<Sample> records;
+  std::vector<Sample> bytes;
+  std::vector<Sample> works;
+  for (const engine::PrefixTierStats& tier : tiers) {
+    const auto labelled = [&](const char* what) {
+      Labels with = labels;
+      with["tier"] = tier.name;
+      if (what != nullptr) with["what"] = what;
+      return with;
+    };
+    for (const auto& [value, what] : {std::pair{tier.stored, "stored"},
+                                      {tier.store_failures, "store_failed"},
+                                      {tier.skipped, "skipped"},
+                                      {tier.evicted, "evicted"},
+                                      {tier.loaded, "loaded"},
+                                      {tier.load_failures, "load_failed"},
+                                      {tier.discovered, "discovered"}})
+      records.push_back({static_cast<double>(value), labelled(what)});
+    bytes.push_back({static_cast<double>(tier.bytes), labelled(nullptr)});
+    works.push_back({tier.works ? 1.0 : 0.0, labelled(nullptr)});
+  }
+  families.push_back(FamilyOf("nextgate_prefix_tier_records_total",
+                              "What was copied to and from the tiers below the device",
+                              MetricType::Counter, records));
+  families.push_back(
+      FamilyOf("nextgate_prefix_tier_bytes", "What a tier holds", MetricType::Gauge, bytes));
+  families.push_back(FamilyOf("nextgate_prefix_tier_up", "0: left alone for a while after an error",
+                              MetricType::Gauge, works));
+}
+
 // Of the tokens that were looked up, what was there; all that was resumed, replayed or lost matched.
 std::vector<MetricFamily> PrefixFamilies(const engine::PrefixStats& stats, const Labels& labels) {
   const auto counter = [&](std::string name, std::string help, uint64_t value) {
@@ -109,35 +143,7 @@ std::vector<MetricFamily> PrefixFamilies(const engine::PrefixStats& stats, const
       counter("vllm:prompt_tokens_cached_total", "Number of cached prompt tokens",
               stats.resumed_tokens),
   };
-  std::vector<Sample> records;
-  std::vector<Sample> bytes;
-  std::vector<Sample> works;
-  for (const engine::PrefixTierStats& tier : stats.tiers) {
-    const auto labelled = [&](const char* what) {
-      Labels with = labels;
-      with["tier"] = tier.name;
-      if (what != nullptr) with["what"] = what;
-      return with;
-    };
-    for (const auto& [value, what] : {std::pair{tier.stored, "stored"},
-                                      {tier.store_failures, "store_failed"},
-                                      {tier.skipped, "skipped"},
-                                      {tier.evicted, "evicted"},
-                                      {tier.loaded, "loaded"},
-                                      {tier.load_failures, "load_failed"},
-                                      {tier.discovered, "discovered"}})
-      records.push_back({static_cast<double>(value), labelled(what)});
-    bytes.push_back({static_cast<double>(tier.bytes), labelled(nullptr)});
-    works.push_back({tier.works ? 1.0 : 0.0, labelled(nullptr)});
-  }
-  if (stats.tiers.empty()) return families;
-  families.push_back(FamilyOf("nextgate_prefix_tier_records_total",
-                              "What was copied to and from the tiers below the device",
-                              MetricType::Counter, records));
-  families.push_back(
-      FamilyOf("nextgate_prefix_tier_bytes", "What a tier holds", MetricType::Gauge, bytes));
-  families.push_back(FamilyOf("nextgate_prefix_tier_up", "0: left alone for a while after an error",
-                              MetricType::Gauge, works));
+  AddTierFamilies(stats.tiers, labels, families);
   return families;
 }
 
