@@ -110,28 +110,9 @@ TEST(EnginePrefix, WhatIsResumedGivesWhatWouldBeComputed) {
   EXPECT_GT(preemptions, 20u);
 }
 
-std::vector<int32_t> Tokens(uint32_t seed, size_t count) {
-  std::mt19937 random(seed);
-  std::vector<int32_t> tokens(count);
-  for (int32_t& token : tokens) token = static_cast<int32_t>(random() % kFakeVocab);
-  return tokens;
-}
 std::vector<int32_t> operator+(std::vector<int32_t> a, const std::vector<int32_t>& b) {
   a.insert(a.end(), b.begin(), b.end());
   return a;
-}
-EngineConfig RoomyConfig() {
-  EngineConfig config = SmallConfig();
-  config.max_model_len = 2048;
-  config.max_num_batched_tokens = 512;
-  config.kv_tokens = 4 * 2048;
-  config.prefix_checkpoints = 200;
-  return config;
-}
-int32_t CachedOf(Engine& engine, const GenerationRequest& request) {
-  const Collected got = Collect(*Submit(engine, request));
-  ExpectEqual(got, Expected(request), request);
-  return got.start.cached_tokens;
 }
 
 TEST(EnginePrefix, ASharedBeginningThatEndsAtABorderIsResumedByTheSecond) {

@@ -41,13 +41,6 @@ class TempDir {
   fs::path path_;
 };
 
-std::vector<int32_t> Tokens(uint32_t seed, size_t count) {
-  std::mt19937 random(seed);
-  std::vector<int32_t> tokens(count);
-  for (int32_t& token : tokens) token = static_cast<int32_t>(random() % kFakeVocab);
-  return tokens;
-}
-
 // Room on the device for little more than one request.
 EngineConfig Tight() {
   EngineConfig config = SmallConfig();
@@ -61,12 +54,6 @@ EngineConfig WithDisk(const TempDir& dir) {
   EngineConfig config = Tight();
   config.prefix_disk_dir = dir.path();
   return config;
-}
-
-int32_t CachedOf(Engine& engine, const GenerationRequest& request) {
-  const Collected got = Collect(*Submit(engine, request));
-  ExpectEqual(got, Expected(request), request);
-  return got.start.cached_tokens;
 }
 
 PrefixTierStats TierOf(const Engine& engine, const std::string& name) {

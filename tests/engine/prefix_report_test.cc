@@ -23,24 +23,9 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-std::vector<int32_t> Tokens(uint32_t seed, size_t count) {
-  std::mt19937 random(seed);
-  std::vector<int32_t> tokens(count);
-  for (int32_t& token : tokens) token = static_cast<int32_t>(random() % kFakeVocab);
-  return tokens;
-}
 std::vector<int32_t> Joined(std::vector<int32_t> a, const std::vector<int32_t>& b) {
   a.insert(a.end(), b.begin(), b.end());
   return a;
-}
-
-EngineConfig RoomyConfig() {
-  EngineConfig config = SmallConfig();
-  config.max_model_len = 2048;
-  config.max_num_batched_tokens = 512;
-  config.kv_tokens = 4 * 2048;
-  config.prefix_checkpoints = 200;
-  return config;
 }
 
 PrefixExplanation Explained(Engine& engine, const GenerationRequest& request) {

@@ -155,4 +155,26 @@ void ExpectNothingHeld(const EngineStats& stats) {
   EXPECT_EQ(stats.state_slots_used, 0);
 }
 
+EngineConfig RoomyConfig() {
+  EngineConfig config = SmallConfig();
+  config.max_model_len = 2048;
+  config.max_num_batched_tokens = 512;
+  config.kv_tokens = 4 * 2048;
+  config.prefix_checkpoints = 200;
+  return config;
+}
+
+std::vector<int32_t> Tokens(uint32_t seed, size_t count) {
+  std::mt19937 random(seed);
+  std::vector<int32_t> tokens(count);
+  for (int32_t& token : tokens) token = static_cast<int32_t>(random() % kFakeVocab);
+  return tokens;
+}
+
+int32_t CachedOf(Engine& engine, const GenerationRequest& request) {
+  const Collected got = Collect(*Submit(engine, request));
+  ExpectEqual(got, Expected(request), request);
+  return got.start.cached_tokens;
+}
+
 }  // namespace nextgate::engine
