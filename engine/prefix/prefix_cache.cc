@@ -347,7 +347,6 @@ void PrefixCache::StartLoad(const PrefixSequence& sequence, const PrefixTiers::F
   load->tokens.assign(sequence.tokens.begin(), sequence.tokens.begin() + found.tokens);
   load->keys.assign(hold->keys.begin(), hold->keys.begin() + found.tokens / kBlockTokens + 1);
   load->kind = found.chain.back()->kind;
-  load->resets = resets_;
   load->leased = hold->match.kv;
   while (tree_.tokens_to(load->leased) > found.tokens) load->leased = tree_.parent(load->leased);
   tree_.Lease(load->leased);
@@ -376,7 +375,7 @@ void PrefixCache::EndLoad(const std::shared_ptr<PrefixLoad>& load, bool ok) {
   std::erase(loading_, load);
   load->done = true;
   ++version_;
-  if (!ok || load->resets != resets_) {
+  if (!ok || load->unwanted) {
     kv_->GiveBack(&load->blocks);
     checkpoints_->GiveBack(load->slot);
     tree_.Release(load->leased);
@@ -472,7 +471,7 @@ void PrefixCache::CountFreed(std::span<const PrefixHold* const> holds,
 }
 
 void PrefixCache::Reset() {
-  ++resets_;
+  for (const auto& load : loading_) load->unwanted = true;
   const std::vector<NodeId> all(tree_.checkpoints().begin(), tree_.checkpoints().end());
   for (const NodeId node : all)
     if (tree_.checkpoint(node).pinned) {

@@ -47,7 +47,7 @@ struct PrefixLoad {
   int32_t slot = kNoCheckpoint;
   CheckpointKind kind = CheckpointKind::kSpaced;
   bool done = false;
-  uint64_t resets = 0;  // of the cache when it began
+  bool unwanted = false;  // the cache was reset meanwhile
 };
 
 // The side of a sequence that the prefix cache knows. Everything in it is PrefixCache's.
@@ -183,7 +183,6 @@ class PrefixCache {
   std::vector<std::shared_ptr<PrefixLoad>> loading_;
   uint64_t version_ = 1;  // of the tree, for lookups
   uint64_t mark_ = 0;
-  uint64_t resets_ = 0;  // what was begun before one is not kept
   PrefixStats stats_;
   const std::unique_ptr<PrefixTiers> tiers_;  // last: its worker ends before what it reads
 };
