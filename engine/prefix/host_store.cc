@@ -14,31 +14,6 @@
 
 namespace nextgate::engine {
 
-int64_t DevicePools::block_bytes() const {
-  const auto& s = kv.k.shape;
-  return 2 * s[0] * s[2] * s[3] * s[4] * static_cast<int64_t>(sizeof(float));
-}
-
-void DevicePools::ReadBlock(int32_t block, std::byte* to) const {
-  const auto& s = kv.k.shape;
-  const size_t bytes = static_cast<size_t>(s[2] * s[3] * s[4]) * sizeof(float);
-  for (int64_t layer = 0; layer < s[0]; ++layer)
-    for (const auto* half : {&kv.k, &kv.v}) {
-      std::memcpy(to, half->at(layer, block), bytes);
-      to += bytes;
-    }
-}
-
-void DevicePools::WriteBlock(int32_t block, const std::byte* from) const {
-  const auto& s = kv.k.shape;
-  const size_t bytes = static_cast<size_t>(s[2] * s[3] * s[4]) * sizeof(float);
-  for (int64_t layer = 0; layer < s[0]; ++layer)
-    for (const auto* half : {&kv.k, &kv.v}) {
-      std::memcpy(half->at(layer, block), from, bytes);
-      from += bytes;
-    }
-}
-
 namespace {
 
 class HostStore final : public TierStore {
