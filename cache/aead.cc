@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "base/check.h"
+#include "base/sha256.h"
 #include "cache/hmac.h"
 
 namespace nextgate::cache {

@@ -4,7 +4,6 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/rand.h>
-#include <openssl/sha.h>
 
 #include "base/check.h"
 
@@ -18,13 +17,6 @@ std::string HmacSha256(std::string_view key, std::string_view message) {
              reinterpret_cast<const unsigned char*>(message.data()), message.size(),
              reinterpret_cast<unsigned char*>(digest.data()), &size) != nullptr);
   CHECK(size == digest.size());
-  return digest;
-}
-
-std::string Sha256(std::string_view message) {
-  std::string digest(SHA256_DIGEST_LENGTH, '\0');
-  SHA256(reinterpret_cast<const unsigned char*>(message.data()), message.size(),
-         reinterpret_cast<unsigned char*>(digest.data()));
   return digest;
 }
 

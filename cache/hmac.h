@@ -12,9 +12,6 @@ namespace nextgate::cache {
 // 32 bytes. REQUIRES: !key.empty().
 std::string HmacSha256(std::string_view key, std::string_view message);
 
-// 32 bytes.
-std::string Sha256(std::string_view message);
-
 // The operating system's randomness.
 std::string RandomBytes(size_t count);
 

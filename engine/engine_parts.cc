@@ -77,6 +77,9 @@ kernels::StateFormat FormatOf(const EngineConfig& config) {
   return kernels::StateFormat::kFp32;
 }
 
+// Of the device's pools, at most, copies down hold one part in so many.
+constexpr int32_t kCopiedShare = 4;
+
 // The tiers below the pools; null if there are none. Its identity is all that a record's bytes depend on.
 Result<std::unique_ptr<PrefixTiers>> OpenTiers(const EngineConfig& config, const KvPool& kv,
                                                const CheckpointPool& checkpoints,
@@ -86,14 +89,16 @@ Result<std::unique_ptr<PrefixTiers>> OpenTiers(const EngineConfig& config, const
   const auto& layout = checkpoints.storage().layout;
   const auto& kv_shape = kv.storage().k.shape;
   const std::string identity = fmt::format(
-      "v1-{}-{}-kv.f32.{}x{}x{}-state.{}.{}x{}x{}x{}+{}x{}", model.fingerprint(), model.dtype(),
+      "v2-{}-{}-kv.f32.{}x{}x{}-state.{}.{}x{}x{}x{}+{}x{}", model.fingerprint(), model.dtype(),
       kv_shape[0], kv_shape[2], kv_shape[4], kernels::StateFormatName(layout.format), layout.layers,
       layout.heads, layout.key_dim, layout.value_dim, layout.channels, layout.taps_kept);
   return PrefixTiers::Open({.kv = kv.storage(), .checkpoints = checkpoints.storage()},
                            {.host_bytes = config.prefix_host_bytes,
                             .disk_dir = config.prefix_disk_dir,
                             .disk_bytes = config.prefix_disk_bytes,
-                            .identity = identity});
+                            .identity = identity,
+                            .limits = {.checkpoints = checkpoints.slots_total() / kCopiedShare,
+                                       .blocks = kv.blocks_total() / kCopiedShare}});
 }
 
 Result<int32_t> ModelLen(const EngineConfig& config, const ModelConfig& model) {

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <nlohmann/json.hpp>
 
+#include "base/sha256.h"
 #include "cache/hmac.h"
 #include "gateway/key_text.h"
 #include "gateway/openai/field_reader.h"
@@ -188,7 +189,7 @@ PrincipalPtr ApiKeys::Find(const std::string& digest) const {
 
 NewApiKey MakeApiKey(const Principal& of, std::string_view expires) {
   NewApiKey made{.key = RandomKey("ngk_"), .line = {}};
-  Json line = {{"key_sha256", cache::Hex(cache::Sha256(made.key))}};
+  Json line = {{"key_sha256", cache::Hex(Sha256(made.key))}};
   const auto add = [&](const char* name, const std::string& text) {
     if (!text.empty()) line[name] = text;
   };

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/sha256.h"
 #include "cache/hmac.h"
 #include "gateway/key_text.h"
 
@@ -11,7 +12,7 @@ namespace nextgate::gateway {
 Auth::Auth(const std::vector<std::string>& keys, std::shared_ptr<const ApiKeys> file,
            const Clock& clock)
     : clock_(clock), file_(std::move(file)) {
-  for (const std::string& key : keys) digests_.push_back(cache::Sha256(key));
+  for (const std::string& key : keys) digests_.push_back(Sha256(key));
 }
 
 Result<PrincipalPtr> Auth::Identify(std::string_view header) const {
@@ -25,7 +26,7 @@ Result<PrincipalPtr> Auth::Identify(std::string_view header) const {
   if (given.empty())
     return MakeError(ErrorCode::kUnauthenticated,
                      "no API key: send it as \"Authorization: Bearer KEY\"");
-  const std::string digest = cache::Sha256(given);
+  const std::string digest = Sha256(given);
   bool known = false;
   for (const std::string& one : digests_) known |= cache::EqualDigests(one, digest);
   if (known) return Everybody();

@@ -11,8 +11,11 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <functional>
 #include <mutex>
+#include <optional>
 #include <random>
+#include <unordered_map>
 #include <unordered_set>
 #include <utility>
 
@@ -23,8 +26,10 @@
 namespace nextgate::engine {
 namespace {
 
-constexpr char kSuffix[] = ".prefix";
+constexpr std::string_view kSuffix = ".prefix";
+constexpr std::string_view kDraft = ".draft";
 constexpr int64_t kBlocksMax = (int64_t{1} << 24) / kBlockTokens;  // of a record
+constexpr size_t kPieceBytes = size_t{1} << 20;                    // of a read or a write
 constexpr int64_t kStaleS = 3600;  // what a process that died was writing
 
 class Fd {
@@ -37,9 +42,10 @@ class Fd {
   Fd& operator=(const Fd&) = delete;
   bool ok() const { return fd_ >= 0; }
 
-  bool Write(std::string_view bytes) const {
+  bool Write(std::string_view bytes, TierJob& job) const {
     while (!bytes.empty()) {
-      const ssize_t n = ::write(fd_, bytes.data(), bytes.size());
+      job.Beat();
+      const ssize_t n = ::write(fd_, bytes.data(), std::min(bytes.size(), kPieceBytes));
       if (n < 0 && errno == EINTR) continue;
       if (n <= 0) return false;
       bytes.remove_prefix(static_cast<size_t>(n));
@@ -47,11 +53,12 @@ class Fd {
     return true;
   }
   // Up to `count` bytes from the start; fewer at the end of the file. False: an error.
-  bool Read(size_t count, std::string* bytes) const {
+  bool Read(size_t count, std::string* bytes, TierJob& job) const {
     bytes->resize(count);
     size_t got = 0;
     while (got < count) {
-      const ssize_t n = ::read(fd_, bytes->data() + got, count - got);
+      job.Beat();
+      const ssize_t n = ::read(fd_, bytes->data() + got, std::min(count - got, kPieceBytes));
       if (n < 0 && errno == EINTR) continue;
       if (n < 0) return false;
       if (n == 0) break;
@@ -60,32 +67,64 @@ class Fd {
     bytes->resize(got);
     return true;
   }
-  // −1: not a regular file.
-  int64_t Size() const {
+  // Of a regular file, or nothing.
+  std::optional<struct stat> Stat() const {
     struct stat info {};
-    return ::fstat(fd_, &info) == 0 && S_ISREG(info.st_mode) ? info.st_size : -1;
+    if (::fstat(fd_, &info) != 0 || !S_ISREG(info.st_mode)) return std::nullopt;
+    return info;
   }
+  void Touch() const { ::futimens(fd_, nullptr); }  // as far as we may
 
  private:
   const int fd_;
 };
 
+std::string NameOf(const BlockKey& key) { return key.Hex().append(kSuffix); }
+std::optional<BlockKey> KeyOf(std::string_view name) {
+  return ParseHash128(name.substr(0, name.size() - kSuffix.size()));
+}
+
+void DeleteIfStale(const std::string& draft) {
+  struct stat info {};
+  if (::stat(draft.c_str(), &info) == 0 && ::time(nullptr) - info.st_mtime > kStaleS)
+    ::unlink(draft.c_str());
+}
+
 std::unexpected<Error> Trouble(const std::string& what, const std::string& path) {
-  return MakeError(ErrorCode::kUnavailable,
+  const bool full = errno == ENOSPC || errno == EDQUOT;
+  return MakeError(full ? ErrorCode::kResourceExhausted : ErrorCode::kUnavailable,
                    fmt::format("cannot {} {}: {}", what, path, std::strerror(errno)));
+}
+
+struct Looked {
+  TierRecordPtr record;
+  int64_t used_ns = 0;  // by the file's time
+};
+
+// The latest used first, each after the one it continues: that was used with it.
+std::vector<TierRecordPtr> LatestFirst(std::vector<Looked> files) {
+  std::ranges::sort(files, std::greater{}, [](const Looked& f) { return f.record->to; });
+  std::unordered_map<BlockKey, Looked*> by_key;
+  for (Looked& file : files) by_key.emplace(file.record->key, &file);
+  for (const Looked& file : files)  // the longest first
+    if (const auto above = by_key.find(file.record->above); above != by_key.end())
+      above->second->used_ns = std::max(above->second->used_ns, file.used_ns);
+  std::ranges::sort(files, {}, [](const Looked& f) { return std::pair(-f.used_ns, f.record->to); });
+  std::vector<TierRecordPtr> records;
+  for (Looked& file : files) records.push_back(std::move(file.record));
+  return records;
 }
 
 class DiskStore final : public TierStore {
  public:
   DiskStore(const DevicePools& device, std::string dir, int64_t bytes)
       : device_(device), dir_(std::move(dir)), bytes_max_(bytes) {}
-  ~DiskStore() override { DeleteFreed(); }
 
   const char* name() const override { return "disk"; }
   int64_t RecordBytes(int32_t blocks) const override {
     return static_cast<int64_t>(kTierHeaderBytes) +
            int64_t{blocks} * kBlockTokens * static_cast<int64_t>(sizeof(int32_t)) +
-           static_cast<int64_t>(PayloadBytes(blocks));
+           blocks * device_.block_bytes() + StateBytes();
   }
   int64_t bytes_max() const override { return bytes_max_; }
 
@@ -95,19 +134,18 @@ class DiskStore final : public TierStore {
     freed_.push_back(record.key);
   }
 
-  Status Write(const TierRecord& record, const DevicePlace& from) override;
-  Status Read(const TierRecord& record, const DevicePlace& to) override;
-  std::vector<TierRecordPtr> Discover() override;
+  Status Write(const TierRecord& record, const DevicePlace& from, TierJob& job) override;
+  Status Read(const TierRecord& record, const DevicePlace& to, TierJob& job) override;
+  bool is_shared() const override { return true; }
+  TierDiscovery Discover(TierJob& job) override;
+  void Flush() override;
 
  private:
-  size_t PayloadBytes(int32_t blocks) const {
-    return static_cast<size_t>(device_.checkpoints.layout.Bytes() + blocks * device_.block_bytes());
-  }
-  std::string PathOf(const BlockKey& key) const {
-    return fmt::format("{}/{}{}", dir_, key.Hex(), kSuffix);
-  }
-  void DeleteFreed();
-  TierRecordPtr Look(const std::string& name);
+  int64_t StateBytes() const { return device_.checkpoints.layout.Bytes(); }
+  std::string PathOf(const std::string& name) const { return dir_ + "/" + name; }
+  Status WriteFile(const std::string& path, std::string_view head, TierJob& job);
+  Status CheckIs(const TierRecord& record, const Result<TierFileInfo>& info) const;
+  std::optional<Looked> Look(const std::string& name, TierJob& job);
 
   const DevicePools device_;
   const std::string dir_;
@@ -115,143 +153,158 @@ class DiskStore final : public TierStore {
   std::mutex mutex_;
   std::vector<BlockKey> freed_;  // GUARDED_BY(mutex_)
   // Of the worker.
-  std::unordered_set<std::string> seen_;  // names
+  std::unordered_set<std::string> seen_;  // names of files that we wrote or looked at
   const uint64_t instance_ = uint64_t{std::random_device()()} << 32 | std::random_device()();
   uint64_t drafts_ = 0;
   std::string buffer_;
 };
 
-// On the worker: an engine thread does not wait for a disk.
-void DiskStore::DeleteFreed() {
+void DiskStore::Flush() {
   std::vector<BlockKey> freed;
   {
     std::lock_guard lock(mutex_);
     freed.swap(freed_);
   }
   for (const BlockKey& key : freed) {
-    ::unlink(PathOf(key).c_str());
-    seen_.erase(key.Hex() + kSuffix);
+    ::unlink(PathOf(NameOf(key)).c_str());
+    seen_.erase(NameOf(key));
   }
 }
 
-Status DiskStore::Write(const TierRecord& record, const DevicePlace& from) {
-  DeleteFreed();
-  buffer_.resize(PayloadBytes(record.blocks()));
-  auto* to = reinterpret_cast<std::byte*>(buffer_.data());
-  const int64_t state_bytes = device_.checkpoints.layout.Bytes();
-  std::memcpy(to, device_.checkpoints.at(from.slot), static_cast<size_t>(state_bytes));
-  to += state_bytes;
-  for (const int32_t block : from.blocks) {
-    device_.ReadBlock(block, to);
-    to += device_.block_bytes();
+Status DiskStore::Write(const TierRecord& record, const DevicePlace& from, TierJob& job) {
+  Flush();
+  buffer_.resize(static_cast<size_t>(record.blocks() * device_.block_bytes() + StateBytes()));
+  {
+    const auto device = job.Device();
+    if (!device) return JobGivenUp();
+    auto* to = reinterpret_cast<std::byte*>(buffer_.data());
+    for (const int32_t block : from.blocks) {
+      job.Beat();
+      device_.ReadBlock(block, to);
+      to += device_.block_bytes();
+    }
+    std::memcpy(to, device_.checkpoints.at(from.slot), static_cast<size_t>(StateBytes()));
   }
-  const std::string path = PathOf(record.key);
-  const std::string draft = fmt::format("{}.{:016x}.{}.draft", path, instance_, ++drafts_);
-  seen_.insert(record.key.Hex() + kSuffix);
+  const std::string_view bytes = buffer_;
+  const size_t state_at = bytes.size() - static_cast<size_t>(StateBytes());
+  const std::string head = TierFileHead(record, bytes.substr(0, state_at), bytes.substr(state_at));
+  RETURN_IF_ERROR(WriteFile(PathOf(NameOf(record.key)), head, job));
+  seen_.insert(NameOf(record.key));
+  return {};
+}
+
+// The head, then the buffer.
+Status DiskStore::WriteFile(const std::string& path, std::string_view head, TierJob& job) {
+  const std::string draft = fmt::format("{}.{:016x}.{}{}", path, instance_, ++drafts_, kDraft);
+  Status written;
   {
     const Fd file(draft, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW);
     if (!file.ok()) return Trouble("create", draft);
-    if (!file.Write(TierFileHead(record, buffer_)) || !file.Write(buffer_)) {
-      const Status error = Trouble("write", draft);
-      ::unlink(draft.c_str());
-      return error;
-    }
+    if (!file.Write(head, job) || !file.Write(buffer_, job)) written = Trouble("write", draft);
   }
-  if (::rename(draft.c_str(), path.c_str()) != 0) {
-    const Status error = Trouble("rename to", path);
-    ::unlink(draft.c_str());
-    return error;
-  }
-  return {};
+  if (written && !job.Device()) written = JobGivenUp();
+  if (written && ::rename(draft.c_str(), path.c_str()) != 0) written = Trouble("rename to", path);
+  if (!written) ::unlink(draft.c_str());
+  return written;
 }
 
-Status DiskStore::Read(const TierRecord& record, const DevicePlace& to) {
-  DeleteFreed();
-  const std::string path = PathOf(record.key);
+// Whether a file of the record's size is the record's. What follows trusts its sizes.
+Status DiskStore::CheckIs(const TierRecord& record, const Result<TierFileInfo>& info) const {
+  if (!info) return std::unexpected(info.error());
+  const TierRecord& is = info->record;
+  if (is.key != record.key || is.above != record.above || is.tokens != record.tokens ||
+      is.scope_digest != record.scope_digest ||
+      static_cast<int64_t>(info->state_bytes) != StateBytes())
+    return DataLoss("it is another record");
+  return CheckTierFile(buffer_, *info);
+}
+
+Status DiskStore::Read(const TierRecord& record, const DevicePlace& to, TierJob& job) {
+  Flush();
+  const std::string path = PathOf(NameOf(record.key));
   const Fd file(path, O_RDONLY | O_NONBLOCK);  // what is no file would be waited for
-  if (!file.ok() && errno == ENOENT)
-    return MakeError(ErrorCode::kNotFound, fmt::format("{} is gone", path));
+  if (!file.ok() && errno == ENOENT) return NotFound(fmt::format("{} is gone", path));
   if (!file.ok()) return Trouble("open", path);
-  if (file.Size() < 0) return MakeError(ErrorCode::kNotFound, fmt::format("{} is no file", path));
-  const auto bytes = static_cast<size_t>(RecordBytes(record.blocks()));
-  if (!file.Read(bytes + 1, &buffer_)) return Trouble("read", path);
-  const auto info = ReadTierFileHead(buffer_, buffer_.size());
-  // What follows trusts its size.
-  if (info && info->payload_bytes != PayloadBytes(record.blocks()))
-    return MakeError(ErrorCode::kNotFound, fmt::format("{} is damaged: its size is wrong", path));
-  Status whole = info ? CheckTierFile(buffer_, *info) : Status(std::unexpected(info.error()));
-  if (whole && (info->record.key != record.key || info->record.above != record.above ||
-                info->record.tokens != record.tokens))
-    whole = MakeError(ErrorCode::kDataLoss, "it is another record");
-  if (!whole)
-    return MakeError(ErrorCode::kNotFound,
-                     fmt::format("{} is damaged: {}", path, whole.error().message));
-  const auto* from = reinterpret_cast<const std::byte*>(buffer_.data()) + info->payload_offset;
-  const int64_t state_bytes = device_.checkpoints.layout.Bytes();
-  if (to.slot >= 0)
-    std::memcpy(device_.checkpoints.at(to.slot), from, static_cast<size_t>(state_bytes));
-  from += state_bytes;
+  const int64_t bytes = RecordBytes(record.blocks());
+  const auto stat = file.Stat();
+  if (!stat || stat->st_size != bytes)
+    return DataLoss(fmt::format("{} is damaged: it is no file of {} bytes", path, bytes));
+  const int64_t wanted = to.slot >= 0 ? bytes : bytes - StateBytes();
+  if (!file.Read(static_cast<size_t>(wanted), &buffer_, job)) return Trouble("read", path);
+  const auto info = ReadTierFileHead(buffer_, static_cast<size_t>(bytes));
+  if (const Status is = CheckIs(record, info); !is)
+    return DataLoss(fmt::format("{} is damaged: {}", path, is.error().message));
+  file.Touch();
+
+  const auto device = job.Device();
+  if (!device) return JobGivenUp();
+  const auto* from = reinterpret_cast<const std::byte*>(buffer_.data()) + info->blocks_offset;
   for (const int32_t block : to.blocks) {
+    job.Beat();
     if (block >= 0) device_.WriteBlock(block, from);
     from += device_.block_bytes();
   }
+  if (to.slot >= 0)
+    std::memcpy(device_.checkpoints.at(to.slot), from, static_cast<size_t>(StateBytes()));
   return {};
 }
 
-// A record whose head can be read, or null and one line in the log.
-TierRecordPtr DiskStore::Look(const std::string& name) {
-  const std::string path = dir_ + "/" + name;
+// A record whose head can be read, or nothing and one line in the log.
+std::optional<Looked> DiskStore::Look(const std::string& name, TierJob& job) {
+  const std::string path = PathOf(name);
   const Fd file(path, O_RDONLY | O_NONBLOCK);
-  if (!file.ok() && errno == ENOENT) return nullptr;  // somebody made room
+  if (!file.ok() && errno == ENOENT) return std::nullopt;  // somebody made room
   std::string head;
-  const int64_t size = file.ok() ? file.Size() : -1;
-  if (size < 0 || !file.Read(kTierHeaderBytes, &head)) {
+  const auto stat = file.ok() ? file.Stat() : std::nullopt;
+  if (!stat || !file.Read(kTierHeaderBytes, &head, job)) {
     LogWarning("prefix cache: {} is left out: it cannot be read", path);
-    return nullptr;
+    return std::nullopt;
   }
   // The size tells how many token ids there are, if it is one of ours.
-  const int64_t fixed = static_cast<int64_t>(kTierHeaderBytes) + device_.checkpoints.layout.Bytes();
+  const int64_t fixed = static_cast<int64_t>(kTierHeaderBytes) + StateBytes();
   const int64_t a_block =
       device_.block_bytes() + kBlockTokens * static_cast<int64_t>(sizeof(int32_t));
-  const int64_t blocks = std::min((size - fixed) / a_block, kBlocksMax);
+  const int64_t blocks = std::clamp<int64_t>((stat->st_size - fixed) / a_block, 0, kBlocksMax);
   std::string tokens;
-  if (blocks > 0) {
-    if (!file.Read(static_cast<size_t>(blocks) * kBlockTokens * sizeof(int32_t), &tokens))
-      return nullptr;
-  }
-  auto info = ReadTierFileHead(head + tokens, static_cast<size_t>(size));
+  if (!file.Read(static_cast<size_t>(blocks) * kBlockTokens * sizeof(int32_t), &tokens, job))
+    return std::nullopt;
+  auto info = ReadTierFileHead(head + tokens, static_cast<size_t>(stat->st_size));
   Status fits = info ? Status() : Status(std::unexpected(info.error()));
-  if (fits && (info->payload_bytes != PayloadBytes(info->record.blocks()) ||
-               name != info->record.key.Hex() + kSuffix))
-    fits = MakeError(ErrorCode::kDataLoss, "it belongs elsewhere");
+  if (fits &&
+      (RecordBytes(info->record.blocks()) != stat->st_size ||
+       static_cast<int64_t>(info->state_bytes) != StateBytes() || name != NameOf(info->record.key)))
+    fits = DataLoss("it belongs elsewhere");
   if (!fits) {
     LogWarning("prefix cache: {} is left out: {}", path, fits.error().message);
-    return nullptr;
+    return std::nullopt;
   }
-  return std::make_shared<const TierRecord>(std::move(info->record));
+  return Looked{.record = std::make_shared<const TierRecord>(std::move(info->record)),
+                .used_ns = int64_t{stat->st_mtim.tv_sec} * 1'000'000'000 + stat->st_mtim.tv_nsec};
 }
 
-std::vector<TierRecordPtr> DiskStore::Discover() {
-  DeleteFreed();
-  std::vector<TierRecordPtr> records;
+TierDiscovery DiskStore::Discover(TierJob& job) {
+  Flush();
   DIR* dir = ::opendir(dir_.c_str());
-  if (dir == nullptr) return records;
-  std::vector<std::string> names;
-  while (const dirent* entry = ::readdir(dir)) names.emplace_back(entry->d_name);
+  if (dir == nullptr) return {};
+  std::unordered_set<std::string> names;
+  while (const dirent* entry = ::readdir(dir)) names.emplace(entry->d_name);
   ::closedir(dir);
+
+  std::vector<Looked> files;
   for (const std::string& name : names) {
-    if (name.ends_with(".draft")) {
-      struct stat info {};
-      const std::string path = dir_ + "/" + name;
-      if (::stat(path.c_str(), &info) == 0 && ::time(nullptr) - info.st_mtime > kStaleS)
-        ::unlink(path.c_str());
-    } else if (name.ends_with(kSuffix) && seen_.insert(name).second) {
-      if (TierRecordPtr record = Look(name)) records.push_back(std::move(record));
+    if (!job.Beat()) return {};
+    if (name.ends_with(kDraft)) {
+      DeleteIfStale(PathOf(name));
+    } else if (name.ends_with(kSuffix) && !seen_.contains(name)) {
+      if (auto looked = Look(name, job)) files.push_back(std::move(*looked));
     }
   }
-  std::sort(records.begin(), records.end(),
-            [](const auto& a, const auto& b) { return a->to < b->to; });
-  return records;
+  TierDiscovery discovery{.records = LatestFirst(std::move(files))};
+  for (const std::string& name : seen_)
+    if (const auto key = KeyOf(name); key && !names.contains(name)) discovery.gone.push_back(*key);
+  std::erase_if(names, [](const std::string& name) { return !name.ends_with(kSuffix); });
+  seen_ = std::move(names);
+  return discovery;
 }
 
 }  // namespace

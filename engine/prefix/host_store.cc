@@ -31,48 +31,53 @@ class HostStore final : public TierStore {
   int64_t bytes_max() const override { return cells_ * device_.block_bytes(); }
 
   void Reserve(const TierRecord& record) override {
-    auto cells = std::make_shared<std::vector<int64_t>>();
+    std::vector<int64_t> cells;
     for (int64_t i = 0; i < StateCells() + record.blocks(); ++i) {
       CHECK(!free_.empty(), "the host tier has no room");
-      cells->push_back(free_.back());
+      cells.push_back(free_.back());
       free_.pop_back();
     }
     std::lock_guard lock(mutex_);
-    CHECK(held_.emplace(record.key, std::move(cells)).second);
+    CHECK(held_.emplace(&record, std::move(cells)).second);
   }
 
   void Free(const TierRecord& record) override {
     std::lock_guard lock(mutex_);
-    const auto found = held_.find(record.key);
+    const auto found = held_.find(&record);
     CHECK(found != held_.end());
-    free_.insert(free_.end(), found->second->rbegin(), found->second->rend());
+    free_.insert(free_.end(), found->second.rbegin(), found->second.rend());
     held_.erase(found);
   }
 
-  Status Write(const TierRecord& record, const DevicePlace& from) override {
-    const auto cells = CellsOf(record);
+  Status Write(const TierRecord& record, const DevicePlace& from, TierJob& job) override {
+    const std::vector<int64_t> cells = CellsOf(record);
+    if (cells.empty()) return NotFound("it was given up meanwhile");
+    const auto device = job.Device();
+    if (!device) return JobGivenUp();
     const std::byte* state = device_.checkpoints.at(from.slot);
     for (int64_t i = 0; i < StateCells(); ++i)
-      std::memcpy(Cell((*cells)[static_cast<size_t>(i)]), state + i * device_.block_bytes(),
+      std::memcpy(Cell(cells[static_cast<size_t>(i)]), state + i * device_.block_bytes(),
                   StateBytes(i));
-    for (size_t i = 0; i < from.blocks.size(); ++i)
-      device_.ReadBlock(from.blocks[i], Cell((*cells)[static_cast<size_t>(StateCells()) + i]));
+    for (size_t i = 0; i < from.blocks.size() && job.Beat(); ++i)
+      device_.ReadBlock(from.blocks[i], Cell(cells[static_cast<size_t>(StateCells()) + i]));
     return {};
   }
 
-  Status Read(const TierRecord& record, const DevicePlace& to) override {
-    const auto cells = CellsOf(record);
+  Status Read(const TierRecord& record, const DevicePlace& to, TierJob& job) override {
+    const std::vector<int64_t> cells = CellsOf(record);
+    if (cells.empty()) return NotFound("it was given up meanwhile");
+    const auto device = job.Device();
+    if (!device) return JobGivenUp();
     for (int64_t i = 0; to.slot >= 0 && i < StateCells(); ++i)
       std::memcpy(device_.checkpoints.at(to.slot) + i * device_.block_bytes(),
-                  Cell((*cells)[static_cast<size_t>(i)]), StateBytes(i));
-    for (size_t i = 0; i < to.blocks.size(); ++i)
+                  Cell(cells[static_cast<size_t>(i)]), StateBytes(i));
+    for (size_t i = 0; i < to.blocks.size() && job.Beat(); ++i)
       if (to.blocks[i] >= 0)
-        device_.WriteBlock(to.blocks[i], Cell((*cells)[static_cast<size_t>(StateCells()) + i]));
+        device_.WriteBlock(to.blocks[i], Cell(cells[static_cast<size_t>(StateCells()) + i]));
     return {};
   }
 
  private:
-  using Cells = std::shared_ptr<std::vector<int64_t>>;
   int64_t StateCells() const {
     return (device_.checkpoints.layout.Bytes() + device_.block_bytes() - 1) / device_.block_bytes();
   }
@@ -84,9 +89,10 @@ class HostStore final : public TierStore {
   std::byte* Cell(int64_t cell) const {
     return reinterpret_cast<std::byte*>(memory_.floats()) + cell * device_.block_bytes();
   }
-  Cells CellsOf(const TierRecord& record) {
+  std::vector<int64_t> CellsOf(const TierRecord& record) {
     std::lock_guard lock(mutex_);
-    return held_.at(record.key);
+    const auto found = held_.find(&record);
+    return found == held_.end() ? std::vector<int64_t>() : found->second;
   }
 
   const DevicePools device_;
@@ -94,7 +100,7 @@ class HostStore final : public TierStore {
   const int64_t cells_;
   std::vector<int64_t> free_;  // a stack; engine thread
   std::mutex mutex_;
-  std::unordered_map<BlockKey, Cells> held_;  // GUARDED_BY(mutex_)
+  std::unordered_map<const TierRecord*, std::vector<int64_t>> held_;  // GUARDED_BY(mutex_)
 };
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/sha256.h"
 
 namespace nextgate::engine {
 
@@ -16,7 +17,9 @@ PrefixCache::PrefixCache(bool enabled, KvPool* kv, CheckpointPool* checkpoints,
       checkpoints_(checkpoints),
       eviction_(std::move(eviction)),
       tree_(enabled ? kv->blocks_total() : 0),
-      tiers_(std::move(tiers)) {}
+      tiers_(std::move(tiers)) {
+  if (tiers_) offers_.resize(static_cast<size_t>(tiers_->count()));
+}
 
 // --- before a sequence runs ---
 
@@ -317,8 +320,8 @@ bool PrefixCache::Loads(const PrefixSequence& sequence, int32_t blocks_spared, P
     return false;
   }
   if (hold->load_tried || hold->tiers_looked == tiers_->version()) return false;
-  const auto found =
-      tiers_->Find(sequence.tokens, hold->keys, hold->match.resume_tokens, sequence.resume_max);
+  const auto found = tiers_->Find(sequence.scope, sequence.tokens, hold->keys,
+                                  hold->match.resume_tokens, sequence.resume_max);
   if (!found) {
     hold->tiers_looked = tiers_->version();
     return false;
@@ -398,6 +401,11 @@ void PrefixCache::EndLoad(const std::shared_ptr<PrefixLoad>& load, bool ok) {
   tree_.Release(load->leased);
 }
 
+NodeId PrefixCache::TopOf(NodeId node) const {
+  while (tree_.parent(node) != kNoNode) node = tree_.parent(node);
+  return node;
+}
+
 // The record that continues what the tier has of the node's path.
 TierRecordPtr PrefixCache::RecordOf(int32_t tier, NodeId node, DevicePlace* place) const {
   NodeId above = tree_.parent(node);
@@ -408,7 +416,9 @@ TierRecordPtr PrefixCache::RecordOf(int32_t tier, NodeId node, DevicePlace* plac
   }
   auto record = std::make_shared<TierRecord>();
   record->key = tree_.key(node);
-  record->above = above == kNoNode ? ScopeKey(tree_.scope(top)) : tree_.key(above);
+  const std::string& scope = tree_.scope(TopOf(top));
+  record->above = above == kNoNode ? ScopeKey(scope) : tree_.key(above);
+  record->scope_digest = Sha256(scope);
   record->from = tree_.tokens_to(above);
   record->to = tree_.tokens_to(node);
   record->kind = tree_.checkpoint(node).kind;
@@ -423,32 +433,58 @@ TierRecordPtr PrefixCache::RecordOf(int32_t tier, NodeId node, DevicePlace* plac
   return record;
 }
 
-// Copies the checkpoint of the node, and the KV it needs, to every tier that lacks it.
+// The checkpoint of the node, and the KV it needs, will be copied to every tier that lacks it.
 void PrefixCache::Offer(NodeId node) {
   if (!tiers_) return;
   for (int32_t tier = 0; tier < tiers_->count(); ++tier) {
     if (!tiers_->Wants(tier, tree_.key(node))) continue;
-    DevicePlace place;
-    TierRecordPtr record = RecordOf(tier, node, &place);
-    // What is long is copied and read in several pieces, if there are states for them.
-    const NodeId above = tree_.checkpoint_above(node);
-    if (record->blocks() > kRecordBlocksMax && tree_.tokens_to(above) > record->from) {
-      Offer(above);
-      if (!tiers_->Wants(tier, tree_.key(node))) continue;
-      record = RecordOf(tier, node, &place);
-    }
-    tree_.Lease(node);
-    tree_.Pin(node);
-    tiers_->Store(tier, record, std::move(place), [this, node] {
-      Unpin(node);
-      tree_.Release(node);
-      ++version_;
-    });
+    auto& offers = offers_[static_cast<size_t>(tier)];
+    offers.push_back({node, tree_.key(node)});
+    if (offers.size() > kOffersMax) offers.pop_front();
   }
+  CopyDown();
+}
+
+// What was offered and is still there, as far as the tiers may hold it. An offer holds nothing itself.
+void PrefixCache::CopyDown() {
+  for (int32_t tier = 0; tier < tiers_->count(); ++tier)
+    for (auto& offers = offers_[static_cast<size_t>(tier)]; !offers.empty(); offers.pop_front()) {
+      const auto [node, key] = offers.front();
+      const bool there = tree_.depth(node) >= 0 && tree_.key(node) == key &&
+                         tree_.checkpoint(node).slot != kNoCheckpoint &&
+                         !tree_.checkpoint(node).stale;
+      if (there && !CopyDown(tier, node)) break;
+    }
+}
+
+// False: the tier has to be done with others first.
+bool PrefixCache::CopyDown(int32_t tier, NodeId node) {
+  const int32_t blocks_held = tree_.depth(node) + 1;
+  if (!tiers_->Wants(tier, tree_.key(node))) return true;
+  if (!tiers_->MayStore(tier, blocks_held)) return false;
+  DevicePlace place;
+  TierRecordPtr record = RecordOf(tier, node, &place);
+  // What is long is copied and read in several pieces, if there are states for them.
+  const NodeId above = tree_.checkpoint_above(node);
+  if (record->blocks() > kRecordBlocksMax && tree_.tokens_to(above) > record->from) {
+    if (!CopyDown(tier, above) || !tiers_->MayStore(tier, blocks_held)) return false;
+    place = {};
+    record = RecordOf(tier, node, &place);
+  }
+  tree_.Lease(node);
+  tree_.Pin(node);
+  tiers_->Store(tier, record, std::move(place), blocks_held, [this, node] {
+    Unpin(node);
+    tree_.Release(node);
+    ++version_;
+  });
+  return true;
 }
 
 void PrefixCache::PollTiers() {
-  if (tiers_) tiers_->Poll();
+  if (!tiers_) return;
+  tiers_->Poll();
+  CopyDown();
 }
 
 void PrefixCache::WaitForTiers() {
@@ -456,7 +492,14 @@ void PrefixCache::WaitForTiers() {
 }
 
 void PrefixCache::DrainTiers() {
-  if (tiers_) tiers_->Drain();
+  if (!tiers_) return;
+  const auto left_ms = [until_ns = Clock::System().MonotonicNs() + kDrainMs * 1'000'000] {
+    return (until_ns - Clock::System().MonotonicNs()) / 1'000'000;
+  };
+  const auto offered = [](const auto& offers) { return !offers.empty(); };
+  for (PollTiers(); std::ranges::any_of(offers_, offered) && left_ms() > 0; PollTiers())
+    tiers_->Wait(100);
+  tiers_->Drain(left_ms());
 }
 
 // --- the rest ---

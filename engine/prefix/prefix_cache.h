@@ -22,6 +22,7 @@
 
 #include <array>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -88,6 +89,8 @@ struct PrefixSequence {
 class PrefixCache {
  public:
   static constexpr int64_t kLoadPatienceMs = 2'000;
+  static constexpr int64_t kDrainMs = 10'000;  // at the end, for what is not copied down yet
+  static constexpr size_t kOffersMax = 1024;   // checkpoints that wait to be copied down, by tier
   static constexpr int32_t kRecordBlocksMax = 64;  // of a lower tier's record, if it can be helped
 
   // enabled: false: blocks are handed out and taken back, nothing is kept. The pools outlive it.
@@ -111,7 +114,7 @@ class PrefixCache {
   // Nothing moves between the tiers.
   bool tiers_idle() const { return !tiers_ || tiers_->idle(); }
   void WaitForTiers();  // a little while, unless they are idle
-  void DrainTiers();
+  void DrainTiers();    // for kDrainMs at most; the last that is asked of them
 
   // Blocks of the match are appended to `table`. Returns the checkpoint slot to load from, or
   // kNoCheckpoint: it begins at 0. Counts the lookup if `counted`. REQUIRES: Lookup, and no change since.
@@ -173,6 +176,9 @@ class PrefixCache {
   void StartLoad(const PrefixSequence& sequence, const PrefixTiers::Found& found, PrefixHold* hold);
   void EndLoad(const std::shared_ptr<PrefixLoad>& load, bool ok);
   void Offer(NodeId node);
+  void CopyDown();
+  bool CopyDown(int32_t tier, NodeId node);
+  NodeId TopOf(NodeId node) const;
   TierRecordPtr RecordOf(int32_t tier, NodeId node, DevicePlace* place) const;
 
   const bool enabled_;
@@ -184,6 +190,11 @@ class PrefixCache {
   uint64_t version_ = 1;  // of the tree, for lookups
   uint64_t mark_ = 0;
   PrefixStats stats_;
+  struct Offered {
+    NodeId node = kNoNode;
+    BlockKey key;  // if the node is another's by now, so is its key
+  };
+  std::vector<std::deque<Offered>> offers_;   // [tiers]
   const std::unique_ptr<PrefixTiers> tiers_;  // last: its worker ends before what it reads
 };
 

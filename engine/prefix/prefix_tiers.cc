@@ -1,19 +1,19 @@
 #include "engine/prefix/prefix_tiers.h"
 
-#include <pthread.h>
-#include <sys/resource.h>
-#include <unistd.h>
+#include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
+#include <iterator>
+#include <limits>
+#include <ranges>
+#include <unordered_set>
 #include <utility>
 
 #include "base/check.h"
 #include "base/log.h"
+#include "base/sha256.h"
 
 namespace nextgate::engine {
-
-using std::chrono::milliseconds;
 
 Result<std::unique_ptr<PrefixTiers>> PrefixTiers::Open(const DevicePools& device,
                                                        const PrefixTierOptions& options) {
@@ -27,107 +27,48 @@ Result<std::unique_ptr<PrefixTiers>> PrefixTiers::Open(const DevicePools& device
                      OpenDiskStore(device, options.disk_dir, options.identity, options.disk_bytes));
     stores.push_back(std::move(disk));
   }
-  return std::make_unique<PrefixTiers>(std::move(stores), Clock::System());
+  return std::make_unique<PrefixTiers>(std::move(stores), options.limits, Clock::System());
 }
 
-PrefixTiers::PrefixTiers(std::vector<std::unique_ptr<TierStore>> stores, const Clock& clock)
-    : clock_(clock) {
+PrefixTiers::PrefixTiers(std::vector<std::unique_ptr<TierStore>> stores, const TierLimits& limits,
+                         const Clock& clock)
+    : clock_(clock), limits_(limits) {
   tiers_.reserve(stores.size());  // jobs point at them
   for (auto& store : stores) {
-    const int64_t bytes = store->bytes_max();
-    PrefixTierStats stats{.name = store->name(), .bytes_max = bytes};
-    tiers_.push_back({.store = std::move(store), .index = TierIndex(bytes), .stats = stats});
-    Learn(&tiers_.back(), tiers_.back().store->Discover());
+    Tier& tier = tiers_.emplace_back(std::move(store), bell_, clock_);
+    if (tier.store->is_shared()) Discover(&tier);
   }
-  if (!tiers_.empty()) worker_ = std::jthread([this] { Work(); });
+  for (const Tier& tier : tiers_) AwaitIdle(tier, std::numeric_limits<int64_t>::max());
 }
 
-PrefixTiers::~PrefixTiers() {
-  {
-    std::lock_guard lock(mutex_);
-    stop_ = true;
-  }
-  work_.notify_all();
-  if (worker_.joinable()) worker_.join();
+PrefixTiers::Tier::Tier(std::unique_ptr<TierStore> from, const std::shared_ptr<TierBell>& bell,
+                        const Clock& clock)
+    : store(std::move(from)),
+      index(store->bytes_max()),
+      worker(std::make_unique<TierWorker>(bell, clock)) {
+  stats.name = store->name();
+  stats.bytes_max = store->bytes_max();
 }
 
-// --- the worker ---
-
-void PrefixTiers::Work() {
-  pthread_setname_np(pthread_self(), "prefix-tiers");
-  ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), 19);  // never before a step
-  std::unique_lock lock(mutex_);
-  int64_t discover_ms = NowMs() + kDiscoverMs;
-  while (!stop_) {
-    if (loads_.empty() && others_.empty())
-      work_.wait_for(lock, milliseconds(std::max<int64_t>(1, discover_ms - NowMs())));
-    if (loads_.empty() && NowMs() >= discover_ms) {
-      for (size_t i = 0; i < tiers_.size() && !stop_; ++i) {
-        lock.unlock();
-        auto records = tiers_[i].store->Discover();
-        lock.lock();
-        if (!records.empty()) discovered_.emplace_back(static_cast<int32_t>(i), std::move(records));
-      }
-      discover_ms = NowMs() + kDiscoverMs;
-      continue;
-    }
-    auto& queue = loads_.empty() ? others_ : loads_;
-    if (queue.empty() || stop_) continue;
-    const Job job = std::move(queue.front());
-    queue.pop_front();
-    lock.unlock();
-    auto done = job();
-    lock.lock();
-    done_.push_back(std::move(done));
-    finished_.notify_all();
-  }
-}
-
-void PrefixTiers::Push(Job job, bool urgent) {
-  ++jobs_;
-  {
-    std::lock_guard lock(mutex_);
-    (urgent ? loads_ : others_).push_back(std::move(job));
-  }
-  work_.notify_one();
-}
-
-void PrefixTiers::Poll() {
-  std::vector<std::function<void()>> done;
-  decltype(discovered_) discovered;
-  {
-    std::lock_guard lock(mutex_);
-    done.swap(done_);
-    discovered.swap(discovered_);
-  }
-  for (const auto& call : done) {
-    --jobs_;
-    call();
-  }
-  for (const auto& [tier, records] : discovered) Learn(&tiers_[tier], records);
-}
-
-void PrefixTiers::Wait(int64_t ms) {
-  std::unique_lock lock(mutex_);
-  finished_.wait_for(lock, milliseconds(ms), [this] { return !done_.empty(); });
-}
-
-void PrefixTiers::Drain() {
-  while (!idle()) {
-    Wait(100);
-    Poll();
-  }
+bool PrefixTiers::Works(const Tier& tier) const {
+  return NowMs() >= tier.trouble_until_ms && !tier.worker->left_behind();
 }
 
 // --- copying down ---
 
 bool PrefixTiers::Wants(int32_t tier, const BlockKey& key) const {
   const Tier& t = tiers_[tier];
-  return Works(t) && stores_ < kStoresMax && !t.index.Has(key);
+  return !t.index.Knows(key) && Works(t) && NowMs() >= t.full_until_ms;
+}
+
+bool PrefixTiers::MayStore(int32_t tier, int32_t blocks_held) const {
+  const TierLimits& held = tiers_[tier].held;
+  return held.checkpoints == 0 ||
+         (held.checkpoints < limits_.checkpoints && held.blocks + blocks_held <= limits_.blocks);
 }
 
 void PrefixTiers::Store(int32_t tier, const TierRecordPtr& record, DevicePlace from,
-                        std::function<void()> done) {
+                        int32_t blocks_held, std::function<void()> done) {
   Tier* t = &tiers_[tier];
   if (!MakeRoomFor(t, *record)) {
     ++t->stats.skipped;
@@ -136,32 +77,43 @@ void PrefixTiers::Store(int32_t tier, const TierRecordPtr& record, DevicePlace f
   }
   t->index.Insert(record, t->store->RecordBytes(record->blocks()), /*written=*/false);
   t->store->Reserve(*record);
-  ++stores_;
-  Push(
-      [=, this, clears = clears_, from = std::move(from), done = std::move(done)] {
-        Status written = t->store->Write(*record, from);
-        return [=, this, written = std::move(written)] {
-          --stores_;
-          if (written && clears != clears_) {
-            Forget(t, record->key);
-          } else if (written) {
-            t->index.Written(record->key);
-            ++t->stats.stored;
-            ++version_;
-          } else {
-            ++t->stats.store_failures;
-            Forget(t, record->key);
-            Trouble(t, written.error());
-          }
-          done();
-        };
-      },
-      /*urgent=*/false);
+  ++moves_;
+  ++t->held.checkpoints;
+  t->held.blocks += blocks_held;
+  t->worker->Push([store = t->store, record, from = std::move(from)](
+                      TierJob& job) { return store->Write(*record, from, job); },
+                  [=, this, done = std::move(done)](const Status& written) {
+                    --moves_;
+                    --t->held.checkpoints;
+                    t->held.blocks -= blocks_held;
+                    if (!t->index.Written(record->key)) {
+                      t->store->Free(*record);
+                    } else if (written) {
+                      ++t->stats.stored;
+                      ++version_;
+                    } else {
+                      StoreFailed(t, *record, written.error());
+                    }
+                    done();
+                  },
+                  /*urgent=*/false);
+}
+
+void PrefixTiers::StoreFailed(Tier* tier, const TierRecord& record, const Error& error) {
+  ++tier->stats.store_failures;
+  Forget(tier, record.key);
+  if (error.code == ErrorCode::kCancelled) return;
+  if (error.code != ErrorCode::kResourceExhausted) return Trouble(tier, error.message);
+  if (NowMs() >= tier->full_until_ms)
+    LogWarning("prefix cache: nothing is written to the {} tier for {} s: {}", tier->store->name(),
+               kTroubleMs / 1000, error.message);
+  tier->full_until_ms = NowMs() + kTroubleMs;
 }
 
 // --- copying up ---
 
-std::optional<PrefixTiers::Found> PrefixTiers::Find(std::span<const int32_t> tokens,
+std::optional<PrefixTiers::Found> PrefixTiers::Find(std::string_view scope,
+                                                    std::span<const int32_t> tokens,
                                                     std::span<const BlockKey> keys, int32_t there,
                                                     int32_t tokens_max) {
   const int32_t deepest =
@@ -169,9 +121,10 @@ std::optional<PrefixTiers::Found> PrefixTiers::Find(std::span<const int32_t> tok
       kBlockTokens;
   for (int32_t to = deepest; to > there; to -= kBlockTokens)
     for (int32_t tier = 0; tier < count(); ++tier) {
-      Tier& t = tiers_[tier];
-      if (!Works(t) || !t.index.Has(keys[static_cast<size_t>(to / kBlockTokens)])) continue;
-      auto chain = t.index.Chain(tokens, keys, to);
+      const Tier& t = tiers_[tier];
+      if (!t.index.Has(keys[static_cast<size_t>(to / kBlockTokens)])) continue;
+      if (!Works(t) || NowMs() < t.slow_until_ms) continue;
+      auto chain = t.index.Chain(Sha256(scope), tokens, keys, to);
       if (!chain.empty()) return Found{.tier = tier, .tokens = to, .chain = std::move(chain)};
     }
   return std::nullopt;
@@ -182,45 +135,58 @@ void PrefixTiers::Load(const Found& found, std::vector<DevicePlace> places,
   Tier* t = &tiers_[found.tier];
   for (const auto& record : found.chain) {
     t->index.Touch(record->key);
-    t->index.Pin(record->key);
+    t->index.Pin(record);
   }
-  Push(
-      [=, this, chain = found.chain, places = std::move(places), done = std::move(done)] {
-        Status read;
-        TierRecordPtr bad;
-        for (size_t i = 0; i < chain.size() && read; ++i) {
-          const auto wanted = [](int32_t place) { return place >= 0; };
-          if (places[i].slot < 0 &&
-              std::none_of(places[i].blocks.begin(), places[i].blocks.end(), wanted))
-            continue;
-          read = t->store->Read(*chain[i], places[i]);
-          if (!read) bad = chain[i];
+  ++moves_;
+  t->loads_since_ms.push_back(NowMs());
+  auto bad = std::make_shared<TierRecordPtr>(found.chain.back());
+  t->worker->Push(
+      [store = t->store, chain = found.chain, places = std::move(places),
+       bad](TierJob& job) -> Status {
+        const auto wanted = [](int32_t place) { return place >= 0; };
+        for (size_t i = 0; i < chain.size(); ++i) {
+          if (places[i].slot < 0 && std::ranges::none_of(places[i].blocks, wanted)) continue;
+          *bad = chain[i];
+          RETURN_IF_ERROR(store->Read(*chain[i], places[i], job));
         }
-        return [=, this, read = std::move(read)] {
-          for (const auto& record : chain) t->index.Unpin(record->key);
-          if (read) {
-            ++t->stats.loaded;
-          } else {
-            ++t->stats.load_failures;
-            if (read.error().code == ErrorCode::kNotFound) {
-              LogWarning("prefix cache: {}", read.error().message);
-              Forget(t, bad->key);
-            } else {
-              Trouble(t, read.error());
-            }
-          }
-          done(read.has_value());
-        };
+        return {};
+      },
+      [=, this, chain = found.chain, done = std::move(done)](const Status& read) {
+        --moves_;
+        t->loads_since_ms.pop_front();
+        for (const auto& record : chain) t->index.Unpin(record);
+        if (read) {
+          ++t->stats.loaded;
+        } else {
+          LoadFailed(t, **bad, read.error());
+        }
+        done(read.has_value());
       },
       /*urgent=*/true);
 }
 
-// --- what goes wrong ---
+void PrefixTiers::LoadFailed(Tier* tier, const TierRecord& record, const Error& error) {
+  ++tier->stats.load_failures;
+  switch (error.code) {
+    case ErrorCode::kCancelled:
+      return;
+    case ErrorCode::kNotFound:  // another instance made room
+      LogDebug("prefix cache: {}", error.message);
+      return ForgetGone(tier, record.key);
+    case ErrorCode::kDataLoss:
+      LogWarning("prefix cache: {}", error.message);
+      return Forget(tier, record.key);
+    default:
+      return Trouble(tier, error.message);
+  }
+}
 
-void PrefixTiers::Trouble(Tier* tier, const Error& error) {
-  if (Works(*tier))
+// --- what goes wrong, and room ---
+
+void PrefixTiers::Trouble(Tier* tier, const std::string& what) {
+  if (NowMs() >= tier->trouble_until_ms)
     LogWarning("prefix cache: the {} tier is left alone for {} s: {}", tier->store->name(),
-               kTroubleMs / 1000, error.message);
+               kTroubleMs / 1000, what);
   tier->trouble_until_ms = NowMs() + kTroubleMs;
 }
 
@@ -230,42 +196,129 @@ void PrefixTiers::Forget(Tier* tier, const BlockKey& key) {
   for (const auto& record : removed) tier->store->Free(*record);
 }
 
+void PrefixTiers::LookForSlowLoads(Tier* tier) {
+  if (tier->loads_since_ms.empty() || NowMs() - tier->loads_since_ms.front() < kSlowMs) return;
+  if (NowMs() >= tier->slow_until_ms)
+    LogWarning("prefix cache: nothing is read from the {} tier for {} s: a read took over {} s",
+               tier->store->name(), kTroubleMs / 1000, kSlowMs / 1000);
+  tier->slow_until_ms = NowMs() + kTroubleMs;
+}
+
+// Whoever took it away may write it again: what has its name is not ours to take away.
+void PrefixTiers::ForgetGone(Tier* tier, const BlockKey& key) {
+  std::vector<TierRecordPtr> removed;
+  tier->index.Remove(key, &removed);
+  for (const auto& record : removed)
+    if (record->key != key) tier->store->Free(*record);
+}
+
 // Not at the cost of the one that it continues.
 bool PrefixTiers::MakeRoomFor(Tier* tier, const TierRecord& record) {
   std::vector<TierRecordPtr> given_up;
-  if (record.from > 0) tier->index.Pin(record.above);
-  const bool fits = tier->index.MakeRoom(tier->store->RecordBytes(record.blocks()), &given_up);
-  if (record.from > 0) tier->index.Unpin(record.above);
+  const bool fits =
+      tier->index.MakeRoom(tier->store->RecordBytes(record.blocks()), record.above, &given_up);
   for (const auto& old : given_up) tier->store->Free(*old);
   tier->stats.evicted += given_up.size();
   return fits;
 }
 
-// What an earlier run or another instance wrote. What has lost its beginning, or has no room, goes.
-void PrefixTiers::Learn(Tier* tier, const std::vector<TierRecordPtr>& records) {
-  for (const auto& record : records) {
-    if (tier->index.Has(record->key)) continue;
-    if (record->from > 0 && !tier->index.Has(record->above)) {
-      tier->store->Free(*record);
-      continue;
-    }
-    if (!MakeRoomFor(tier, *record)) {
-      tier->store->Free(*record);
-      continue;
-    }
-    tier->index.Insert(record, tier->store->RecordBytes(record->blocks()), /*written=*/true);
-    ++tier->stats.discovered;
-    ++version_;
+void PrefixTiers::Clear() {
+  for (Tier& tier : tiers_) {
+    std::vector<TierRecordPtr> removed;
+    tier.index.RemoveAll(&removed);
+    for (const auto& record : removed) tier.store->Free(*record);
+    for (const auto& [record, since] : tier.orphans) tier.store->Free(*record);
+    tier.orphans.clear();
   }
 }
 
-void PrefixTiers::Clear() {
-  ++clears_;
-  for (Tier& tier : tiers_) {
-    std::vector<TierRecordPtr> given_up;
-    tier.index.MakeRoom(tier.index.bytes_max(), &given_up);
-    for (const auto& old : given_up) tier.store->Free(*old);
+// --- what others wrote ---
+
+void PrefixTiers::Discover(Tier* tier) {
+  tier->discover_ms = std::numeric_limits<int64_t>::max();
+  auto discovery = std::make_shared<TierDiscovery>();
+  tier->worker->Push(
+      [store = tier->store, discovery](TierJob& job) {
+        *discovery = store->Discover(job);
+        return Status();
+      },
+      [this, tier, discovery](const Status& looked) {
+        tier->discover_ms = NowMs() + kDiscoverMs;
+        if (looked) Learn(tier, *discovery);
+      },
+      /*urgent=*/false);
+}
+
+// What has no room goes, and what continues it. What continues nothing waits: its beginning may not have been
+// written, or not been seen, yet.
+void PrefixTiers::Learn(Tier* tier, const TierDiscovery& discovery) {
+  for (const BlockKey& key : discovery.gone) ForgetGone(tier, key);
+
+  std::vector<std::pair<TierRecordPtr, int64_t>> found;
+  for (const auto& record : discovery.records) found.emplace_back(record, NowMs());
+  std::ranges::move(std::exchange(tier->orphans, {}), std::back_inserter(found));
+  int64_t bytes = 0;
+  std::vector<BlockKey> learned;
+  std::unordered_set<BlockKey> turned_away;
+  for (auto& [record, since] : found) {
+    if (tier->index.Knows(record->key)) continue;
+    const bool goes_on = record->from == 0 || tier->index.Has(record->above);
+    if (!goes_on && !turned_away.contains(record->above) && NowMs() - since < kOrphanMs) {
+      tier->orphans.emplace_back(std::move(record), since);
+      continue;
+    }
+    const int64_t more = tier->store->RecordBytes(record->blocks());
+    if (!goes_on || bytes + more > tier->index.bytes_max() || !MakeRoomFor(tier, *record)) {
+      turned_away.insert(record->key);
+      tier->store->Free(*record);
+      continue;
+    }
+    bytes += more;
+    learned.push_back(record->key);
+    tier->index.Insert(std::move(record), more, /*written=*/true);
   }
+  for (const BlockKey& key : learned | std::views::reverse) tier->index.Touch(key);
+  tier->stats.discovered += learned.size();
+  if (!learned.empty()) ++version_;
+}
+
+// --- as time goes by ---
+
+void PrefixTiers::Poll() {
+  for (Tier& tier : tiers_) {
+    if (!tier.worker->Poll()) {
+      const std::string what =
+          fmt::format("it has not answered for {} s", TierWorker::kPatienceMs / 1000);
+      Trouble(&tier, what);
+      tier.worker->GiveUp({ErrorCode::kCancelled, what, {}});
+    }
+    LookForSlowLoads(&tier);
+    if (!drained_ && tier.store->is_shared() && NowMs() >= tier.discover_ms && Works(tier))
+      Discover(&tier);
+  }
+}
+
+void PrefixTiers::Drain(int64_t ms) {
+  const int64_t until_ms = NowMs() + ms;
+  drained_ = true;
+  for (Tier& tier : tiers_) {
+    AwaitIdle(tier, until_ms);
+    tier.worker->Push(  // what those that were done have freed
+        [store = tier.store](TierJob&) {
+          store->Flush();
+          return Status();
+        },
+        [](const Status&) {}, /*urgent=*/false);
+    AwaitIdle(tier, until_ms);
+    if (tier.worker->idle()) continue;
+    LogWarning("prefix cache: {} records were not written to the {} tier in time",
+               tier.held.checkpoints, tier.store->name());
+    tier.worker->GiveUp({ErrorCode::kCancelled, "the server stops", {}});
+  }
+}
+
+void PrefixTiers::AwaitIdle(const Tier& tier, int64_t until_ms) {
+  for (Poll(); !tier.worker->idle() && NowMs() < until_ms; Poll()) Wait(100);
 }
 
 std::vector<PrefixTierStats> PrefixTiers::stats() const {
@@ -280,7 +333,11 @@ std::vector<PrefixTierStats> PrefixTiers::stats() const {
 }
 
 void PrefixTiers::check_integrity() const {
-  for (const Tier& tier : tiers_) tier.index.check_integrity();
+  for (const Tier& tier : tiers_) {
+    tier.index.check_integrity();
+    CHECK(tier.held.checkpoints >= 0 && tier.held.blocks >= 0);
+    CHECK(!idle() || (tier.held.checkpoints == 0 && tier.held.blocks == 0));
+  }
 }
 
 }  // namespace nextgate::engine

@@ -5,13 +5,15 @@
 #include <bit>
 #include <cstring>
 
+#include "base/check.h"
+
 namespace nextgate::engine {
 namespace {
 
 static_assert(std::endian::native == std::endian::little);
 
 constexpr char kMagic[] = "ngprefix";
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;
 constexpr int32_t kTokensMax = 1 << 24;
 
 struct Header {
@@ -22,11 +24,15 @@ struct Header {
   uint64_t above[2];
   int32_t from;
   int32_t to;
-  uint64_t payload_bytes;
+  uint64_t blocks_bytes;
+  uint64_t state_bytes;
+  char scope[32];
   uint64_t content[2];
+  uint64_t state[2];
   uint64_t self[2];  // over everything before it
+  uint64_t none;
 };
-static_assert(sizeof(Header) == kTierHeaderBytes && offsetof(Header, self) == 80);
+static_assert(sizeof(Header) == kTierHeaderBytes && offsetof(Header, self) == 136);
 
 void Put(const Hash128& hash, uint64_t (&to)[2]) {
   to[0] = hash.high;
@@ -38,13 +44,18 @@ Hash128 HashOfHeader(const Header& header) {
   return HashBytes({reinterpret_cast<const char*>(&header), offsetof(Header, self)});
 }
 
+Hash128 HashOfContent(std::string_view tokens, std::string_view blocks) {
+  return HashBytes(std::string(tokens).append(HashBytes(blocks).Hex()));
+}
+
 std::unexpected<Error> Damaged(std::string what) {
   return MakeError(ErrorCode::kDataLoss, std::move(what));
 }
 
 }  // namespace
 
-std::string TierFileHead(const TierRecord& record, std::string_view payload) {
+std::string TierFileHead(const TierRecord& record, std::string_view blocks,
+                         std::string_view state) {
   Header header{};
   std::memcpy(header.magic, kMagic, sizeof header.magic);
   header.version = kVersion;
@@ -53,12 +64,16 @@ std::string TierFileHead(const TierRecord& record, std::string_view payload) {
   Put(record.above, header.above);
   header.from = record.from;
   header.to = record.to;
-  header.payload_bytes = payload.size();
-  std::string content(reinterpret_cast<const char*>(record.tokens.data()),
-                      record.tokens.size() * sizeof(int32_t));
-  Put(HashBytes(std::string(content).append(HashBytes(payload).Hex())), header.content);
+  header.blocks_bytes = blocks.size();
+  header.state_bytes = state.size();
+  CHECK(record.scope_digest.size() == sizeof header.scope);
+  std::memcpy(header.scope, record.scope_digest.data(), sizeof header.scope);
+  const std::string tokens(reinterpret_cast<const char*>(record.tokens.data()),
+                           record.tokens.size() * sizeof(int32_t));
+  Put(HashOfContent(tokens, blocks), header.content);
+  Put(HashBytes(state), header.state);
   Put(HashOfHeader(header), header.self);
-  return std::string(reinterpret_cast<const char*>(&header), sizeof header) + content;
+  return std::string(reinterpret_cast<const char*>(&header), sizeof header) + tokens;
 }
 
 Result<TierFileInfo> ReadTierFileHead(std::string_view head, size_t file_bytes) {
@@ -76,18 +91,22 @@ Result<TierFileInfo> ReadTierFileHead(std::string_view head, size_t file_bytes) 
       header.kind > static_cast<uint32_t>(CheckpointKind::kMarked))
     return Damaged("the header makes no sense");
   const size_t token_bytes = static_cast<size_t>(header.to - header.from) * sizeof(int32_t);
-  if (head.size() < sizeof header + token_bytes ||
-      header.payload_bytes != file_bytes - sizeof header - token_bytes)
-    return Damaged(fmt::format("{} bytes, not the {} that its header says", file_bytes,
-                               sizeof header + token_bytes + header.payload_bytes));
-  TierFileInfo info{.payload_offset = sizeof header + token_bytes,
-                    .payload_bytes = static_cast<size_t>(header.payload_bytes),
-                    .content = Get(header.content)};
+  const size_t blocks_offset = sizeof header + token_bytes;
+  if (head.size() < blocks_offset || file_bytes < blocks_offset ||
+      header.blocks_bytes > file_bytes - blocks_offset ||
+      header.state_bytes != file_bytes - blocks_offset - header.blocks_bytes)
+    return Damaged(fmt::format("{} bytes are not what its header says", file_bytes));
+  TierFileInfo info{.blocks_offset = blocks_offset,
+                    .blocks_bytes = static_cast<size_t>(header.blocks_bytes),
+                    .state_bytes = static_cast<size_t>(header.state_bytes),
+                    .content = Get(header.content),
+                    .state = Get(header.state)};
   TierRecord& r = info.record;
   r.key = Get(header.key);
   r.above = Get(header.above);
   r.from = header.from;
   r.to = header.to;
+  r.scope_digest.assign(header.scope, sizeof header.scope);
   r.kind = static_cast<CheckpointKind>(header.kind);
   r.tokens.resize(static_cast<size_t>(header.to - header.from));
   std::memcpy(r.tokens.data(), head.data() + sizeof header, token_bytes);
@@ -95,12 +114,15 @@ Result<TierFileInfo> ReadTierFileHead(std::string_view head, size_t file_bytes) 
 }
 
 Status CheckTierFile(std::string_view file, const TierFileInfo& info) {
-  const std::string_view payload = file.substr(info.payload_offset);
+  if (file.size() < info.state_offset()) return Damaged("it was cut");
   const std::string_view tokens =
-      file.substr(kTierHeaderBytes, info.payload_offset - kTierHeaderBytes);
-  if (payload.size() != info.payload_bytes ||
-      HashBytes(std::string(tokens).append(HashBytes(payload).Hex())) != info.content)
-    return Damaged("the checksum is wrong");
+      file.substr(kTierHeaderBytes, info.blocks_offset - kTierHeaderBytes);
+  const std::string_view blocks = file.substr(info.blocks_offset, info.blocks_bytes);
+  const std::string_view state = file.substr(info.state_offset());
+  if (HashOfContent(tokens, blocks) != info.content)
+    return Damaged("the checksum of tokens and KV is wrong");
+  if (!state.empty() && (state.size() != info.state_bytes || HashBytes(state) != info.state))
+    return Damaged("the checksum of the state is wrong");
   return {};
 }
 

@@ -1,10 +1,10 @@
 // Where one lower tier keeps its records' bytes: host memory or a directory.
 //
-// A record's bytes are its state (one checkpoint) and then its blocks in order, each as BlockBytes() of
-// KvPool: for every full-attention layer K, then V.
+// A record's bytes are its blocks in order, each as BlockBytes() of KvPool (for every full-attention
+// layer K, then V), and then its state (one checkpoint).
 //
-// Threads: Reserve and Free on the engine thread, Write and Read on the tiers' worker. The engine
-// guarantees that blocks and slots named in a payload are left alone until its job is done.
+// Threads: those that take a TierJob, and Flush, on the tier's worker, one at a time; all others on the
+// engine thread. Blocks and slots named in a place are left alone as long as the job's Device() is had.
 #pragma once
 
 #include <cstddef>
@@ -18,6 +18,7 @@
 #include "engine/model/config.h"
 #include "engine/model/step.h"
 #include "engine/prefix/tier_index.h"
+#include "engine/prefix/tier_worker.h"
 
 namespace nextgate::engine {
 
@@ -37,6 +38,12 @@ struct DevicePlace {
   std::vector<int32_t> blocks;  // [record.blocks()]
 };
 
+// What a store holds that nobody told it to.
+struct TierDiscovery {
+  std::vector<TierRecordPtr> records;  // the latest used first, each after the one it continues
+  std::vector<BlockKey> gone;          // known before, and not there any more
+};
+
 class TierStore {
  public:
   virtual ~TierStore() = default;
@@ -45,18 +52,24 @@ class TierStore {
   virtual int64_t RecordBytes(int32_t blocks) const = 0;
   virtual int64_t bytes_max() const = 0;
 
-  // Before Write. REQUIRES: RecordBytes fit.
+  // Before Write. A record is named by its address until it is freed. REQUIRES: RecordBytes fit.
   virtual void Reserve(const TierRecord& record) = 0;
   // It is not wanted any more; also after a Write that failed.
   virtual void Free(const TierRecord& record) = 0;
 
-  virtual Status Write(const TierRecord& record, const DevicePlace& from) = 0;
-  // kNotFound: it is gone or damaged. Other errors: the tier is in trouble.
-  virtual Status Read(const TierRecord& record, const DevicePlace& to) = 0;
+  // kCancelled: the job was given up; kResourceExhausted: there is no room for more; other errors: the
+  // tier is in trouble.
+  virtual Status Write(const TierRecord& record, const DevicePlace& from, TierJob& job) = 0;
+  // kCancelled: as Write; kNotFound: it is gone; kDataLoss: it is damaged; other errors: the tier is in
+  // trouble.
+  virtual Status Read(const TierRecord& record, const DevicePlace& to, TierJob& job) = 0;
 
-  // Records of an earlier run, each after the one it continues; and those that other instances have
-  // written since. Worker; the first call at start.
-  virtual std::vector<TierRecordPtr> Discover() { return {}; }
+  // Whether others (an earlier run, other instances) leave something that Discover finds.
+  virtual bool is_shared() const { return false; }
+  // What changed since the last call. Beats.
+  virtual TierDiscovery Discover(TierJob&) { return {}; }
+  // What was freed is gone for others, too.
+  virtual void Flush() {}
 };
 
 // `bytes` of host memory, reserved at once and backed when used. The device pools outlive it.

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/sha256.h"
 #include "cache/hmac.h"
 #include "gateway/key_text.h"
 
@@ -33,7 +34,7 @@ Result<AdminKeys::Key> ParseLine(std::string_view line, size_t number) {
       return InvalidArgument(
           fmt::format("a key has at least {} characters; make one with: nextgate admin keys new",
                       AdminKeys::kKeyBytesMin));
-    key.digest = cache::Sha256(rest);
+    key.digest = Sha256(rest);
   }
   key.caller = {.label = label.empty() ? fmt::format("line-{}", number) : std::string(label),
                 .role = *role};
@@ -115,7 +116,7 @@ Result<AdminCaller> AdminKeys::Identify(const ServerRequest& http) const {
     return MakeError(ErrorCode::kUnauthenticated,
                      "no admin key: send it as \"Authorization: Bearer KEY\"");
   // Digests are compared, all of them: the time says nothing about any key.
-  const std::string digest = cache::Sha256(given);
+  const std::string digest = Sha256(given);
   const Key* known = nullptr;
   for (const Key& key : keys_)
     if (cache::EqualDigests(key.digest, digest)) known = &key;
@@ -131,7 +132,7 @@ Status AdminKeys::Require(const AdminCaller& caller, Role role) {
 
 NewKey MakeKey(Role role, std::string_view label) {
   NewKey made{.key = RandomKey("nga_"), .line = {}};
-  made.line = fmt::format("{}:sha256:{}{}{}", RoleName(role), cache::Hex(cache::Sha256(made.key)),
+  made.line = fmt::format("{}:sha256:{}{}{}", RoleName(role), cache::Hex(Sha256(made.key)),
                           label.empty() ? "" : " ", label);
   return made;
 }

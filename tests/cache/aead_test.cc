@@ -7,6 +7,7 @@
 #include <random>
 #include <set>
 
+#include "base/sha256.h"
 #include "cache/entry_codec.h"
 #include "cache/hmac.h"
 #include "cache/invalidation.h"

@@ -1,13 +1,13 @@
 // The engine over real checkpoints: what a request gets depends on nothing but the request.
 #include <gtest/gtest.h>
 
-#include <filesystem>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "engine/engine.h"
 #include "engine/model/step.h"
+#include "tests/support/temp_dir.h"
 
 namespace nextgate::engine {
 namespace {
@@ -161,15 +161,13 @@ TEST_P(RealModel, ResumedGivesTheBitsOfComputed) {
   const auto loads = [](const PrefixStats& stats) { return stats.tiers[0].loaded > 3; };
   tight.prefix_host_bytes = 32 << 20;
   expect_equal(tight, "tight, with a host tier", loads);
-  std::string disk = testing::TempDir() + "nextgate-XXXXXX";
-  ASSERT_NE(::mkdtemp(disk.data()), nullptr);
+  const test::TempDir disk;
   tight.prefix_host_bytes = 0;
-  tight.prefix_disk_dir = disk;
+  tight.prefix_disk_dir = disk.path();
   expect_equal(tight, "tight, with a disk tier", loads);
   const auto restarted = Open(tight);
   EXPECT_GT(restarted->Stats().prefix.tiers[0].discovered, 0u);
   expect_same(*restarted, "after a restart", loads);
-  std::filesystem::remove_all(disk);
 }
 
 INSTANTIATE_TEST_SUITE_P(Checkpoints, RealModel,

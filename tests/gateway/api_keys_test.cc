@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/sha256.h"
 #include "cache/hmac.h"
 #include "gateway/auth.h"
 
@@ -16,7 +17,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-std::string DigestOf(const std::string& key) { return cache::Hex(cache::Sha256(key)); }
+std::string DigestOf(const std::string& key) { return cache::Hex(Sha256(key)); }
 
 std::string Line(const std::string& key, json members = json::object()) {
   members["key_sha256"] = DigestOf(key);
@@ -44,7 +45,7 @@ TEST(ApiKeys, ALineSaysEverythingAboutAKey) {
       "  " + Line("k2", {{"cache", json::array()}, {"expires", 1'800'000'000}}) + Line("k3"));
   ASSERT_TRUE(keys) << keys.error().message;
   EXPECT_EQ(keys->size(), 3u);
-  const PrincipalPtr one = keys->Find(cache::Sha256("k1"));
+  const PrincipalPtr one = keys->Find(Sha256("k1"));
   ASSERT_NE(one, nullptr);
   EXPECT_EQ(one->label, "web");
   EXPECT_EQ(one->id, DigestOf("k1").substr(0, 32));
@@ -57,12 +58,12 @@ TEST(ApiKeys, ALineSaysEverythingAboutAKey) {
                 .read = true, .write = false, .ttl = false, .name_space = true, .refresh = false}));
   EXPECT_EQ(one->limits, (KeyLimits{.rpm = 60, .tpm = 1000, .concurrency = 2}));
   EXPECT_EQ(one->expires_unix_s, 1'801'390'830);
-  const PrincipalPtr two = keys->Find(cache::Sha256("k2"));
+  const PrincipalPtr two = keys->Find(Sha256("k2"));
   EXPECT_EQ(two->label, "line-4");
   EXPECT_FALSE(two->cache.read || two->cache.write || two->cache.refresh);
   EXPECT_EQ(two->expires_unix_s, 1'800'000'000);
-  EXPECT_EQ(keys->Find(cache::Sha256("k3"))->cache, CacheRights());
-  EXPECT_EQ(keys->Find(cache::Sha256("k4")), nullptr);
+  EXPECT_EQ(keys->Find(Sha256("k3"))->cache, CacheRights());
+  EXPECT_EQ(keys->Find(Sha256("k4")), nullptr);
 }
 
 TEST(ApiKeys, ErrorsNameTheLineAndTheMemberAndNothingElse) {
@@ -103,7 +104,7 @@ TEST(ApiKeys, AFreshKeysLineIsTakenAndHoldsNotTheKey) {
   EXPECT_THAT(made.line, Not(HasSubstr(made.key)));
   const auto keys = ApiKeys::Parse(made.line);
   ASSERT_TRUE(keys) << keys.error().message;
-  const PrincipalPtr found = keys->Find(cache::Sha256(made.key));
+  const PrincipalPtr found = keys->Find(Sha256(made.key));
   ASSERT_NE(found, nullptr);
   EXPECT_EQ(found->label, "web");
   EXPECT_EQ(found->scope, of.scope);

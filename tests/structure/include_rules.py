@@ -27,7 +27,7 @@ WRAPPERS = {
     "zstd.h": {"cache/entry_codec.cc"},
     "utf8proc.h": {"cache/key.cc", "cache/normalise.cc"},
     "toml++/": {"gateway/flags.cc"},
-    "openssl/": {"base/socket.cc", "cache/aead.cc", "cache/hmac.cc", "gateway/auth.cc", "gateway/hub_blob.cc"},
+    "openssl/": {"base/sha256.cc", "base/socket.cc", "cache/aead.cc", "cache/hmac.cc", "gateway/auth.cc", "gateway/hub_blob.cc"},
     "cublasLt.h": {"kernels/gemm/linear.cu", "kernels/gemm/cublas_handle.cu"},
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+[<"]([^>"]+)[>"]', re.M)
