@@ -29,8 +29,7 @@ namespace {
 using kernels::View;
 
 constexpr auto kIdleWait = std::chrono::milliseconds(100);
-constexpr int32_t kPutOffMax =
-    64;  // sequences looked at in vain a step: a thousand cost as much as these
+constexpr int32_t kPutOffMax = 1024;  // sequences that a step looks at in vain
 constexpr int64_t kLogIntervalNs = 10'000'000'000;
 
 class EngineImpl final : public Engine {
@@ -80,6 +79,8 @@ class EngineImpl final : public Engine {
   void DropCancelled();
   bool Schedule();
   void Preempt(Sequence* sequence);
+  bool Awaits(const Sequence& leader, Sequence* sequence);
+  bool StillAwaits(Sequence* sequence);
   bool AwaitsAnother(Sequence* sequence);
   void CountFreedBlocks();
   void DropWhatDoesNotFit();
@@ -237,6 +238,7 @@ bool EngineImpl::Schedule() {
     if (!sequence->running()) {
       if (admissible == 0 || put_off == kPutOffMax) continue;
       ++put_off;
+      if (StillAwaits(sequence.get())) continue;
       prefix_.Lookup(sequence->prefix_view(), &sequence->prefix);
       if (AwaitsAnother(sequence.get())) continue;
       if (prefix_.Loads(sequence->prefix_view(), states_->slots_used() + 1, &sequence->prefix))
@@ -262,12 +264,22 @@ bool EngineImpl::Schedule() {
 }
 
 // Somebody before it is about to compute what it begins with.
+bool EngineImpl::Awaits(const Sequence& leader, Sequence* sequence) {
+  return prefix_.Awaits(sequence->prefix_view().resume_max, leader.prefix,
+                        leader.view().tokens_computed, &sequence->prefix);
+}
+
+// A step has no time to look hundreds up and compare them with everybody: most still wait for the same one.
+bool EngineImpl::StillAwaits(Sequence* sequence) {
+  const auto leader = std::ranges::find(scheduled_, sequence->awaited);
+  return leader != scheduled_.end() && Awaits(**leader, sequence);
+}
+
 bool EngineImpl::AwaitsAnother(Sequence* sequence) {
-  const int32_t resume_max = sequence->prefix_view().resume_max;
-  return std::any_of(scheduled_.begin(), scheduled_.end(), [&](const Sequence* leader) {
-    return prefix_.Awaits(resume_max, leader->prefix, leader->view().tokens_computed,
-                          &sequence->prefix);
-  });
+  const auto leader = std::ranges::find_if(
+      scheduled_, [&](const Sequence* other) { return Awaits(*other, sequence); });
+  sequence->awaited = leader == scheduled_.end() ? nullptr : *leader;
+  return sequence->awaited != nullptr;
 }
 
 // Somebody may have to be preempted: what that would yield.

@@ -44,6 +44,7 @@ struct Sequence {
   int32_t state_slot = kNoSlot;
   std::vector<int32_t> block_table;
   PrefixHold prefix;
+  const Sequence* awaited = nullptr;  // whose beginning it waited for last; it may be gone
   std::vector<PositionLogprobs> prompt_logprobs;  // of prompt tokens 1, 2, … as they come
   bool was_admitted = false;                      // ever
   bool was_started = false;                       // its Started event is out or in `event`

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <chrono>
 #include <cmath>
+#include <latch>
 #include <random>
 #include <semaphore>
 #include <span>
@@ -271,6 +272,34 @@ TEST(EnginePrefix, SwitchedOffItKeepsNothing) {
   EXPECT_EQ(CachedOf(*engine, request), 0);
   const PrefixStats stats = engine->Stats().prefix;
   EXPECT_EQ(stats.blocks_cached + stats.checkpoints_total + static_cast<int32_t>(stats.lookups), 0);
+}
+
+// However many wait for one beginning, who comes behind them and does not is not held up.
+TEST(EnginePrefix, ThoseWhoWaitHoldUpNobodyElse) {
+  EngineConfig config = RoomyConfig();
+  config.max_num_batched_tokens = kBlockTokens + 40;  // the beginning takes long
+  std::latch submitted(1);
+  std::vector<std::pair<int32_t, size_t>> steps;  // the longest context, sequences
+  const auto engine = Open(config, [&](const StepInput& input) {
+    submitted.wait();
+    int32_t longest = 0;
+    for (const auto& s : input.sequences) longest = std::max(longest, s.context_len);
+    steps.emplace_back(longest, input.sequences.size());
+  });
+  std::vector<GenerationRequest> requests;
+  for (uint32_t i = 0; i < 400; ++i) {
+    requests.push_back(Greedy(Tokens(0, 1500) + Tokens(1 + i, 3), 1));
+    requests.back().message_borders = {1500};
+  }
+  requests.push_back(Greedy(Tokens(1000, 5), 8));
+  std::vector<std::unique_ptr<Generation>> generations;
+  for (const auto& request : requests) generations.push_back(Submit(*engine, request));
+  submitted.count_down();
+  for (size_t i = 0; i < requests.size(); ++i)
+    ExpectEqual(Collect(*generations[i]), Expected(requests[i]), requests[i]);
+  const auto other = std::ranges::find_if(steps, [](const auto& s) { return s.second > 1; });
+  ASSERT_NE(other, steps.end());
+  EXPECT_LT(other->first, 1'000) << "it ran beside the beginning that all others wait for";
 }
 
 TEST(EnginePrefix, TwoAtOnceComputeTheirBeginningOnce) {

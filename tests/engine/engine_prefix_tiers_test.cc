@@ -115,7 +115,8 @@ TEST(PrefixTiers, InstancesThatSeeTheSameDirectoryShareIt) {
 
 // Every file, damaged in every way: a miss, right answers, and the tier goes on.
 TEST(PrefixTiers, ADamagedOrForeignFileIsAMiss) {
-  const auto damages = std::vector<std::pair<const char*, void (*)(const fs::path&)>>{
+  const auto damages = std::vector<std::pair<std::string, void (*)(const fs::path&)>>{
+      {"none", [](const fs::path&) {}},
       {"cut", [](const fs::path& p) { fs::resize_file(p, fs::file_size(p) / 2); }},
       {"cut in the header", [](const fs::path& p) { fs::resize_file(p, 50); }},
       {"empty", [](const fs::path& p) { fs::resize_file(p, 0); }},
@@ -149,7 +150,7 @@ TEST(PrefixTiers, ADamagedOrForeignFileIsAMiss) {
   };
   for (const bool while_running : {false, true})
     for (const auto& [what, damage] : damages) {
-      SCOPED_TRACE(std::string(what) + (while_running ? ", under a running engine" : ""));
+      SCOPED_TRACE(what + (while_running ? ", under a running engine" : ""));
       const TempDir dir;
       const GenerationRequest request = Greedy(Tokens(1, 700), 3);
       auto engine = Open(WithDisk(dir));
@@ -162,8 +163,13 @@ TEST(PrefixTiers, ADamagedOrForeignFileIsAMiss) {
       }
       for (const fs::path& file : dir.files()) damage(file);
       if (!while_running) engine = Open(WithDisk(dir));
-      EXPECT_EQ(CachedOf(*engine, request), 0);
+      EXPECT_EQ(CachedOf(*engine, request), what == "none" ? 640 : 0);
       EXPECT_EQ(CachedOf(*engine, request), 640) << "computed again";
+      const PrefixTierStats tier = TierOf(*engine, "disk");
+      EXPECT_TRUE(tier.works);
+      if (while_running && what != "gone") {  // that may have been seen before
+        EXPECT_EQ(tier.load_failures, what == "none" ? 0u : 1u);
+      }
     }
 }
 
