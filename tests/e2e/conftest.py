@@ -33,11 +33,11 @@ def free_ports(count):
 class Server:
     """One process of nextgate; its log is kept for the assertions."""
 
-    def __init__(self, *flags, model=MODEL, env=None):
+    def __init__(self, *flags, model=MODEL, env=None, under=()):
         self.port, self.admin_port = free_ports(2)
         self.url = f"http://127.0.0.1:{self.port}"
         self.admin_url = f"http://127.0.0.1:{self.admin_port}"
-        command = [BINARY, "serve", model, "--served-model-name", "dictionary", "--port", str(self.port),
+        command = [*under, BINARY, "serve", model, "--served-model-name", "dictionary", "--port", str(self.port),
                    "--admin-port", str(self.admin_port), *flags]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                                         env={**os.environ, **(env or {})})
