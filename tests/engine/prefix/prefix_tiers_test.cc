@@ -111,8 +111,8 @@ class PrefixTiersTest : public testing::Test {
  protected:
   static constexpr int32_t kPlaces = 24;
 
-  PrefixTiersTest() { tiers_ = Open(1 << 20, 1 << 20); }
-  ~PrefixTiersTest() override {
+  void SetUp() override { tiers_ = Open(1 << 20, 1 << 20); }
+  void TearDown() override {
     for (Gate* gate : {&faults_->before, &faults_->after_write, &faults_->discovery}) gate->Open();
     tiers_.reset();
   }
@@ -411,7 +411,7 @@ TEST_F(PrefixTiersTest, AfterClearNothingIsLeftOfWhatWasOnItsWay) {
 
 class SharedDirectory : public PrefixTiersTest {
  protected:
-  SharedDirectory() { tiers_ = Open(0, 1 << 20); }
+  void SetUp() override { tiers_ = Open(0, 1 << 20); }
   fs::path FileOf(const TierRecordPtr& record) const {
     return fs::path(dir_.path()) / "model" / (record->key.Hex() + ".prefix");
   }

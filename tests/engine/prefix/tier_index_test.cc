@@ -73,98 +73,122 @@ std::set<BlockKey> KeysOf(const std::vector<TierRecordPtr>& records) {
   return keys;
 }
 
-// Whatever happens in whatever order: the same records are there, the same go, and no name is used while its
-// writer is not done.
-TEST(TierIndex, IsWhatANaiveModelIs) {
-  uint64_t evicted = 0;
-  uint64_t doomed = 0;
-  for (uint32_t seed = 0; seed < 400; ++seed) {
-    SCOPED_TRACE(seed);
-    std::mt19937 random(seed);
-    Naive naive{.bytes_max = 400 + static_cast<int64_t>(random() % 600)};
-    TierIndex index(naive.bytes_max);
-    std::vector<TierRecordPtr> pinned;
-    // A small world of names: 40 records, each at a fixed place in a tree.
-    std::vector<TierRecord> world;
+// An index and its model, to which the same happens.
+class Both {
+ public:
+  explicit Both(uint32_t seed)
+      : random_(seed),
+        naive_{.bytes_max = 400 + static_cast<int64_t>(random_() % 600)},
+        index_(naive_.bytes_max) {
+    // A small world of names, each at a fixed place in a tree.
     for (uint64_t i = 0; i < 40; ++i) {
       TierRecord record{.key = {i + 1, i * 7}};
       if (i >= 4) {
-        const TierRecord& above = world[random() % i];
+        const TierRecord& above = world_[random_() % i];
         record.above = above.key;
         record.from = above.to;
       }
       record.to = record.from + kBlockTokens;
       record.tokens.assign(kBlockTokens, static_cast<int32_t>(i));
-      world.push_back(record);
+      world_.push_back(record);
     }
-    for (int step = 0; step < 300; ++step) {
-      const TierRecord& r = world[random() % world.size()];
-      std::set<BlockKey> expected;
-      std::vector<TierRecordPtr> gone;
-      switch (random() % 7) {
-        case 0:
-        case 1: {  // insert
-          if (index.Knows(r.key) || (r.from > 0 && !index.Has(r.above))) break;
-          const int64_t bytes = 20 + static_cast<int64_t>(random() % 90);
-          const bool fits = naive.MakeRoom(bytes, r.above, &expected);
-          ASSERT_EQ(index.MakeRoom(bytes, r.above, &gone), fits);
-          ASSERT_EQ(KeysOf(gone), expected);
-          evicted += gone.size();
-          if (!fits) break;
-          const auto record = std::make_shared<const TierRecord>(r);
-          const bool written = random() % 2;
-          index.Insert(record, bytes, written);
-          naive.entries[r.key] = {record, bytes, written, false, 0, ++naive.uses};
-          break;
-        }
-        case 2: {  // written
-          const auto found = naive.entries.find(r.key);
-          if (found == naive.entries.end() || found->second.written) break;
-          ASSERT_EQ(index.Written(r.key), !found->second.doomed);
-          doomed += found->second.doomed;
-          if (found->second.doomed)
-            naive.entries.erase(found);
-          else
-            found->second.written = true;
-          break;
-        }
-        case 3:  // remove
-          if (random() % 4 == 0) {
-            naive.Remove(r.key, &expected);
-            index.Remove(r.key, &gone);
-          } else if (random() % 40 == 0) {
-            for (const TierRecord& any : world) naive.Remove(any.key, &expected);
-            index.RemoveAll(&gone);
-          }
-          ASSERT_EQ(KeysOf(gone), expected);
-          break;
-        case 4:
-          index.Touch(r.key);
-          if (naive.entries.contains(r.key)) naive.entries[r.key].used = ++naive.uses;
-          break;
-        case 5:
-          if (!naive.Has(r.key) || !naive.entries[r.key].written) break;
-          pinned.push_back(naive.entries[r.key].record);
-          index.Pin(pinned.back());
-          ++naive.entries[r.key].pins;
-          break;
-        case 6: {
-          if (pinned.empty()) break;
-          const TierRecordPtr record = pinned.back();  // another of that name may be there by now
-          pinned.pop_back();
-          index.Unpin(record);
-          if (naive.entries.contains(record->key) && naive.entries[record->key].record == record)
-            --naive.entries[record->key].pins;
-          break;
-        }
-      }
-      index.check_integrity();
-      ASSERT_EQ(index.bytes(), naive.bytes());
-      for (const TierRecord& any : world) {
-        ASSERT_EQ(index.Has(any.key), naive.Has(any.key));
-        ASSERT_EQ(index.Knows(any.key), naive.entries.contains(any.key));
-      }
+  }
+
+  void Step() {
+    const TierRecord& r = world_[random_() % world_.size()];
+    const auto what = random_() % 7;
+    if (what <= 1) Insert(r);
+    if (what == 2) Written(r.key);
+    if (what == 3) Remove(r.key);
+    if (what == 4) Touch(r.key);
+    if (what == 5) Pin(r.key);
+    if (what == 6) Unpin();
+    index_.check_integrity();
+    EXPECT_EQ(index_.bytes(), naive_.bytes());
+    for (const TierRecord& any : world_) {
+      EXPECT_EQ(index_.Has(any.key), naive_.Has(any.key));
+      EXPECT_EQ(index_.Knows(any.key), naive_.entries.contains(any.key));
     }
+  }
+  uint64_t evicted() const { return evicted_; }
+  uint64_t doomed() const { return doomed_; }
+
+ private:
+  void Insert(const TierRecord& r) {
+    if (index_.Knows(r.key) || (r.from > 0 && !index_.Has(r.above))) return;
+    const int64_t bytes = 20 + static_cast<int64_t>(random_() % 90);
+    std::set<BlockKey> expected;
+    std::vector<TierRecordPtr> gone;
+    const bool fits = naive_.MakeRoom(bytes, r.above, &expected);
+    EXPECT_EQ(index_.MakeRoom(bytes, r.above, &gone), fits);
+    EXPECT_EQ(KeysOf(gone), expected);
+    evicted_ += gone.size();
+    if (!fits) return;
+    const auto record = std::make_shared<const TierRecord>(r);
+    const bool written = random_() % 2;
+    index_.Insert(record, bytes, written);
+    naive_.entries[r.key] = {record, bytes, written, false, 0, ++naive_.uses};
+  }
+  void Written(const BlockKey& key) {
+    const auto found = naive_.entries.find(key);
+    if (found == naive_.entries.end() || found->second.written) return;
+    EXPECT_EQ(index_.Written(key), !found->second.doomed);
+    found->second.written = true;
+    if (!found->second.doomed) return;
+    ++doomed_;
+    naive_.entries.erase(found);
+  }
+  void Remove(const BlockKey& key) {
+    std::set<BlockKey> expected;
+    std::vector<TierRecordPtr> gone;
+    if (random_() % 4 == 0) {
+      naive_.Remove(key, &expected);
+      index_.Remove(key, &gone);
+    } else if (random_() % 40 == 0) {
+      for (const TierRecord& any : world_) naive_.Remove(any.key, &expected);
+      index_.RemoveAll(&gone);
+    }
+    EXPECT_EQ(KeysOf(gone), expected);
+  }
+  void Touch(const BlockKey& key) {
+    index_.Touch(key);
+    if (naive_.entries.contains(key)) naive_.entries[key].used = ++naive_.uses;
+  }
+  void Pin(const BlockKey& key) {
+    if (!naive_.Has(key) || !naive_.entries[key].written) return;
+    pinned_.push_back(naive_.entries[key].record);
+    index_.Pin(pinned_.back());
+    ++naive_.entries[key].pins;
+  }
+  void Unpin() {
+    if (pinned_.empty()) return;
+    const TierRecordPtr record = pinned_.back();  // another of that name may be there by now
+    pinned_.pop_back();
+    index_.Unpin(record);
+    const auto found = naive_.entries.find(record->key);
+    if (found != naive_.entries.end() && found->second.record == record) --found->second.pins;
+  }
+
+  std::mt19937 random_;
+  Naive naive_;
+  TierIndex index_;
+  std::vector<TierRecord> world_;
+  std::vector<TierRecordPtr> pinned_;
+  uint64_t evicted_ = 0;
+  uint64_t doomed_ = 0;
+};
+
+// Whatever happens in whatever order: the same records are there, the same go, and no name is used while its
+// writer is not done.
+TEST(TierIndex, IsWhatANaiveModelIs) {
+  uint64_t evicted = 0;
+  uint64_t doomed = 0;
+  for (uint32_t seed = 0; seed < 400 && !testing::Test::HasFailure(); ++seed) {
+    SCOPED_TRACE(seed);
+    Both both(seed);
+    for (int step = 0; step < 300; ++step) both.Step();
+    evicted += both.evicted();
+    doomed += both.doomed();
   }
   EXPECT_GT(evicted, 500u);
   EXPECT_GT(doomed, 100u);
