@@ -152,6 +152,9 @@ void EngineImpl::Step() {
   // 10. What was found in the prefix cache is leased before anybody takes blocks from it.
   for (const StepPlan::Work& work : plan_.work)
     if (work.admitted) Admit(scheduled_[work.sequence]);
+  // And all blocks are taken before states may have what is left.
+  for (const StepPlan::Work& work : plan_.work)
+    prefix_.TakeBlocks(work.blocks_new, &scheduled_[work.sequence]->block_table);
   for (const StepPlan::Work& work : plan_.work) AddToBatch(scheduled_[work.sequence], work);
   if (batch_.empty() && plan_.preempted.empty()) {
     CHECK(!prefix_.tiers_idle(), "nothing can run");
@@ -322,7 +325,6 @@ void EngineImpl::Admit(Sequence* sequence) {
 }
 
 void EngineImpl::AddToBatch(Sequence* sequence, const StepPlan::Work& work) {
-  prefix_.TakeBlocks(work.blocks_new, &sequence->block_table);
   prefix_.PlanEmits(sequence->prefix_view(), &sequence->prefix, batch_.sequences(),
                     sequence->tokens_computed, sequence->tokens_computed + work.token_count,
                     batch_.emits());

@@ -40,7 +40,8 @@ struct EngineConfig {
   int32_t queue_capacity = 4096;    // requests waiting for the engine thread
 
   bool enable_prefix_caching = true;
-  // Of the memory that is left for KV and checkpoints, the checkpoints' share.
+  // Of the memory that is left for KV and checkpoints, what is meant for checkpoints. The two share it, but
+  // for what kv_tokens or prefix_checkpoints ask for.
   double prefix_cache_fraction = 0.24;
   std::string prefix_state_format = "auto";  // auto (fp32 on the CPU) | fp32 | bf16 | int8
   int32_t prefix_checkpoints = -1;           // slots; -1: from the memory plan

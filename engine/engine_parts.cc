@@ -78,7 +78,7 @@ kernels::StateFormat FormatOf(const EngineConfig& config) {
 }
 
 // Of the device's pools, at most, copies down hold one part in so many.
-constexpr int32_t kCopiedShare = 4;
+constexpr int32_t kCopiedShare = 8;
 
 // The tiers below the pools; null if there are none. Its identity is all that a record's bytes depend on.
 Result<std::unique_ptr<PrefixTiers>> OpenTiers(const EngineConfig& config, const KvPool& kv,
@@ -133,6 +133,20 @@ Result<MemoryPlan> PlanOf(const EngineConfig& config, const SchedulerLimits& lim
        .max_model_len_fixed = config.max_model_len > 0});
 }
 
+Status OpenCache(const MemoryPlan& plan, const ModelConfig& shape,
+                 const kernels::CheckpointLayout& layout, EngineParts* parts) {
+  if (plan.page_blocks == 0) {
+    ASSIGN_OR_RETURN(parts->kv, KvPool::Open(shape, plan.blocks));
+    ASSIGN_OR_RETURN(parts->checkpoints, CheckpointPool::Open(layout, plan.checkpoints));
+    return {};
+  }
+  ASSIGN_OR_RETURN(const auto pages, PagePool::Open(plan.page_blocks * KvPool::BlockBytes(shape),
+                                                    plan.pages, "KV blocks and checkpoints"));
+  parts->kv = KvPool::OpenIn(shape, pages);
+  parts->checkpoints = CheckpointPool::OpenIn(layout, pages, plan.checkpoints_max);
+  return {};
+}
+
 Result<std::vector<int32_t>> EosTokenIds(const EngineConfig& config, const ModelConfig& model) {
   std::vector<int32_t> ids = model.eos_token_ids;
   const bool named = !config.generation_config_dir.empty();
@@ -180,13 +194,10 @@ Result<EngineParts> BuildParts(const EngineConfig& config, std::unique_ptr<Qwen3
   parts.info.dtype = model->dtype();
   parts.info.parameters = model->parameters();
   parts.info.weight_bytes = model->weight_bytes();
-  ASSIGN_OR_RETURN(parts.kv, KvPool::Open(shape, plan.blocks));
+  RETURN_IF_ERROR(OpenCache(plan, shape, CheckpointLayoutOf(shape, FormatOf(config)), &parts));
   ASSIGN_OR_RETURN(parts.states, StatePool::Open(shape, config.max_num_seqs));
   ASSIGN_OR_RETURN(parts.logits,
                    LazyBuffer::Open(static_cast<size_t>(plan.needs.logit_bytes), "logits"));
-  ASSIGN_OR_RETURN(
-      parts.checkpoints,
-      CheckpointPool::Open(CheckpointLayoutOf(shape, FormatOf(config)), plan.checkpoints));
   ASSIGN_OR_RETURN(parts.tiers, OpenTiers(config, *parts.kv, *parts.checkpoints, *model));
   parts.model = std::move(model);
   return parts;

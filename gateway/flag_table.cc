@@ -214,7 +214,7 @@ const Flag kImplementedFlags[] = {
      [](Options o, Text v) { return SetBool(o.enable_chunked_prefill, v); }},
     {"enable-prefix-caching", "", kEngine, kBool, kImplemented, "resume prompts from what was computed before (default: on)",
      [](Options o, Text v) { return SetBool(o.enable_prefix_caching, v); }},
-    {"prefix-cache-fraction", "", kEngine, kValue, kImplemented, "checkpoints' share of the memory that is left for KV and checkpoints; 0 keeps none, so that nothing is resumed (default: 0.24)",
+    {"prefix-cache-fraction", "", kEngine, kValue, kImplemented, "share of the memory left for KV and checkpoints that is meant for checkpoints, though the two share it; 0 keeps none, so that nothing is resumed (default: 0.24)",
      [](Options o, Text v) { return SetShare(o.prefix_cache_fraction, v); }},
     {"prefix-state-format", "", kEngine, kValue, kImplemented, "how checkpoints of states are kept: fp32 is exact, bf16 and int8 hold more of them; auto is fp32 on the CPU (default: auto)",
      [](Options o, Text v) { return SetChoice(o.prefix_state_format, v, {"auto", "fp32", "bf16", "int8"}); }},

@@ -321,7 +321,7 @@ struct CheckpointCase {
     const CheckpointLayout layout{format, 1, kHeads, kDim, kDim, kChannels, kKept};
     bytes.resize(static_cast<size_t>(kSlots * layout.Bytes()) + 64);
     auto* data = bytes.data() + (64 - reinterpret_cast<uintptr_t>(bytes.data()) % 64);
-    checkpoints = {data, kSlots, layout};
+    checkpoints = {data, kSlots, layout.Bytes(), layout};
     for (int32_t slot = 0; slot < kSlots; ++slot) Store(slot);
   }
   void Store(int32_t slot) {

@@ -10,6 +10,7 @@ namespace nextgate::prefix_sim {
 namespace {
 
 constexpr int64_t kWorkingStateBytes = StateBytes(4);
+constexpr int64_t kPagesAside = 4;  // of the longest request, for states that it holds
 
 // A block of KV of one layer with one head of one dimension.
 engine::ModelConfig SmallestModel() {
@@ -24,7 +25,7 @@ constexpr kernels::CheckpointLayout kSmallestCheckpoint = {
     .layers = 1, .heads = 1, .key_dim = 1, .value_dim = 1, .channels = 1, .taps_kept = 1};
 
 template <class Pool>
-std::unique_ptr<Pool> Opened(Result<std::unique_ptr<Pool>> pool) {
+Pool Opened(Result<Pool> pool) {
   CHECK(pool.has_value(), "%s", pool.error().message.c_str());
   return *std::move(pool);
 }
@@ -41,17 +42,21 @@ struct Ours::Running {
 
 Ours::Ours(OursConfig config, const Budget& budget) : config_(std::move(config)), budget_(budget) {
   CHECK(config_.step_tokens > 0 && config_.step_tokens % kBlockTokens == 0);
-  const int64_t left = budget.bytes - kWorkingStateBytes;
-  const auto checkpoints =
-      static_cast<int64_t>(static_cast<double>(left) * config_.checkpoint_share) /
-      budget.state_bytes;
-  const int64_t blocks = (left - checkpoints * budget.state_bytes) / budget.block_bytes;
-  CHECK(checkpoints > 0 && blocks > 0);
-  kv_ = Opened(engine::KvPool::Open(SmallestModel(), static_cast<int32_t>(blocks)));
+  const engine::ModelConfig model = SmallestModel();
+  const int64_t page_blocks = (budget.state_bytes + budget.block_bytes - 1) / budget.block_bytes;
+  const int64_t pages = (budget.bytes - kWorkingStateBytes) / (page_blocks * budget.block_bytes);
+  CHECK(pages > kPagesAside);
+  auto memory = Opened(engine::PagePool::Open(page_blocks * engine::KvPool::BlockBytes(model),
+                                              static_cast<int32_t>(pages), "pages"));
+  kv_ = engine::KvPool::OpenIn(model, memory);
   checkpoints_ =
-      Opened(engine::CheckpointPool::Open(kSmallestCheckpoint, static_cast<int32_t>(checkpoints)));
+      engine::CheckpointPool::OpenIn(kSmallestCheckpoint, memory, static_cast<int32_t>(pages));
   cache_ = std::make_unique<engine::PrefixCache>(true, kv_.get(), checkpoints_.get(),
                                                  config_.eviction());
+}
+
+int64_t Ours::TokensMax() const {
+  return (kv_->blocks_total() - kPagesAside * kv_->page_blocks()) * kBlockTokens;
 }
 
 int32_t Ours::Serve(const Request& request) {

@@ -1,7 +1,7 @@
 // Ours: the engine's own prefix cache (engine/prefix/), driven as the engine drives it and over pools
 // whose blocks and slots are a few bytes each, since nothing is ever stored in them. Its bytes are
-// divided as the memory plan divides them: one working state of fp32 for the request that runs, then a
-// share for checkpoints and the rest for KV blocks.
+// divided as the memory plan divides them: one working state of fp32 for the request that runs, the rest
+// in pages for KV blocks and checkpoints.
 //
 // Threads: one.
 #pragma once
@@ -13,7 +13,6 @@
 #include <vector>
 
 #include "bench/prefix_sim/policy.h"
-#include "engine/engine.h"
 #include "engine/prefix/prefix_cache.h"
 
 namespace nextgate::prefix_sim {
@@ -21,7 +20,6 @@ namespace nextgate::prefix_sim {
 struct OursConfig {
   std::string name;
   int64_t step_tokens = 8192;
-  double checkpoint_share = engine::EngineConfig{}.prefix_cache_fraction;
   std::unique_ptr<engine::EvictionPolicy> (*eviction)() = engine::EvictByReplayCost;
 };
 
@@ -31,7 +29,7 @@ class Ours final : public Policy {
   Ours(OursConfig config, const Budget& budget);
 
   const std::string& name() const override { return config_.name; }
-  int64_t TokensMax() const override { return kv_->blocks_total() * kBlockTokens; }
+  int64_t TokensMax() const override;
   int32_t Serve(const Request& request) override;
   Usage usage() const override;
   void check_integrity() const override { cache_->check_integrity(0, 0); }

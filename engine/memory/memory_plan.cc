@@ -58,6 +58,21 @@ int32_t Checkpoints(const MemoryNeeds& n, int64_t for_checkpoints, int64_t block
   return static_cast<int32_t>(std::min(bytes / n.checkpoint_bytes, blocks));
 }
 
+// Both in one memory, unless the number of either was asked for. Rounding costs less than a page; what
+// is so small that no checkpoint remains beside one sequence's blocks stays as it is.
+void ShareMemory(MemoryPlan* plan) {
+  const MemoryNeeds& n = plan->needs;
+  if (n.kv_tokens > 0 || n.checkpoints >= 0 || plan->checkpoints == 0) return;
+  const int64_t page_blocks = (n.checkpoint_bytes + n.block_bytes - 1) / n.block_bytes;
+  const int64_t pages = (n.block_bytes * plan->blocks + n.checkpoint_bytes * plan->checkpoints) /
+                        (page_blocks * n.block_bytes);
+  const int64_t for_one = (BlocksFor(plan->max_model_len) + page_blocks - 1) / page_blocks;
+  if (pages <= for_one || pages * page_blocks > std::numeric_limits<int32_t>::max()) return;
+  plan->page_blocks = static_cast<int32_t>(page_blocks);
+  plan->pages = static_cast<int32_t>(pages);
+  plan->checkpoints_max = static_cast<int32_t>(pages - for_one);
+}
+
 }  // namespace
 
 Result<MemoryPlan> PlanMemory(const MemoryNeeds& needs) {
@@ -92,6 +107,7 @@ Result<MemoryPlan> PlanMemory(const MemoryNeeds& needs) {
     }
     plan.max_model_len = static_cast<int32_t>(tokens);
   }
+  ShareMemory(&plan);
   return plan;
 }
 
@@ -99,6 +115,11 @@ std::string MemoryTable(const MemoryPlan& plan) {
   const MemoryNeeds& n = plan.needs;
   const int64_t kv_bytes = n.block_bytes * plan.blocks;
   const int64_t checkpoint_bytes = n.checkpoint_bytes * plan.checkpoints;
+  const std::string shared =
+      plan.page_blocks == 0
+          ? ""
+          : fmt::format("  shared by the two above in {} pages of a checkpoint or {} blocks\n",
+                        plan.pages, plan.page_blocks);
   return fmt::format(
       "memory plan ({} x {} = {} at most)\n"
       "  weights      {:>12}\n"
@@ -107,12 +128,13 @@ std::string MemoryTable(const MemoryPlan& plan) {
       "  states       {:>12}   {} slots of {}\n"
       "  KV blocks    {:>12}   {} blocks of {} tokens = {} tokens\n"
       "  checkpoints  {:>12}   {} slots of {}\n"
+      "{}"
       "  total        {:>12}   pages are backed when first used",
       Bytes(n.machine_bytes), n.utilization, Bytes(BudgetOf(n)), Bytes(n.weight_bytes),
       Bytes(n.activation_bytes), Bytes(n.logit_bytes), Bytes(n.slot_bytes * n.slots), n.slots,
       Bytes(n.slot_bytes), Bytes(kv_bytes), plan.blocks, kBlockTokens,
       int64_t{plan.blocks} * kBlockTokens, Bytes(checkpoint_bytes), plan.checkpoints,
-      Bytes(n.checkpoint_bytes), Bytes(FixedBytes(n) + kv_bytes + checkpoint_bytes));
+      Bytes(n.checkpoint_bytes), shared, Bytes(FixedBytes(n) + kv_bytes + checkpoint_bytes));
 }
 
 int64_t MachineMemoryBytes() {

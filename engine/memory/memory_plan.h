@@ -1,6 +1,8 @@
 // What the engine's memory is spent on, decided once at start: weights, activations, logits, states
-// (one slot per sequence) and, with what is left, KV blocks and the prefix cache's checkpoints, each
-// in a pool of its own. Too little memory is an error with the arithmetic in it.
+// (one slot per sequence) and, with what is left, KV blocks and the prefix cache's checkpoints. Those
+// two share it in pages of one checkpoint or some blocks, so that `blocks` and `checkpoints` are what it is
+// sized by and no border between them; but of what was asked for by hand each has a pool of its own. Too
+// little memory is an error with the arithmetic in it.
 //
 // Threads: pure, but for MachineMemoryBytes.
 #pragma once
@@ -37,6 +39,9 @@ struct MemoryPlan {
   int32_t blocks = 0;
   int32_t checkpoints = 0;
   int32_t max_model_len = 0;  // as asked, or lowered to the KV that fits
+  int32_t page_blocks = 0;    // KV blocks that a checkpoint's page holds; 0: two pools
+  int32_t pages = 0;
+  int32_t checkpoints_max = 0;  // of the pages; the others hold one sequence at full length
 };
 
 // kResourceExhausted: it does not fit.

@@ -1,21 +1,30 @@
 #include "engine/prefix/checkpoint_pool.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "base/check.h"
 
 namespace nextgate::engine {
 
 Result<std::unique_ptr<CheckpointPool>> CheckpointPool::Open(
     const kernels::CheckpointLayout& layout, int32_t slots) {
+  ASSIGN_OR_RETURN(auto pages, PagePool::Open(layout.Bytes(), slots, "checkpoints"));
+  return OpenIn(layout, std::move(pages), slots);
+}
+
+std::unique_ptr<CheckpointPool> CheckpointPool::OpenIn(const kernels::CheckpointLayout& layout,
+                                                       std::shared_ptr<PagePool> pages,
+                                                       int32_t slots) {
+  CHECK(pages->page_bytes() >= layout.Bytes() && slots <= pages->pages_total());
   std::unique_ptr<CheckpointPool> pool(new CheckpointPool);
-  ASSIGN_OR_RETURN(pool->memory_, LazyBuffer::Open(static_cast<size_t>(layout.Bytes()) *
-                                                       static_cast<size_t>(slots),
-                                                   "checkpoints"));
-  pool->storage_ = {.data = reinterpret_cast<std::byte*>(pool->memory_.floats()),
-                    .slots = slots,
+  pool->storage_ = {.data = reinterpret_cast<std::byte*>(pages->floats()),
+                    .slots = pages->pages_total(),
+                    .stride = pages->page_bytes(),
                     .layout = layout};
-  pool->taken_.assign(static_cast<size_t>(slots), 0);
-  pool->free_.reserve(static_cast<size_t>(slots));
-  for (int32_t slot = slots; slot-- > 0;) pool->free_.push_back(slot);
+  pool->slots_ = slots;
+  pool->taken_.assign(static_cast<size_t>(pages->pages_total()), 0);
+  pool->pages_ = std::move(pages);
   return pool;
 }
 
@@ -24,29 +33,24 @@ std::optional<int32_t> CheckpointPool::Take() {
     --refuse_count_;
     return std::nullopt;
   }
-  if (free_.empty()) return std::nullopt;
-  const int32_t slot = free_.back();
-  free_.pop_back();
-  CHECK(taken_[slot] == 0, "checkpoint slot %d was free and taken", slot);
+  if (slots_free() == 0) return std::nullopt;
+  const int32_t slot = pages_->Take();
   taken_[slot] = 1;
+  ++used_;
   return slot;
 }
 
 void CheckpointPool::GiveBack(int32_t slot) {
   CHECK(taken_[slot] == 1, "checkpoint slot %d given back twice", slot);
   taken_[slot] = 0;
-  free_.push_back(slot);
+  --used_;
+  pages_->GiveBack(slot);
 }
 
 void CheckpointPool::check_integrity() const {
-  std::vector<uint8_t> seen(taken_);
-  for (const int32_t slot : free_) {
-    CHECK(slot >= 0 && slot < slots_total(), "free checkpoint slot %d of %d", slot, slots_total());
-    CHECK(seen[slot] == 0, "checkpoint slot %d is free twice, or free and taken", slot);
-    seen[slot] = 1;
-  }
-  for (int32_t slot = 0; slot < slots_total(); ++slot)
-    CHECK(seen[slot] == 1, "checkpoint slot %d is lost", slot);
+  pages_->check_integrity();
+  CHECK(used_ == std::count(taken_.begin(), taken_.end(), 1) && used_ <= slots_,
+        "%d checkpoint slots taken of %d", used_, slots_);
 }
 
 }  // namespace nextgate::engine

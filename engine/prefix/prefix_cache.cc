@@ -16,7 +16,9 @@ PrefixCache::PrefixCache(bool enabled, KvPool* kv, CheckpointPool* checkpoints,
       kv_(kv),
       checkpoints_(checkpoints),
       eviction_(std::move(eviction)),
+      slot_blocks_(kv->pages() == checkpoints->pages() ? kv->page_blocks() : 0),
       tree_(enabled ? kv->blocks_total() : 0),
+      node_of_(enabled ? static_cast<size_t>(kv->blocks_total()) : 0, kNoNode),
       tiers_(std::move(tiers)) {
   if (tiers_) offers_.resize(static_cast<size_t>(tiers_->count()));
 }
@@ -30,6 +32,9 @@ void PrefixCache::Lookup(const PrefixSequence& sequence, PrefixHold* hold) {
   hold->looked_up = version_;
   hold->known = static_cast<int32_t>(sequence.tokens.size());
   hold->match = tree_.Lookup(PathOf(sequence, *hold), sequence.resume_max);
+  // While the checkpoint is read its page cannot be had either.
+  if (hold->match.resume != kNoNode && !tree_.checkpoint(hold->match.resume).pinned)
+    hold->match.idle_blocks += slot_blocks_;
   hold->last_state = hold->match.resume_tokens;
   PlaceCheckpoints({.tokens = hold->known,
                     .resumed = hold->match.resume_tokens,
@@ -54,13 +59,13 @@ int32_t PrefixCache::Resume(const PrefixSequence& sequence, PrefixHold* hold,
     (match.resume == kNoNode ? stats_.lost_tokens : stats_.replayed_tokens) +=
         static_cast<uint64_t>(match.kv_tokens - match.resume_tokens);
   }
+  Learn(match.resume);
   if (match.resume == kNoNode) return kNoCheckpoint;
   tree_.Lease(match.resume);
   ++version_;  // how many blocks are idle is part of a match
   tree_.Pin(match.resume);
   tree_.CheckpointUsed(match.resume, eviction_->Stamp());
-  // One in between that is used is worth keeping for longer.
-  if (tree_.checkpoint(match.resume).hits == 1) Offer(match.resume);
+  hold->first_use = tree_.checkpoint(match.resume).hits == 1;
   hold->leased = hold->loading = match.resume;
   hold->published = match.resume_tokens / kBlockTokens;
   table->resize(static_cast<size_t>(hold->published));
@@ -68,6 +73,16 @@ int32_t PrefixCache::Resume(const PrefixSequence& sequence, PrefixHold* hold,
   for (size_t i = table->size(); i-- > 0; node = tree_.parent(node))
     (*table)[i] = tree_.block(node);
   return tree_.checkpoint(match.resume).slot;
+}
+
+// Of a request that resumes from `used`, if anything.
+void PrefixCache::Learn(NodeId used) {
+  eviction_->Admitted();
+  for (const NodeId node : tree_.checkpoints()) {
+    const PrefixTree::Checkpoint checkpoint = tree_.checkpoint(node);
+    if (checkpoint.kind != CheckpointKind::kSpaced) eviction_->Passed(checkpoint);
+  }
+  if (used != kNoNode) eviction_->Used(tree_.checkpoint(used));
 }
 
 bool PrefixCache::Awaits(int32_t resume_max, const PrefixHold& leader, int32_t leader_computed,
@@ -97,8 +112,13 @@ bool PrefixCache::Awaits(int32_t resume_max, const PrefixHold& leader, int32_t l
 
 // --- blocks and slots ---
 
+// By what comes free with it: its slot, and if that shares its memory with blocks those that nothing
+// else needs then.
 double PrefixCache::Worth(const PrefixTree::Checkpoint& checkpoint) const {
-  return checkpoint.kind == CheckpointKind::kSpaced ? 0 : eviction_->Value(checkpoint);
+  if (checkpoint.kind == CheckpointKind::kSpaced) return 0;
+  const bool with_blocks = slot_blocks_ > 0 && checkpoint.at_leaf;
+  const int32_t blocks = with_blocks ? checkpoint.replay_tokens / kBlockTokens : 0;
+  return eviction_->Value(checkpoint, std::max(slot_blocks_, 1) + blocks);
 }
 
 // Of those that are worth least the one whose block was left alone longest.
@@ -122,26 +142,37 @@ void PrefixCache::Evict(NodeId node) {
   ++version_;
 }
 
-// Blocks that no checkpoint needs first, then what was left alone longest with its checkpoint: a leaf's
-// blocks and what their replay costs grow alike, so only when it was used tells them apart.
+void PrefixCache::GiveUp(NodeId leaf) {
+  const int32_t block = tree_.Remove(leaf);
+  node_of_[static_cast<size_t>(block)] = kNoNode;
+  kv_->GiveBack(block);
+  ++version_;
+}
+
 void PrefixCache::Unpin(NodeId node) {
   tree_.Unpin(node);
+  ++version_;  // it can be evicted again
   const PrefixTree::Checkpoint checkpoint = tree_.checkpoint(node);
   if (checkpoint.stale && !checkpoint.pinned) checkpoints_->GiveBack(tree_.DropCheckpoint(node));
 }
 
+// Blocks that no checkpoint needs first. Then, in memory that both share, the checkpoint that is worth
+// least for what comes free with it. Of blocks alone what was left alone longest goes with its
+// checkpoint: a leaf's blocks and what their replay costs grow alike, so only when it was used tells
+// them apart.
 void PrefixCache::Reclaim(int32_t blocks) {
   while (kv_->blocks_free() < blocks) {
     NodeId leaf = tree_.OldestBareLeaf();
     if (leaf == kNoNode) {
-      leaf = tree_.OldestIdleLeaf();
-      CHECK(leaf != kNoNode, "%d blocks wanted, %d free, and nothing to give up", blocks,
+      const NodeId worst = slot_blocks_ > 0 ? Worst() : tree_.OldestIdleLeaf();
+      CHECK(worst != kNoNode, "%d blocks wanted, %d free, and nothing to give up", blocks,
             kv_->blocks_free());
-      Evict(leaf);
+      Evict(worst);
+      if (slot_blocks_ > 0) continue;
+      leaf = worst;
     }
-    kv_->GiveBack(tree_.Remove(leaf));
+    GiveUp(leaf);
     ++stats_.blocks_evicted;
-    ++version_;
   }
 }
 
@@ -150,24 +181,49 @@ void PrefixCache::TakeBlocks(int32_t count, std::vector<int32_t>* table) {
   kv_->Take(count, table);
 }
 
-// A slot for a state at `position`, `replay_tokens` behind the one before it; kNoCheckpoint if every
-// other is worth more.
-int32_t PrefixCache::TakeCheckpoint(CheckpointKind kind, int32_t position, int32_t replay_tokens) {
-  if (checkpoints_->slots_free() == 0) {
-    const double worth = Worth({.tokens = position,
-                                .replay_tokens = replay_tokens,
-                                .stamp = eviction_->Stamp(),
-                                .kind = kind});
-    const NodeId worst = Worst();
-    const double least = worst == kNoNode ? 0 : Worth(tree_.checkpoint(worst));
-    if (worst == kNoNode || worth < least) {
-      ++stats_.checkpoints_refused;
-      return kNoCheckpoint;
+// Gathers free blocks into a page for a state, by moving others that nobody uses.
+bool PrefixCache::VacatePage() {
+  return kv_->VacatePage(
+      [this](int32_t block) {
+        const NodeId node = node_of_[static_cast<size_t>(block)];
+        return node != kNoNode && tree_.users(node) == 0;
+      },
+      [this](int32_t from, int32_t to) {
+        const NodeId node = std::exchange(node_of_[static_cast<size_t>(from)], kNoNode);
+        node_of_[static_cast<size_t>(to)] = node;
+        tree_.MoveBlock(node, to);
+      });
+}
+
+// Has a slot free, by giving up what is worth no more than `worth`. False: there is nothing like that.
+// For what is worth nothing no blocks are moved.
+bool PrefixCache::FreeSlot(double worth) {
+  while (checkpoints_->slots_free() == 0) {
+    if (slot_blocks_ > 0 && worth > 0 && checkpoints_->slots_used() < checkpoints_->slots_total()) {
+      if (VacatePage()) continue;
+      if (const NodeId leaf = tree_.OldestBareLeaf(); leaf != kNoNode) {
+        GiveUp(leaf);
+        ++stats_.blocks_evicted;
+        continue;
+      }
     }
-    eviction_->Evicted(least);
+    const NodeId worst = Worst();
+    if (worst == kNoNode || worth < Worth(tree_.checkpoint(worst))) return false;
     Evict(worst);
   }
-  const std::optional<int32_t> slot = checkpoints_->Take();
+  return true;
+}
+
+// A slot for a state at `position`, `replay_tokens` behind the one before it; kNoCheckpoint if every
+// other is worth more, or if it would leave those who run without blocks.
+int32_t PrefixCache::TakeCheckpoint(CheckpointKind kind, int32_t position, int32_t replay_tokens) {
+  const double worth = Worth({.tokens = position,
+                              .replay_tokens = replay_tokens,
+                              .stamp = eviction_->Stamp(),
+                              .kind = kind,
+                              .at_leaf = true});
+  const bool room = blocks_available() >= 2 * slot_blocks_;
+  const std::optional<int32_t> slot = room && FreeSlot(worth) ? checkpoints_->Take() : std::nullopt;
   if (!slot) ++stats_.checkpoints_refused;
   return slot.value_or(kNoCheckpoint);
 }
@@ -229,6 +285,12 @@ void PrefixCache::PlanEmits(const PrefixSequence& sequence, PrefixHold* hold, in
     if (state.kind != CheckpointKind::kSpaced) hold->last_state = state.position;
 }
 
+NodeId PrefixCache::Insert(NodeId parent, const BlockPath& path, int32_t index, int32_t block) {
+  const NodeId node = tree_.Insert(parent, path, index, block);
+  node_of_[static_cast<size_t>(block)] = node;
+  return node;
+}
+
 NodeId PrefixCache::NodeAt(NodeId below, int32_t position) const {
   NodeId node = below;
   while (tree_.tokens_to(node) > position) node = tree_.parent(node);
@@ -257,14 +319,19 @@ void PrefixCache::KeepAnswer(const PrefixHold::State& state, PrefixHold* hold) {
 void PrefixCache::Commit(const PrefixSequence& sequence, PrefixHold* hold, int32_t computed,
                          std::vector<int32_t>* table) {
   if (!enabled_) return;
-  if (hold->loading != kNoNode) Unpin(std::exchange(hold->loading, kNoNode));
+  if (hold->loading != kNoNode) {
+    // One in between that is used is worth keeping for longer. Only now: what a copy pins is not there for
+    // those whose blocks were planned with it.
+    if (hold->first_use && !tree_.checkpoint(hold->loading).stale) Offer(hold->loading);
+    Unpin(std::exchange(hold->loading, kNoNode));
+  }
   ExtendBlockKeys(sequence.tokens.first(static_cast<size_t>(computed)), &hold->keys);
   const BlockPath path = PathOf(sequence, *hold);
   for (; (hold->published + 1) * kBlockTokens <= computed; ++hold->published) {
     int32_t& block = (*table)[static_cast<size_t>(hold->published)];
     NodeId node = tree_.Find(hold->leased, path, hold->published);
     if (node == kNoNode) {
-      node = tree_.Insert(hold->leased, path, hold->published, block);
+      node = Insert(hold->leased, path, hold->published, block);
     } else {
       kv_->GiveBack(block);
       block = tree_.block(node);
@@ -334,7 +401,7 @@ bool PrefixCache::Loads(const PrefixSequence& sequence, int32_t blocks_spared, P
   } else {
     const int32_t blocks = std::max(0, found->tokens - hold->match.kv_tokens) / kBlockTokens;
     const int32_t matched = hold->match.kv_tokens / kBlockTokens;  // at worst all of them idle
-    if (blocks_available() < matched + blocks + blocks_spared) return false;
+    if (blocks_available() < matched + blocks + blocks_spared + slot_blocks_) return false;
     StartLoad(sequence, *found, hold);
     if (!hold->load) return false;
   }
@@ -390,7 +457,7 @@ void PrefixCache::EndLoad(const std::shared_ptr<PrefixLoad>& load, bool ok) {
   for (const int32_t block : load->blocks) {
     NodeId child = tree_.Find(node, path, index);
     if (child == kNoNode) {
-      child = tree_.Insert(node, path, index, block);
+      child = Insert(node, path, index, block);
     } else {
       kv_->GiveBack(block);  // it was computed meanwhile
     }
@@ -509,8 +576,12 @@ void PrefixCache::CountFreed(std::span<const PrefixHold* const> holds,
   ++mark_;
   freed->clear();
   // A shared block comes free with the first of those who use it, since that one goes last.
-  for (size_t i = 0; i < holds.size(); ++i)
+  // And the states of an answer can be evicted once it has ended.
+  for (size_t i = 0; i < holds.size(); ++i) {
     freed->push_back(table_blocks[i] - holds[i]->published + tree_.Mark(holds[i]->leased, mark_));
+    for (const PrefixHold::State& state : holds[i]->answers)
+      freed->back() += state.slot != kNoCheckpoint ? slot_blocks_ : 0;
+  }
 }
 
 void PrefixCache::Reset() {
@@ -523,7 +594,7 @@ void PrefixCache::Reset() {
       checkpoints_->GiveBack(tree_.DropCheckpoint(node));
     }
   for (NodeId leaf = tree_.OldestBareLeaf(); leaf != kNoNode; leaf = tree_.OldestBareLeaf())
-    kv_->GiveBack(tree_.Remove(leaf));
+    GiveUp(leaf);
   if (tiers_) tiers_->Clear();
   ++version_;
 }
@@ -534,7 +605,7 @@ PrefixStats PrefixCache::stats() const {
   stats.blocks_cached = tree_.size();
   stats.blocks_idle = tree_.idle();
   stats.checkpoints_total = checkpoints_->slots_total();
-  stats.checkpoints_used = checkpoints_->slots_total() - checkpoints_->slots_free();
+  stats.checkpoints_used = checkpoints_->slots_used();
   stats.checkpoint_bytes = checkpoints_->storage().layout.Bytes();
   if (tiers_) stats.tiers = tiers_->stats();
   return stats;
@@ -545,13 +616,16 @@ void PrefixCache::check_integrity(int32_t held_blocks, int32_t held_slots) const
   kv_->check_integrity();
   checkpoints_->check_integrity();
   if (tiers_) tiers_->check_integrity();
+  for (size_t block = 0; block < node_of_.size(); ++block)
+    CHECK(node_of_[block] == kNoNode || tree_.block(node_of_[block]) == static_cast<int32_t>(block),
+          "block %zu is not its node's", block);
   for (const auto& load : loading_) {
     held_blocks += static_cast<int32_t>(load->blocks.size());
     ++held_slots;
   }
   CHECK(kv_->blocks_used() == tree_.size() + held_blocks, "%d blocks used, %d cached, %d held",
         kv_->blocks_used(), tree_.size(), held_blocks);
-  const int32_t slots_used = checkpoints_->slots_total() - checkpoints_->slots_free();
+  const int32_t slots_used = checkpoints_->slots_used();
   const auto cached = static_cast<int32_t>(tree_.checkpoints().size());
   CHECK(slots_used == cached + held_slots, "%d checkpoint slots used, %d cached, %d held",
         slots_used, cached, held_slots);

@@ -67,6 +67,7 @@ struct PrefixHold {
   NodeId leased = kNoNode;
   int32_t published = 0;     // blocks
   NodeId loading = kNoNode;  // pinned until Commit
+  bool first_use = false;    // of that one
 
   struct State {
     int32_t position = 0;
@@ -98,9 +99,12 @@ class PrefixCache {
               std::unique_ptr<EvictionPolicy> eviction,
               std::unique_ptr<PrefixTiers> tiers = nullptr);
 
-  // Blocks that can be had now: free ones and cached ones that nobody uses.
-  int32_t blocks_available() const { return kv_->blocks_free() + tree_.idle(); }
-  int32_t blocks_in_use() const { return kv_->blocks_total() - blocks_available(); }
+  // Blocks that can be had now: free ones, cached ones that nobody uses and, in memory that both share,
+  // those in whose place a checkpoint is.
+  int32_t blocks_available() const {
+    return kv_->blocks_free() + tree_.idle() + tree_.unpinned() * slot_blocks_;
+  }
+  int32_t blocks_in_use() const { return kv_->blocks_used() - tree_.idle(); }
 
   void Lookup(const PrefixSequence& sequence, PrefixHold* hold);
 
@@ -125,7 +129,8 @@ class PrefixCache {
   void TakeBlocks(int32_t count, std::vector<int32_t>* table);
 
   // For a step that computes tokens [begin, end) of the step's sequence `index`: appends the states to be
-  // kept, as far as slots can be had.
+  // kept, as far as slots can be had. All sequences of a step take their blocks before: those that can be
+  // had become fewer.
   void PlanEmits(const PrefixSequence& sequence, PrefixHold* hold, int32_t index, int32_t begin,
                  int32_t end, std::vector<kernels::StateEmit>* emits);
 
@@ -161,17 +166,22 @@ class PrefixCache {
   BlockPath PathOf(const PrefixSequence& s, const PrefixHold& hold) const {
     return {s.scope, s.tokens, hold.keys};
   }
+  void Learn(NodeId used);
   double Worth(const PrefixTree::Checkpoint& checkpoint) const;
+  bool VacatePage();
+  bool FreeSlot(double worth);
   int32_t TakeCheckpoint(CheckpointKind kind, int32_t position, int32_t replay_tokens);
   void Emit(const PlacedCheckpoint& placed, int32_t index, PrefixHold* hold,
             std::vector<kernels::StateEmit>* emits);
   bool IsThere(const PrefixSequence& sequence, const PrefixHold& hold, int32_t position) const;
   NodeId Worst() const;
   void Evict(NodeId node);
+  void GiveUp(NodeId leaf);
   void Unpin(NodeId node);
   void Reclaim(int32_t blocks);
   void Attach(NodeId node, const PrefixHold::State& state);
   void KeepAnswer(const PrefixHold::State& state, PrefixHold* hold);
+  NodeId Insert(NodeId parent, const BlockPath& path, int32_t index, int32_t block);
   NodeId NodeAt(NodeId below, int32_t position) const;
   void StartLoad(const PrefixSequence& sequence, const PrefixTiers::Found& found, PrefixHold* hold);
   void EndLoad(const std::shared_ptr<PrefixLoad>& load, bool ok);
@@ -185,7 +195,9 @@ class PrefixCache {
   KvPool* const kv_;
   CheckpointPool* const checkpoints_;
   const std::unique_ptr<EvictionPolicy> eviction_;
+  const int32_t slot_blocks_;  // a slot's page holds, or 0: slots have memory of their own
   PrefixTree tree_;
+  std::vector<NodeId> node_of_;  // [blocks] of the tree; those that may be moved
   std::vector<std::shared_ptr<PrefixLoad>> loading_;
   uint64_t version_ = 1;  // of the tree, for lookups
   uint64_t mark_ = 0;

@@ -76,6 +76,11 @@ NodeId PrefixTree::Insert(NodeId parent, const BlockPath& path, int32_t index, i
   return id;
 }
 
+void PrefixTree::MoveBlock(NodeId node, int32_t block) {
+  CHECK(nodes_[node].users == 0);
+  nodes_[node].block = block;
+}
+
 int32_t PrefixTree::Remove(NodeId id) {
   Node& node = nodes_[id];
   CHECK(node.list == &bare_leaves_, "node %d has children, users or a checkpoint", id);
@@ -232,12 +237,12 @@ int32_t PrefixTree::DropCheckpoint(NodeId id) {
 
 void PrefixTree::Pin(NodeId node) {
   CHECK(nodes_[node].slot != kNoCheckpoint);
-  ++nodes_[node].pins;
+  pinned_ += nodes_[node].pins++ == 0 ? 1 : 0;
 }
 
 void PrefixTree::Unpin(NodeId node) {
   CHECK(nodes_[node].pins > 0);
-  --nodes_[node].pins;
+  pinned_ -= --nodes_[node].pins == 0 ? 1 : 0;
 }
 
 void PrefixTree::CheckpointUsed(NodeId id, double stamp) {
@@ -288,6 +293,7 @@ void PrefixTree::check_integrity() const {
   int32_t idle = 0;
   int32_t bare = 0;
   int32_t other = 0;
+  int32_t pinned = 0;
   size_t with_checkpoint = 0;
   for (NodeId id = 0; id < nodes_max(); ++id) {
     const Node& node = nodes_[id];
@@ -305,6 +311,7 @@ void PrefixTree::check_integrity() const {
     }
     if (node.slot == kNoCheckpoint) continue;
     ++with_checkpoint;
+    pinned += node.pins > 0 ? 1 : 0;
     CHECK(checkpointed_[static_cast<size_t>(node.index_in_list)] == id);
     NodeId above = kNoNode;
     for (NodeId up = node.parent; Counts(node) && up != kNoNode; up = nodes_[up].parent) {
@@ -321,7 +328,8 @@ void PrefixTree::check_integrity() const {
     CHECK((node.list != nullptr) == (node.children == 0 && node.users == 0));
     CHECK((node.list == &other_leaves_) == (node.list != nullptr && node.slot != kNoCheckpoint));
   }
-  CHECK(live == size_ && idle == idle_ && with_checkpoint == checkpointed_.size());
+  CHECK(live == size_ && idle == idle_ && with_checkpoint == checkpointed_.size() &&
+        pinned == pinned_);
   CHECK(static_cast<size_t>(live) + free_.size() == nodes_.size(), "a node is lost");
   CheckLeaves(bare_leaves_, bare);
   CheckLeaves(other_leaves_, other);

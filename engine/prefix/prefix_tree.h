@@ -65,6 +65,8 @@ class PrefixTree {
   NodeId Find(NodeId parent, const BlockPath& path, int32_t index) const;
   // REQUIRES: Find says kNoNode; fewer than nodes_max nodes. The node has a KV block and no lease.
   NodeId Insert(NodeId parent, const BlockPath& path, int32_t index, int32_t block);
+  // Its KV lies in another block now. REQUIRES: nobody uses the node.
+  void MoveBlock(NodeId node, int32_t block);
   // Returns its block. REQUIRES: a bare leaf.
   int32_t Remove(NodeId node);
 
@@ -122,6 +124,8 @@ class PrefixTree {
   }
   int32_t size() const { return size_; }
   int32_t idle() const { return idle_; }  // nodes without users
+  // Checkpoints that nobody reads or copies.
+  int32_t unpinned() const { return static_cast<int32_t>(checkpointed_.size()) - pinned_; }
   int32_t nodes_max() const { return static_cast<int32_t>(nodes_.size()); }
 
   // Marks the node and those above it up to the first that has this mark; how many were marked.
@@ -185,6 +189,7 @@ class PrefixTree {
   LeafList other_leaves_;
   int32_t size_ = 0;
   int32_t idle_ = 0;
+  int32_t pinned_ = 0;  // checkpoints
   uint64_t clock_ = 0;
 };
 

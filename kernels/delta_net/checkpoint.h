@@ -58,13 +58,14 @@ struct CheckpointLayout {
   bool operator==(const CheckpointLayout&) const = default;
 };
 
-// Storage of many: slot i is the Bytes() bytes at data + i · Bytes(). Borrowed.
+// Storage of many: slot i is the Bytes() bytes at data + i · stride. Borrowed.
 struct Checkpoints {
   std::byte* data = nullptr;  // at a multiple of 64
   int64_t slots = 0;
+  int64_t stride = 0;  // bytes, a multiple of 64
   CheckpointLayout layout;
 
-  std::byte* at(int64_t slot) const { return data + slot * layout.Bytes(); }
+  std::byte* at(int64_t slot) const { return data + slot * stride; }
 };
 
 // A state to be kept on the way: of the step's sequence, after `position` of its tokens (absolute; a

@@ -56,7 +56,7 @@ TEST(EngineOpen, NamesWhatCouldNotBeReservedAndLeavesNothingBehind) {
   EngineConfig config = SmallConfig();
   config.kv_tokens = int64_t{1} << 22;  // 64 MiB
   config.prefix_checkpoints = 1000;
-  const std::vector<std::string> pools = {"KV blocks", "states", "logits", "checkpoints"};
+  const std::vector<std::string> pools = {"KV blocks", "checkpoints", "states", "logits"};
   for (size_t n = 0; n < pools.size(); ++n) {
     const int64_t before = AddressSpaceBytes();
     for (int round = 0; round < 40; ++round) {

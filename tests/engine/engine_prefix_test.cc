@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "engine/engine.h"
+#include "engine/engine_parts.h"
 #include "tests/support/engine_client.h"
 #include "tests/support/fake_model.h"
 
@@ -55,60 +56,123 @@ class Conversations {
   std::vector<std::vector<int32_t>> known_;
 };
 
-TEST(EnginePrefix, WhatIsResumedGivesWhatWouldBeComputed) {
-  PrefixStats all;
+struct Totals {
+  PrefixStats prefix;
   uint64_t preemptions = 0;
+};
+
+// Thirty rounds of requests at once, some of which nobody waits for.
+void Converse(Conversations* talk, Engine* engine, Totals* all) {
+  for (int round = 0; round < 30; ++round) {
+    std::vector<GenerationRequest> requests;
+    std::vector<std::unique_ptr<Generation>> generations;
+    for (size_t i = 0; i < 1 + talk->random()() % 6; ++i) {
+      requests.push_back(talk->random()() % 4 == 0 && i > 0 ? requests.back() : talk->Next());
+      generations.push_back(Submit(*engine, requests.back()));
+    }
+    for (size_t i = 0; i < requests.size(); ++i) {
+      if (talk->random()() % 6 == 0) {
+        generations[i].reset();
+        continue;
+      }
+      const Collected got = Collect(*generations[i]);
+      ExpectEqual(got, Expected(requests[i]), requests[i]);
+      EXPECT_EQ(got.start.cached_tokens % kBlockTokens, 0);
+      EXPECT_LT(got.start.cached_tokens, got.start.prompt_tokens);
+      talk->Heard(requests[i], got.tokens);
+    }
+  }
+  while (engine->Stats().requests_finished < engine->Stats().requests_submitted)
+    std::this_thread::sleep_for(milliseconds(1));
+  const EngineStats stats = engine->Stats();
+  ExpectNothingHeld(stats);
+  const PrefixStats& p = stats.prefix;
+  EXPECT_EQ(p.matched_tokens, p.resumed_tokens + p.replayed_tokens + p.lost_tokens);
+  EXPECT_LE(p.checkpoints_used, p.checkpoints_total);
+  all->prefix.resumed_tokens += p.resumed_tokens;
+  all->prefix.replayed_tokens += p.replayed_tokens;
+  all->prefix.waits += p.waits;
+  all->prefix.checkpoints_evicted += p.checkpoints_evicted;
+  all->prefix.blocks_evicted += p.blocks_evicted;
+  all->preemptions += stats.preemptions;
+}
+
+EngineConfig AnySmallConfig(uint32_t seed, Conversations* talk) {
+  EngineConfig config = SmallConfig();
+  config.max_num_seqs = 1 + static_cast<int32_t>(talk->random()() % 6);
+  config.max_num_batched_tokens =
+      config.max_num_seqs + kBlockTokens + static_cast<int32_t>(talk->random()() % 300);
+  config.kv_tokens =
+      static_cast<int64_t>(7 + talk->random()() % (seed % 2 ? 4 : 16)) * kBlockTokens;
+  config.prefix_checkpoints = static_cast<int32_t>(talk->random()() % 14);
+  config.enable_chunked_prefill = seed % 3 != 0;
+  return config;
+}
+
+TEST(EnginePrefix, WhatIsResumedGivesWhatWouldBeComputed) {
+  Totals all;
   for (uint32_t seed = 0; seed < 100; ++seed) {
     SCOPED_TRACE(seed);
     Conversations talk(seed);
-    EngineConfig config = SmallConfig();
-    config.max_num_seqs = 1 + static_cast<int32_t>(talk.random()() % 6);
-    config.max_num_batched_tokens =
-        config.max_num_seqs + kBlockTokens + static_cast<int32_t>(talk.random()() % 300);
-    config.kv_tokens =
-        static_cast<int64_t>(7 + talk.random()() % (seed % 2 ? 4 : 16)) * kBlockTokens;
-    config.prefix_checkpoints = static_cast<int32_t>(talk.random()() % 14);
-    config.enable_chunked_prefill = seed % 3 != 0;
+    const EngineConfig config = AnySmallConfig(seed, &talk);
     const auto engine = Open(config);
-    for (int round = 0; round < 30; ++round) {
-      std::vector<GenerationRequest> requests;
-      std::vector<std::unique_ptr<Generation>> generations;
-      for (size_t i = 0; i < 1 + talk.random()() % 6; ++i) {
-        requests.push_back(talk.random()() % 4 == 0 && i > 0 ? requests.back() : talk.Next());
-        generations.push_back(Submit(*engine, requests.back()));
-      }
-      for (size_t i = 0; i < requests.size(); ++i) {
-        if (talk.random()() % 6 == 0) {
-          generations[i].reset();
-          continue;
-        }
-        const Collected got = Collect(*generations[i]);
-        ExpectEqual(got, Expected(requests[i]), requests[i]);
-        EXPECT_EQ(got.start.cached_tokens % kBlockTokens, 0);
-        EXPECT_LT(got.start.cached_tokens, got.start.prompt_tokens);
-        talk.Heard(requests[i], got.tokens);
-      }
-    }
-    while (engine->Stats().requests_finished < engine->Stats().requests_submitted)
-      std::this_thread::sleep_for(milliseconds(1));
-    const EngineStats stats = engine->Stats();
-    ExpectNothingHeld(stats);
-    const PrefixStats& p = stats.prefix;
-    EXPECT_EQ(p.matched_tokens, p.resumed_tokens + p.replayed_tokens + p.lost_tokens);
-    EXPECT_LE(p.checkpoints_used, config.prefix_checkpoints);
-    all.resumed_tokens += p.resumed_tokens;
-    all.replayed_tokens += p.replayed_tokens;
-    all.waits += p.waits;
-    all.checkpoints_evicted += p.checkpoints_evicted;
-    all.blocks_evicted += p.blocks_evicted;
-    preemptions += stats.preemptions;
+    Converse(&talk, engine.get(), &all);
+    EXPECT_EQ(engine->Stats().prefix.checkpoints_total, config.prefix_checkpoints);
   }
-  EXPECT_GT(all.resumed_tokens, 20'000u);
-  EXPECT_GT(all.replayed_tokens, 1'000u);
-  EXPECT_GT(all.waits, 20u);
-  EXPECT_GT(all.checkpoints_evicted, 100u);
-  EXPECT_GT(all.blocks_evicted, 500u);
-  EXPECT_GT(preemptions, 20u);
+  EXPECT_GT(all.prefix.resumed_tokens, 20'000u);
+  EXPECT_GT(all.prefix.replayed_tokens, 1'000u);
+  EXPECT_GT(all.prefix.waits, 20u);
+  EXPECT_GT(all.prefix.checkpoints_evicted, 100u);
+  EXPECT_GT(all.prefix.blocks_evicted, 500u);
+  EXPECT_GT(all.preemptions, 20u);
+}
+
+// Pages of which seven blocks' worth, the longest request here, are never a checkpoint's.
+std::unique_ptr<Engine> OpenSharing(const EngineConfig& config, int32_t page_blocks,
+                                    int32_t pages_more) {
+  auto parts = BuildParts(config, std::make_unique<FakeModel>());
+  EXPECT_TRUE(parts.has_value()) << parts.error().message;
+  const ModelConfig& shape = parts->model->config();
+  const int32_t pages_for_one = (7 + page_blocks - 1) / page_blocks;
+  const auto pages =
+      *PagePool::Open(page_blocks * KvPool::BlockBytes(shape), pages_for_one + pages_more, "pages");
+  parts->kv = KvPool::OpenIn(shape, pages);
+  parts->checkpoints =
+      CheckpointPool::OpenIn(parts->checkpoints->storage().layout, pages, pages_more);
+  return StartEngine(std::move(*parts));
+}
+
+TEST(EnginePrefix, SoItDoesWhereBlocksAndCheckpointsShareTheirMemory) {
+  Totals all;
+  for (uint32_t seed = 0; seed < 100; ++seed) {
+    SCOPED_TRACE(seed);
+    Conversations talk(seed);
+    const EngineConfig config = AnySmallConfig(seed, &talk);
+    const auto engine = OpenSharing(config, 1 + static_cast<int32_t>(talk.random()() % 5),
+                                    1 + static_cast<int32_t>(talk.random()() % 8));
+    Converse(&talk, engine.get(), &all);
+  }
+  EXPECT_GT(all.prefix.resumed_tokens, 20'000u);
+  EXPECT_GT(all.prefix.replayed_tokens, 1'000u);
+  EXPECT_GT(all.prefix.waits, 20u);
+  EXPECT_GT(all.prefix.checkpoints_evicted, 500u);
+  EXPECT_GT(all.prefix.blocks_evicted, 500u);
+  EXPECT_GT(all.preemptions, 5u);
+}
+
+TEST(EnginePrefix, WhereNothingIsAskedForBlocksAndCheckpointsShareTheirMemory) {
+  EngineConfig config = SmallConfig();
+  config.kv_tokens = 0;
+  const auto parts = BuildParts(config, std::make_unique<FakeModel>());
+  ASSERT_TRUE(parts.has_value()) << parts.error().message;
+  EXPECT_EQ(parts->kv->pages(), parts->checkpoints->pages());
+  EXPECT_GE(
+      parts->kv->blocks_total() - parts->checkpoints->slots_total() * parts->kv->page_blocks(),
+      512 / kBlockTokens);
+  config.prefix_checkpoints = 3;
+  const auto apart = BuildParts(config, std::make_unique<FakeModel>());
+  EXPECT_NE(apart->kv->pages(), apart->checkpoints->pages());
+  EXPECT_EQ(apart->checkpoints->slots_total(), 3);
 }
 
 std::vector<int32_t> operator+(std::vector<int32_t> a, const std::vector<int32_t>& b) {

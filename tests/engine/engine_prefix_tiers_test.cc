@@ -263,7 +263,7 @@ TEST(PrefixTiers, AfterAResetNothingIsFoundInAnyTier) {
 // Branching conversations over pools that are far too small, so that everything moves all the time.
 TEST(PrefixTiers, WhatMovesUnderLoadGivesWhatWouldBeComputed) {
   uint64_t loaded = 0;
-  for (uint32_t seed = 0; seed < 12 || (loaded <= 30 && seed < 100); ++seed) {
+  for (uint32_t seed = 0; seed < 24 || (loaded <= 30 && seed < 100); ++seed) {
     SCOPED_TRACE(seed);
     const TempDir dir;
     std::mt19937 random(seed);
@@ -271,6 +271,11 @@ TEST(PrefixTiers, WhatMovesUnderLoadGivesWhatWouldBeComputed) {
     config.kv_tokens = static_cast<int64_t>(8 + random() % 8) * kBlockTokens;
     config.prefix_checkpoints = 1 + static_cast<int32_t>(random() % 8);
     config.max_num_seqs = 1 + static_cast<int32_t>(random() % 4);
+    if (seed >= 12) {  // both in one memory
+      config.kv_tokens = 0;
+      config.prefix_checkpoints = -1;
+      config.max_model_len = 512;
+    }
     if (seed % 3 != 0) config.prefix_host_bytes = 1 << 18;
     if (seed % 3 != 1) config.prefix_disk_dir = dir.path();
     std::vector<std::vector<int32_t>> known = {Tokens(seed, 200)};

@@ -115,19 +115,5 @@ TEST_F(PrefixPolicy, OfAConversationTheFirstAndTheLastBordersAreWorthASlot) {
   EXPECT_EQ(Kept(kSpaced).size(), 1u);
 }
 
-TEST(EvictByReplayCost, ExpectsUsesOfWhatIsSharedAndWhereConversationsStand) {
-  const auto policy = EvictByReplayCost();
-  const auto uses = [&](PrefixTree::Checkpoint checkpoint) {
-    checkpoint.replay_tokens = 800;
-    return policy->Value(checkpoint) / 800;
-  };
-  EXPECT_EQ(uses({.below = 9, .kind = kBorder}), 1);
-  EXPECT_EQ(uses({.hits = 3, .below = 9, .kind = kBorder}), 4);
-  EXPECT_EQ(uses({.hits = 3, .below = 9, .branches = true, .kind = kMissed}), 2);
-  EXPECT_EQ(uses({.kind = kAnswer}), 1);
-  EXPECT_EQ(uses({.hits = 1, .below = 1, .kind = kAnswer}), kUsesOfPassed);
-  EXPECT_EQ(uses({.below = 1, .kind = kEnd}), kUsesOfPassed);
-}
-
 }  // namespace
 }  // namespace nextgate::engine

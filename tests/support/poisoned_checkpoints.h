@@ -20,7 +20,8 @@ class PoisonedCheckpoints {
       : bytes_(static_cast<size_t>(slots * layout.Bytes()) + 3 * kMargin, kPoison) {
     void* at = bytes_.data() + kMargin;
     size_t space = 2 * kMargin;
-    view_ = {static_cast<std::byte*>(std::align(kMargin, 1, at, space)), slots, layout};
+    view_ = {static_cast<std::byte*>(std::align(kMargin, 1, at, space)), slots, layout.Bytes(),
+             layout};
   }
   PoisonedCheckpoints(const PoisonedCheckpoints&) = delete;
   PoisonedCheckpoints& operator=(const PoisonedCheckpoints&) = delete;

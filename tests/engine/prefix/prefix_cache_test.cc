@@ -1,4 +1,4 @@
-// PrefixCache beside shadows of its storage: what a model would have written to every block and checkpoint.
+// PrefixCache with what a model would have written to every block and checkpoint, in their own memory.
 // Whatever is shared, evicted, preempted or thrown away, a sequence finds in its table and in what it loads
 // exactly its own beginning.
 #include "engine/prefix/prefix_cache.h"
@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <map>
 #include <memory>
 #include <random>
@@ -61,21 +62,33 @@ struct Sizes {
   int32_t blocks = 8;
   int32_t checkpoints = 4;
   int32_t sequences = 5;
+  int32_t page_blocks = 0;  // of pages that both share; 0: they do not
 };
+
+struct Pools {
+  std::unique_ptr<KvPool> kv;
+  std::unique_ptr<CheckpointPool> checkpoints;
+};
+
+Pools OpenPools(const Sizes& sizes) {
+  const ModelConfig config = FakeModel().config();
+  const auto layout = CheckpointLayoutOf(config, kernels::StateFormat::kFp32);
+  if (sizes.page_blocks == 0)
+    return {*KvPool::Open(config, sizes.blocks), *CheckpointPool::Open(layout, sizes.checkpoints)};
+  const int64_t page_bytes = sizes.page_blocks * KvPool::BlockBytes(config);
+  const auto pages = *PagePool::Open(page_bytes, sizes.blocks / sizes.page_blocks, "pages");
+  return {KvPool::OpenIn(config, pages), CheckpointPool::OpenIn(layout, pages, sizes.checkpoints)};
+}
 
 class World {
  public:
   World(uint32_t seed, const Sizes& sizes, std::unique_ptr<EvictionPolicy> policy)
       : random_(seed),
         sizes_(sizes),
-        kv_(*KvPool::Open(FakeModel().config(), sizes.blocks)),
-        checkpoints_(*CheckpointPool::Open(
-            CheckpointLayoutOf(FakeModel().config(), kernels::StateFormat::kFp32),
-            sizes.checkpoints)),
-        cache_(
-            std::make_unique<PrefixCache>(true, kv_.get(), checkpoints_.get(), std::move(policy))),
-        block_contents_(static_cast<size_t>(sizes.blocks)),
-        checkpoint_contents_(static_cast<size_t>(sizes.checkpoints), kPoison) {}
+        pools_(OpenPools(sizes)),
+        kv_(pools_.kv.get()),
+        checkpoints_(pools_.checkpoints.get()),
+        cache_(std::make_unique<PrefixCache>(true, kv_, checkpoints_, std::move(policy))) {}
 
   void Operate() {
     switch (Random(20)) {
@@ -138,6 +151,25 @@ class World {
   uint64_t preemptions() const { return preemptions_; }
 
  private:
+  // A token's key in a block of the fake model is 8 bytes.
+  uint64_t BlockContent(int32_t block, int32_t token) const {
+    return Read(kv_->storage().k.at(0, block, 0, token));
+  }
+  void SetBlockContent(int32_t block, int32_t token, uint64_t content) {
+    std::memcpy(kv_->storage().k.at(0, block, 0, token), &content, sizeof(content));
+  }
+  uint64_t CheckpointContent(int32_t slot) const { return Read(checkpoints_->storage().at(slot)); }
+  void SetCheckpointContent(int32_t slot, uint64_t content) {
+    std::memcpy(checkpoints_->storage().at(slot), &content, sizeof(content));
+  }
+  static uint64_t Read(const void* from) {
+    uint64_t content = 0;
+    std::memcpy(&content, from, sizeof(content));
+    return content;
+  }
+  // Blocks in whose place a slot is.
+  int32_t slot_blocks() const { return sizes_.page_blocks; }
+
   int32_t Random(int32_t below) {
     return static_cast<int32_t>(random_() % static_cast<uint32_t>(below));
   }
@@ -152,7 +184,7 @@ class World {
     if (!s.running) return;
     const std::vector<uint64_t> contents = s.Contents();
     for (int32_t i = 0; i < s.computed; ++i)
-      ASSERT_EQ(block_contents_[s.table[i / kBlockTokens]][i % kBlockTokens], contents[i + 1])
+      ASSERT_EQ(BlockContent(s.table[i / kBlockTokens], i % kBlockTokens), contents[i + 1])
           << "token " << i << " of " << s.computed;
   }
 
@@ -244,12 +276,9 @@ class World {
   void Forward(std::vector<Sequence*> work) {
     std::vector<kernels::StateEmit> emits;
     std::vector<int32_t> ends;
-    for (size_t index = 0; index < work.size();) {
+    std::erase_if(work, [this](Sequence* s) { return !TakeBlocks(s); });
+    for (size_t index = 0; index < work.size(); ++index) {
       Sequence* s = work[index];
-      if (!TakeBlocks(s)) {
-        work.erase(work.begin() + static_cast<int64_t>(index));
-        continue;
-      }
       const int32_t left = s->total() - s->computed;
       ends.push_back(s->computed + (Random(2) ? left : 1 + Random(left)));
       const size_t first = emits.size();
@@ -261,19 +290,18 @@ class World {
         ASSERT_TRUE(emits[i].position > (i == first ? s->computed : emits[i - 1].position));
         ASSERT_LE(emits[i].position, ends.back());
       }
-      ++index;
     }
     // Loads, before anything is written.
     std::set<int32_t> taken;
     for (Sequence* s : work) {
       if (s->load == kNoCheckpoint) continue;
-      ASSERT_EQ(checkpoint_contents_[s->load], s->Contents()[s->computed]) << "of another prefix";
+      ASSERT_EQ(CheckpointContent(s->load), s->Contents()[s->computed]) << "of another prefix";
       taken.insert(s->load);
       s->load = kNoCheckpoint;
     }
     for (const auto& emit : emits) {
       ASSERT_TRUE(taken.insert(emit.checkpoint).second) << "written to and used otherwise";
-      checkpoint_contents_[emit.checkpoint] = work[emit.sequence]->Contents()[emit.position];
+      SetCheckpointContent(emit.checkpoint, work[emit.sequence]->Contents()[emit.position]);
     }
     for (size_t i = 0; i < work.size(); ++i) Compute(work[i], ends[i]);
   }
@@ -289,13 +317,15 @@ class World {
     }
     const size_t before = s->table.size();
     cache_->TakeBlocks(count, &s->table);
-    for (size_t i = before; i < s->table.size(); ++i) block_contents_[s->table[i]].fill(kPoison);
+    for (size_t i = before; i < s->table.size(); ++i)
+      for (int32_t token = 0; token < kBlockTokens; ++token)
+        SetBlockContent(s->table[i], token, kPoison);
     return true;
   }
   void Compute(Sequence* s, int32_t end) {
     const std::vector<uint64_t> contents = s->Contents();
     for (int32_t i = s->computed; i < end; ++i)
-      block_contents_[s->table[i / kBlockTokens]][i % kBlockTokens] = contents[i + 1];
+      SetBlockContent(s->table[i / kBlockTokens], i % kBlockTokens, contents[i + 1]);
     s->computed = end;
     cache_->Commit(s->view(), &s->hold, s->computed, &s->table);
     if (end < s->total()) return;
@@ -318,14 +348,15 @@ class World {
     int32_t tokens = match.kv_tokens;
     for (NodeId node = match.kv; node != kNoNode; node = tree.parent(node)) {
       for (int32_t i = 0; i < kBlockTokens; ++i)
-        ASSERT_EQ(block_contents_[tree.block(node)][i], contents[tokens - kBlockTokens + i + 1]);
+        ASSERT_EQ(BlockContent(tree.block(node), i), contents[tokens - kBlockTokens + i + 1]);
       if (tokens <= match.resume_tokens) idle += tree.users(node) == 0;
       const int32_t slot = tree.checkpoint(node).slot;
       ASSERT_TRUE(tokens <= match.resume_tokens || slot == kNoCheckpoint) << "a deeper one";
-      ASSERT_TRUE(tokens != match.resume_tokens || checkpoint_contents_[slot] == contents[tokens]);
+      ASSERT_TRUE(tokens != match.resume_tokens || CheckpointContent(slot) == contents[tokens]);
       tokens -= kBlockTokens;
     }
     ASSERT_EQ(tokens, 0);
+    if (match.resume != kNoNode && !tree.checkpoint(match.resume).pinned) idle += slot_blocks();
     ASSERT_EQ(match.idle_blocks, idle) << "of " << match.resume_tokens / kBlockTokens;
   }
 
@@ -363,6 +394,8 @@ class World {
       const size_t before = used.size();
       used.insert(s->table.begin(), s->table.end());
       expected.push_back(static_cast<int32_t>(used.size() - before));
+      for (const auto& answer : s->hold.answers)
+        expected.back() += answer.slot != kNoCheckpoint ? slot_blocks() : 0;
     }
     std::vector<int32_t> freed = {7};
     cache_->CountFreed(holds, table_blocks, &freed);
@@ -371,13 +404,12 @@ class World {
 
   std::mt19937 random_;
   const Sizes sizes_;
-  const std::unique_ptr<KvPool> kv_;
-  const std::unique_ptr<CheckpointPool> checkpoints_;
+  const Pools pools_;
+  KvPool* const kv_;
+  CheckpointPool* const checkpoints_;
   const std::unique_ptr<PrefixCache> cache_;
   std::vector<std::unique_ptr<Sequence>> sequences_;
   std::vector<std::vector<int32_t>> known_;
-  std::vector<std::array<uint64_t, kBlockTokens>> block_contents_;
-  std::vector<uint64_t> checkpoint_contents_;
   uint64_t preemptions_ = 0;
 };
 
@@ -385,34 +417,65 @@ std::unique_ptr<EvictionPolicy> PolicyOf(bool lru) {
   return lru ? EvictLeastRecentlyUsed() : EvictByReplayCost();
 }
 
+struct Totals {
+  uint64_t resumed = 0;
+  uint64_t evicted = 0;
+  uint64_t checkpoints_evicted = 0;
+  uint64_t preemptions = 0;
+};
+
+void Live(uint32_t seed, const Sizes& sizes, bool lru, Totals* totals) {
+  World world(seed, sizes, PolicyOf(lru));
+  for (int operation = 0; operation < 1500; ++operation) {
+    ASSERT_NO_FATAL_FAILURE(world.Operate()) << "operation " << operation;
+    ASSERT_NO_FATAL_FAILURE(world.Check()) << "operation " << operation;
+  }
+  ASSERT_NO_FATAL_FAILURE(world.Drain());
+  const PrefixStats stats = world.stats();
+  EXPECT_EQ(stats.matched_tokens, stats.resumed_tokens + stats.replayed_tokens + stats.lost_tokens);
+  totals->resumed += stats.resumed_tokens;
+  totals->evicted += stats.blocks_evicted;
+  totals->checkpoints_evicted += stats.checkpoints_evicted;
+  totals->preemptions += world.preemptions();
+}
+
 TEST(PrefixCache, EverySequenceFindsItsOwnBeginningWhateverIsEvicted) {
   for (const bool lru : {false, true}) {
     for (const int32_t checkpoints : {0, 1, 2, 5, 40}) {
-      uint64_t resumed = 0;
-      uint64_t evicted = 0;
-      uint64_t preemptions = 0;
+      Totals totals;
       for (uint32_t seed = 0; seed < 6; ++seed) {
         SCOPED_TRACE(testing::Message()
                      << "seed " << seed << " checkpoints " << checkpoints << " lru " << lru);
         const Sizes sizes{.blocks = std::array{3, 6, 12}[seed % 3],
                           .checkpoints = checkpoints,
                           .sequences = std::array{2, 5}[seed % 2]};
-        World world(seed, sizes, PolicyOf(lru));
-        for (int operation = 0; operation < 1500; ++operation) {
-          ASSERT_NO_FATAL_FAILURE(world.Operate()) << "operation " << operation;
-          ASSERT_NO_FATAL_FAILURE(world.Check()) << "operation " << operation;
-        }
-        ASSERT_NO_FATAL_FAILURE(world.Drain());
-        const PrefixStats stats = world.stats();
-        EXPECT_EQ(stats.matched_tokens,
-                  stats.resumed_tokens + stats.replayed_tokens + stats.lost_tokens);
-        resumed += stats.resumed_tokens;
-        evicted += stats.blocks_evicted;
-        preemptions += world.preemptions();
+        ASSERT_NO_FATAL_FAILURE(Live(seed, sizes, lru, &totals));
       }
-      EXPECT_EQ(resumed > 2000, checkpoints > 0) << resumed;
-      EXPECT_GT(evicted, 500u);
-      EXPECT_GT(preemptions, 100u);
+      EXPECT_EQ(totals.resumed > 2000, checkpoints > 0) << totals.resumed;
+      EXPECT_GT(totals.evicted, 500u);
+      EXPECT_GT(totals.preemptions, 100u);
+    }
+  }
+}
+
+TEST(PrefixCache, SoItDoesInPagesThatBlocksAndCheckpointsShare) {
+  for (const bool lru : {false, true}) {
+    for (const int32_t page_blocks : {1, 2, 3, 5}) {
+      Totals totals;
+      for (uint32_t seed = 0; seed < 8; ++seed) {
+        SCOPED_TRACE(testing::Message()
+                     << "seed " << seed << " page_blocks " << page_blocks << " lru " << lru);
+        const int32_t pages = std::array{3, 5, 8, 12}[seed % 4];
+        const Sizes sizes{.blocks = pages * page_blocks,
+                          .checkpoints = std::array{1, pages / 2, pages - 1}[seed % 3],
+                          .sequences = std::array{2, 5}[seed % 2],
+                          .page_blocks = page_blocks};
+        ASSERT_NO_FATAL_FAILURE(Live(seed, sizes, lru, &totals));
+      }
+      EXPECT_GT(totals.resumed, 2000u);
+      EXPECT_GT(totals.evicted, 500u);
+      EXPECT_GT(totals.checkpoints_evicted, 200u);
+      EXPECT_GT(totals.preemptions, 100u);
     }
   }
 }
