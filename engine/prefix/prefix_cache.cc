@@ -249,7 +249,14 @@ void PrefixCache::Emit(const PlacedCheckpoint& placed, int32_t index, PrefixHold
     for (const PrefixHold::State& state : hold->emitted)
       if (state.position < placed.position && state.kind != CheckpointKind::kSpaced)
         before = std::max(before, state.position);
-    slot = TakeCheckpoint(placed.kind, placed.position, placed.position - before);
+    // Of what may be of use only when they end, generations hold half of the slots at most.
+    const int32_t held =
+        checkpoints_->slots_used() - static_cast<int32_t>(tree_.checkpoints().size());
+    if (answer && 2 * held >= checkpoints_->slots_total()) {
+      ++stats_.checkpoints_refused;
+    } else {
+      slot = TakeCheckpoint(placed.kind, placed.position, placed.position - before);
+    }
   }
   // Rather the newer border alone than the older.
   if (slot == kNoCheckpoint && answer) slot = std::exchange(hold->answers[1].slot, kNoCheckpoint);

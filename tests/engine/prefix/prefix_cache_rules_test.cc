@@ -98,6 +98,22 @@ class Rig {
 
 using Positions = std::multiset<int32_t>;
 
+TEST(PrefixCache, GenerationsThatRunLeaveHalfOfTheSlotsToOthers) {
+  Rig rig(100, 8);
+  std::vector<Sequence> running(10);
+  for (size_t i = 0; i < running.size(); ++i) {
+    running[i].tokens = Tokens(static_cast<uint32_t>(i), 30);
+    rig.Admit(&running[i]);
+    rig.Advance(&running[i], 30);
+    rig.Generate(&running[i], 200);  // past three borders
+  }
+  EXPECT_EQ(rig.pool->slots_used(), 4);
+  for (uint32_t i = 0; i < 4; ++i)
+    rig.Run(Sequence{.tokens = Tokens(100 + i, 150), .borders = {128}});
+  EXPECT_EQ(rig.Positions(), (Positions{128, 128, 128, 128}));
+  for (Sequence& s : running) rig.Close(&s);
+}
+
 TEST(PrefixCache, TwoThatComputeTheSameEndWithOneCopy) {
   Rig rig(10, 10);
   Sequence a{.tokens = Tokens(1, 150)};
