@@ -45,6 +45,7 @@ Json EffectiveFlags(const ServeOptions& o) {
       {"prefix-cache-fraction", o.prefix_cache_fraction},
       {"prefix-state-format", o.prefix_state_format},
       {"prefix-host-gib", Gib(o.prefix_host_bytes)},
+      {"kv-offloading-size", Gib(o.prefix_host_bytes)},
       {"prefix-disk-dir", TextOrNull(o.prefix_disk_dir)},
       {"prefix-disk-gib", Gib(o.prefix_disk_bytes)},
       {"seed", o.seed},
