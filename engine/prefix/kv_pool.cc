@@ -4,17 +4,27 @@
 
 namespace nextgate::engine {
 
-int64_t KvPool::BlockBytes(const ModelConfig& config) {
-  return 2 * config.num_full_layers() * config.num_key_value_heads * kBlockTokens *
-         config.head_dim * static_cast<int64_t>(sizeof(float));
+namespace {
+
+// Of K, and of V.
+std::array<int64_t, 5> ShapeOf(const ModelConfig& config, int32_t blocks) {
+  return {config.num_full_layers(), blocks, config.num_key_value_heads, kBlockTokens,
+          config.head_dim};
 }
+
+}  // namespace
+
+int64_t KvBlockBytes(const std::array<int64_t, 5>& shape) {
+  return 2 * shape[0] * shape[2] * shape[3] * shape[4] * static_cast<int64_t>(sizeof(float));
+}
+
+int64_t KvPool::BlockBytes(const ModelConfig& config) { return KvBlockBytes(ShapeOf(config, 1)); }
 
 Result<std::unique_ptr<KvPool>> KvPool::Open(const ModelConfig& config, int32_t blocks) {
   std::unique_ptr<KvPool> pool(new KvPool);
   const int64_t bytes = BlockBytes(config) * blocks;
   ASSIGN_OR_RETURN(pool->memory_, LazyBuffer::Open(static_cast<size_t>(bytes), "KV blocks"));
-  const std::array<int64_t, 5> shape = {config.num_full_layers(), blocks,
-                                        config.num_key_value_heads, kBlockTokens, config.head_dim};
+  const std::array<int64_t, 5> shape = ShapeOf(config, blocks);
   pool->storage_.k = {pool->memory_.floats(), shape};
   pool->storage_.v = {pool->memory_.floats() + pool->storage_.k.size(), shape};
   pool->held_.assign(static_cast<size_t>(blocks), 0);

@@ -8,6 +8,7 @@
 // Threads: the engine thread.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -22,9 +23,12 @@ namespace nextgate::engine {
 // Blocks that cover `tokens`.
 constexpr int64_t BlocksFor(int64_t tokens) { return (tokens + kBlockTokens - 1) / kBlockTokens; }
 
+// Bytes of one block, K and V, all layers, where K and V have this shape.
+int64_t KvBlockBytes(const std::array<int64_t, 5>& shape);
+
 class KvPool {
  public:
-  // Bytes of one block, K and V, all layers.
+  // The same for this model.
   static int64_t BlockBytes(const ModelConfig& config);
 
   static Result<std::unique_ptr<KvPool>> Open(const ModelConfig& config, int32_t blocks);
