@@ -122,6 +122,7 @@ Result<MemoryPlan> PlanOf(const EngineConfig& config, const SchedulerLimits& lim
            limits.logit_rows_max * shape.vocab_size * static_cast<int64_t>(sizeof(float)),
        .slot_bytes = StatePool::SlotBytes(shape),
        .slots = config.max_num_seqs,
+       .host_tier_bytes = config.prefix_host_bytes,  // the CPU backend's memory is the host's
        .block_bytes = KvPool::BlockBytes(shape),
        .kv_tokens = config.kv_tokens,
        .checkpoint_bytes = CheckpointLayoutOf(shape, FormatOf(config)).Bytes(),
