@@ -21,6 +21,11 @@ SchedulerLimits LimitsOf(const EngineConfig& config) {
           .chunked_prefill = config.enable_chunked_prefill};
 }
 
+// Tiers below the device are asked for.
+bool WantsTiers(const EngineConfig& config) {
+  return config.prefix_host_bytes > 0 || !config.prefix_disk_dir.empty();
+}
+
 Status CheckConfig(const EngineConfig& config) {
   const auto bad = [](const char* flag, const std::string& expected, auto value) {
     return InvalidArgument(fmt::format("{} must be {}, not {}", flag, expected, value), flag);
@@ -48,8 +53,7 @@ Status CheckConfig(const EngineConfig& config) {
   if (config.prefix_state_format != "auto" && config.prefix_state_format != "fp32" &&
       config.prefix_state_format != "bf16" && config.prefix_state_format != "int8")
     return bad("--prefix-state-format", "auto, fp32, bf16 or int8", config.prefix_state_format);
-  const bool tiers = config.prefix_host_bytes > 0 || !config.prefix_disk_dir.empty();
-  if (tiers && (!config.enable_prefix_caching || config.prefix_cache_fraction == 0))
+  if (WantsTiers(config) && (!config.enable_prefix_caching || config.prefix_cache_fraction == 0))
     return InvalidArgument(
         "--prefix-host-gib and --prefix-disk-dir need prefix caching and a "
         "--prefix-cache-fraction above 0",
@@ -84,8 +88,7 @@ constexpr int32_t kCopiedShare = 8;
 Result<std::unique_ptr<PrefixTiers>> OpenTiers(const EngineConfig& config, const KvPool& kv,
                                                const CheckpointPool& checkpoints,
                                                const Qwen3Next& model) {
-  const bool wanted = config.prefix_host_bytes > 0 || !config.prefix_disk_dir.empty();
-  if (!config.enable_prefix_caching || !wanted || checkpoints.slots_total() == 0) return nullptr;
+  if (!WantsTiers(config) || checkpoints.slots_total() == 0) return nullptr;
   const auto& layout = checkpoints.storage().layout;
   const auto& kv_shape = kv.storage().k.shape;
   const std::string identity = fmt::format(
@@ -124,6 +127,7 @@ Result<MemoryPlan> PlanOf(const EngineConfig& config, const SchedulerLimits& lim
            limits.logit_rows_max * shape.vocab_size * static_cast<int64_t>(sizeof(float)),
        .slot_bytes = StatePool::SlotBytes(shape),
        .slots = config.max_num_seqs,
+       .host_tier_bytes = config.prefix_host_bytes,  // the CPU backend's memory is the host's
        .block_bytes = KvPool::BlockBytes(shape),
        .kv_tokens = config.kv_tokens,
        .checkpoint_bytes = CheckpointLayoutOf(shape, FormatOf(config)).Bytes(),

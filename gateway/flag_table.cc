@@ -220,6 +220,8 @@ const Flag kImplementedFlags[] = {
      [](Options o, Text v) { return SetChoice(o.prefix_state_format, v, {"auto", "fp32", "bf16", "int8"}); }},
     {"prefix-host-gib", "", kEngine, kValue, kImplemented, "GiB of host memory for prompts that the device's pools gave up (default: 0)",
      [](Options o, Text v) { return SetGib(o.prefix_host_bytes, v); }},
+    {"kv-offloading-size", "", kEngine, kValue, kImplemented, "vLLM's name for --prefix-host-gib",
+     [](Options o, Text v) -> Status { return v == "None" ? Status() : SetGib(o.prefix_host_bytes, v); }},
     {"prefix-disk-dir", "", kEngine, kValue, kImplemented, "directory for the KV, states and token ids (in plain) of prompts, found again after a restart; instances of one user may share it",
      [](Options o, Text v) { return SetText(o.prefix_disk_dir, v); }},
     {"prefix-disk-gib", "", kEngine, kValue, kImplemented, "GiB in --prefix-disk-dir, of each model there (default: 16)",

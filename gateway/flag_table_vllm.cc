@@ -51,6 +51,7 @@ Status CheckSpeculation(ServeOptions&, std::string_view text) {
 }
 
 constexpr std::string_view kSpeed = "changes speed only; not built yet";
+constexpr std::string_view kHostWeights = "weights lie in host memory on the CPU";
 constexpr std::string_view kPython = "belongs to vLLM's Python processes";
 constexpr std::string_view kLogs = "changes logs and measurements only";
 constexpr std::string_view kAlways = "always on here";
@@ -202,17 +203,17 @@ const Flag kFlags[] = {
     NoEffect(kValue, "prefix-caching-hash-algo", "hashes only find blocks here, equality of their tokens decides", {.takes = "builtin|sha256|sha256_cbor|sha256_cbor_64bit|xxhash|xxhash_cbor"}),
     NoEffect(kValue, "prefix-cache-retention-interval", kSpeed, {.takes = "int"}), NoEffect(kValue, "prefix-match-unit", kSpeed, {.takes = "int"}),
     NotSupported(kBool, "calculate-kv-scales", kOutput), NoEffect(kBool, "kv-sharing-fast-prefill", kSpeed),
-    NoEffect(kValue, "kv-offloading-size", kSpeed, {.takes = "number"}), NoEffect(kValue, "kv-offloading-backend", kSpeed),
+    NotSupported(kValue, "kv-offloading-backend", "host memory is the server's own: --kv-offloading-size", {.neutral = "native"}),
     NoEffect(kValue, "mamba-cache-dtype", kFloat32, {.takes = "auto|float32|float16|bfloat16"}),
     NoEffect(kValue, "mamba-ssm-cache-dtype", kFloat32, {.takes = "auto|float32|float16|bfloat16"}),
     NoEffect(kValue, "mamba-block-size", kSpeed, {.takes = "int"}), NoEffect(kValue, "mamba-cache-mode", kSpeed, {.takes = "none|all|align"}),
     NoEffect(kBool, "use-replayssm", kSpeed), NoEffect(kValue, "replayssm-buffer-len", kSpeed, {.takes = "int"}),
 
     // --- OffloadConfig ---
-    NoEffect(kValue, "offload-backend", kSpeed, {.takes = "auto|uva|prefetch"}), NoEffect(kValue, "cpu-offload-gb", kSpeed, {.takes = "number"}),
-    NoEffect(kList, "cpu-offload-params", kSpeed), NoEffect(kValue, "offload-group-size", kSpeed, {.takes = "int"}),
-    NoEffect(kValue, "offload-num-in-group", kSpeed, {.takes = "int"}), NoEffect(kValue, "offload-prefetch-step", kSpeed, {.takes = "int"}),
-    NoEffect(kList, "offload-params", kSpeed),
+    NoEffect(kValue, "offload-backend", kHostWeights, {.takes = "auto|uva|prefetch"}), NoEffect(kValue, "cpu-offload-gb", kHostWeights, {.takes = "number"}),
+    NoEffect(kList, "cpu-offload-params", kHostWeights), NoEffect(kValue, "offload-group-size", kHostWeights, {.takes = "int"}),
+    NoEffect(kValue, "offload-num-in-group", kHostWeights, {.takes = "int"}), NoEffect(kValue, "offload-prefetch-step", kHostWeights, {.takes = "int"}),
+    NoEffect(kList, "offload-params", kHostWeights),
 
     // --- MultiModalConfig ---
     NoEffect(kBool, "language-model-only", kOtherModels), NoEffect(kValue, "limit-mm-per-prompt", kOtherModels, {.takes = "json"}),
@@ -283,7 +284,8 @@ const Flag kFlags[] = {
     NotSupported(kValue, "task", kOtherModels, {.neutral = "auto|generate"}), NotSupported(kValue, "override-pooler-config", kOtherModels, {.takes = "json"}),
     NotSupported(kValue, "rope-scaling", "use --hf-overrides", {.takes = "json", .neutral = "{}"}), NotSupported(kValue, "rope-theta", "use --hf-overrides"),
     NotSupported(kValue, "logits-processor-pattern", kOutput), NotSupported(kBool, "enable-reasoning", kOutput),
-    NoEffect(kValue, "swap-space", kSpeed, {.takes = "number"}), NoEffect(kValue, "max-seq-len-to-capture", kSpeed, {.takes = "int"}),
+    NoEffect(kValue, "swap-space", "who is preempted is computed anew; host memory for prompts is --kv-offloading-size", {.takes = "number"}),
+    NoEffect(kValue, "max-seq-len-to-capture", kSpeed, {.takes = "int"}),
     NoEffect(kList, "cuda-graph-sizes", kSpeed, {.takes = "int"}), NoEffect(kValue, "tokenizer-pool-size", kPython, {.takes = "int"}),
     NoEffect(kBool, "disable-frontend-multiprocessing", kPython), NoEffect(kBool, "disable-log-requests", kLogs),
     NoEffect(kBool, "disable-mm-preprocessor-cache", kOtherModels), NoEffect(kBool, "enable-multimodal-encoder-data-parallel", kOtherModels),

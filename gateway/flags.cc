@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <ranges>
 #include <sstream>
@@ -126,6 +127,42 @@ std::string Missed(const Flag& flag, std::string_view value) {
   std::vector<std::string_view> allowed;
   for (const auto part : std::views::split(flag.neutral, '|')) allowed.emplace_back(part);
   return text + fmt::format(" (got '{}'; allowed: {})", value, fmt::join(allowed, ", "));
+}
+
+// vLLM's name and ours for one setting, a number.
+constexpr std::pair<std::string_view, std::string_view> kTwoNames[] = {
+    {"kv-offloading-size", "prefix-host-gib"}, {"shutdown-timeout", "shutdown-timeout-s"}};
+
+bool SameNumber(std::string_view a, std::string_view b) {
+  const auto number = [](std::string_view text) {
+    double value = std::numeric_limits<double>::quiet_NaN();
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    return error == std::errc() && end == text.data() + text.size()
+               ? value
+               : std::numeric_limits<double>::quiet_NaN();
+  };
+  return a == b || number(a) == number(b);
+}
+
+// Of a setting that was given by both its names the command line's counts, as ever; else both must say the same.
+Status CheckTwoNames(GivenFlags& given) {
+  for (const auto& [theirs, ours] : kTwoNames) {
+    const auto a = given.find(theirs);
+    const auto b = given.find(ours);
+    if (a == given.end() || b == given.end()) continue;
+    if (a->second.config_file.empty() != b->second.config_file.empty()) {
+      given.erase(a->second.config_file.empty() ? b : a);
+      continue;
+    }
+    const std::string& a_value = a->second.values.back();
+    const std::string& b_value = b->second.values.back();
+    if (!SameNumber(a_value, b_value))
+      return InvalidArgument(fmt::format("--{} {} and --{} {} are two names of one setting: give "
+                                         "one of them, or the same value",
+                                         theirs, a_value, ours, b_value),
+                             std::string(ours));
+  }
+  return {};
 }
 
 // An optional value that is none, as vLLM writes it.
@@ -342,6 +379,7 @@ Result<ParsedServe> ParseServeFlags(std::span<const std::string> args) {
   if (!line.config_file.empty()) {
     RETURN_IF_ERROR(ReadConfigFile(line.config_file, line.given, model));
   }
+  RETURN_IF_ERROR(CheckTwoNames(line.given));
   RETURN_IF_ERROR(Apply(line.given, parsed));
   if (!model.empty()) parsed.options.model = model;
   AddKeysOfEnvironment(parsed.options);

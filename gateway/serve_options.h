@@ -36,7 +36,7 @@ struct ServeOptions {
   bool enable_prefix_caching = true;
   double prefix_cache_fraction = 0.24;       // of the memory left for KV and checkpoints
   std::string prefix_state_format = "auto";  // of checkpoints: auto | fp32 | bf16 | int8
-  int64_t prefix_host_bytes = 0;             // 0: no host tier
+  int64_t prefix_host_bytes = 0;             // 0: no host tier; vLLM: --kv-offloading-size
   std::string prefix_disk_dir;               // empty: no disk tier
   int64_t prefix_disk_bytes = int64_t{16} << 30;
   uint64_t seed = 0;

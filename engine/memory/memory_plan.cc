@@ -22,16 +22,18 @@ int64_t BudgetOf(const MemoryNeeds& n) {
   return static_cast<int64_t>(static_cast<double>(n.machine_bytes) * n.utilization);
 }
 int64_t FixedBytes(const MemoryNeeds& n) {
-  return n.weight_bytes + n.activation_bytes + n.logit_bytes + n.slot_bytes * n.slots;
+  return n.weight_bytes + n.activation_bytes + n.logit_bytes + n.slot_bytes * n.slots +
+         n.host_tier_bytes;
 }
 
 std::string Arithmetic(const MemoryNeeds& n) {
   return fmt::format(
-      "{} of memory x {} = {}; weights {}, activations {}, logits {}, {} states of {} = {}; left "
-      "for KV and checkpoints: {}",
+      "{} of memory x {} = {}; weights {}, activations {}, logits {}, {} states of {} = {}, host "
+      "tier {}; left for KV and checkpoints: {}",
       Bytes(n.machine_bytes), n.utilization, Bytes(BudgetOf(n)), Bytes(n.weight_bytes),
       Bytes(n.activation_bytes), Bytes(n.logit_bytes), n.slots, Bytes(n.slot_bytes),
-      Bytes(n.slot_bytes * n.slots), Bytes(std::max<int64_t>(0, BudgetOf(n) - FixedBytes(n))));
+      Bytes(n.slot_bytes * n.slots), Bytes(n.host_tier_bytes),
+      Bytes(std::max<int64_t>(0, BudgetOf(n) - FixedBytes(n))));
 }
 
 // Blocks that are useful: every sequence at full length, within the default's cap, but never less
@@ -89,8 +91,9 @@ Result<MemoryPlan> PlanMemory(const MemoryNeeds& needs) {
     return MakeError(
         ErrorCode::kResourceExhausted,
         fmt::format("not enough memory: {} KV blocks of {} = {} wanted; {}. Lower "
-                    "--max-num-seqs, or raise --gpu-memory-utilization",
-                    wanted, Bytes(block_bytes), Bytes(wanted * block_bytes), Arithmetic(needs)));
+                    "--max-num-seqs{}, or raise --gpu-memory-utilization",
+                    wanted, Bytes(block_bytes), Bytes(wanted * block_bytes), Arithmetic(needs),
+                    needs.host_tier_bytes > 0 ? " or --prefix-host-gib" : ""));
   }
   MemoryPlan plan{
       .needs = needs, .blocks = static_cast<int32_t>(blocks), .max_model_len = needs.max_model_len};
@@ -129,12 +132,14 @@ std::string MemoryTable(const MemoryPlan& plan) {
       "  KV blocks    {:>12}   {} blocks of {} tokens = {} tokens\n"
       "  checkpoints  {:>12}   {} slots of {}\n"
       "{}"
+      "  host tier    {:>12}   for what the pools give up\n"
       "  total        {:>12}   pages are backed when first used",
       Bytes(n.machine_bytes), n.utilization, Bytes(BudgetOf(n)), Bytes(n.weight_bytes),
       Bytes(n.activation_bytes), Bytes(n.logit_bytes), Bytes(n.slot_bytes * n.slots), n.slots,
       Bytes(n.slot_bytes), Bytes(kv_bytes), plan.blocks, kBlockTokens,
       int64_t{plan.blocks} * kBlockTokens, Bytes(checkpoint_bytes), plan.checkpoints,
-      Bytes(n.checkpoint_bytes), shared, Bytes(FixedBytes(n) + kv_bytes + checkpoint_bytes));
+      Bytes(n.checkpoint_bytes), shared, Bytes(n.host_tier_bytes),
+      Bytes(FixedBytes(n) + kv_bytes + checkpoint_bytes));
 }
 
 int64_t MachineMemoryBytes() {

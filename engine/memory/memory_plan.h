@@ -1,8 +1,9 @@
 // What the engine's memory is spent on, decided once at start: weights, activations, logits, states
-// (one slot per sequence) and, with what is left, KV blocks and the prefix cache's checkpoints. Those
-// two share it in pages of one checkpoint or some blocks, so that `blocks` and `checkpoints` are what it is
-// sized by and no border between them; but of what was asked for by hand each has a pool of its own. Too
-// little memory is an error with the arithmetic in it.
+// (one slot per sequence), the prefix cache's host tier where the device's memory is the host's, and,
+// with what is left, KV blocks and the prefix cache's checkpoints. Those two share it in pages of one
+// checkpoint or some blocks, so that `blocks` and `checkpoints` are what it is sized by and no border
+// between them; but of what was asked for by hand each has a pool of its own. Too little memory is an
+// error with the arithmetic in it.
 //
 // Threads: pure, but for MachineMemoryBytes.
 #pragma once
@@ -25,6 +26,7 @@ struct MemoryNeeds {
   int64_t logit_bytes = 0;
   int64_t slot_bytes = 0;          // of one state
   int32_t slots = 0;               // max_num_seqs
+  int64_t host_tier_bytes = 0;     // in this memory; 0: none, or elsewhere
   int64_t block_bytes = 0;         // of one KV block
   int64_t kv_tokens = 0;           // asked for; 0: as many as are useful and fit
   int64_t checkpoint_bytes = 0;    // of one checkpoint

@@ -9,10 +9,21 @@
 
 namespace nextgate::engine {
 
-int64_t KvPool::BlockBytes(const ModelConfig& config) {
-  return 2 * config.num_full_layers() * config.num_key_value_heads * kBlockTokens *
-         config.head_dim * static_cast<int64_t>(sizeof(float));
+namespace {
+
+// Of K, and of V.
+std::array<int64_t, 5> ShapeOf(const ModelConfig& config, int64_t blocks) {
+  return {config.num_full_layers(), blocks, config.num_key_value_heads, kBlockTokens,
+          config.head_dim};
 }
+
+}  // namespace
+
+int64_t KvBlockBytes(const std::array<int64_t, 5>& shape) {
+  return 2 * shape[0] * shape[2] * shape[3] * shape[4] * static_cast<int64_t>(sizeof(float));
+}
+
+int64_t KvPool::BlockBytes(const ModelConfig& config) { return KvBlockBytes(ShapeOf(config, 1)); }
 
 Result<std::unique_ptr<KvPool>> KvPool::Open(const ModelConfig& config, int32_t blocks) {
   ASSIGN_OR_RETURN(auto pages, PagePool::Open(BlockBytes(config), blocks, "KV blocks"));
@@ -25,8 +36,7 @@ std::unique_ptr<KvPool> KvPool::OpenIn(const ModelConfig& config, std::shared_pt
   std::unique_ptr<KvPool> pool(new KvPool);
   pool->page_blocks_ = static_cast<int32_t>(pages->page_bytes() / bytes);
   const int64_t blocks = int64_t{pages->pages_total()} * pool->page_blocks_;
-  const std::array<int64_t, 5> shape = {config.num_full_layers(), blocks,
-                                        config.num_key_value_heads, kBlockTokens, config.head_dim};
+  const std::array<int64_t, 5> shape = ShapeOf(config, blocks);
   // Of a block: for each layer K, then V.
   const int64_t part = shape[2] * shape[3] * shape[4];
   const std::array<int64_t, 5> stride = {2 * part, 2 * part * shape[0], shape[3] * shape[4],

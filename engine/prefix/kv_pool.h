@@ -12,6 +12,7 @@
 // Threads: the engine thread.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -28,9 +29,12 @@ namespace nextgate::engine {
 // Blocks that cover `tokens`.
 constexpr int64_t BlocksFor(int64_t tokens) { return (tokens + kBlockTokens - 1) / kBlockTokens; }
 
+// Bytes of one block, K and V, all layers, where K and V have this shape.
+int64_t KvBlockBytes(const std::array<int64_t, 5>& shape);
+
 class KvPool {
  public:
-  // Bytes of one block, K and V, all layers.
+  // The same for this model.
   static int64_t BlockBytes(const ModelConfig& config);
 
   // With memory of its own.

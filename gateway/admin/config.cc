@@ -21,82 +21,99 @@ Json WithoutModel(Json flags) {
 }
 Json Masked(const std::string& secret) { return secret.empty() ? Json() : Json("set"); }
 
+Json ModelFlags(const ServeOptions& o) {
+  return {{"model", o.model},
+          {"served-model-name", o.served_model_names},
+          {"revision", o.revision},
+          {"load-format", o.load_format},
+          {"hf-overrides", TextOrNull(o.hf_overrides)},
+          {"generation-config", o.generation_config},
+          {"chat-template", TextOrNull(o.chat_template)},
+          {"dtype", o.dtype},
+          {"device", o.device},
+          {"tensor-parallel-size", o.tensor_parallel_size}};
+}
+Json EngineFlags(const ServeOptions& o) {
+  return {{"max-model-len", o.max_model_len},
+          {"max-num-seqs", o.max_num_seqs},
+          {"max-num-batched-tokens", o.max_num_batched_tokens},
+          {"gpu-memory-utilization", o.gpu_memory_utilization},
+          {"enable-chunked-prefill", o.enable_chunked_prefill},
+          {"enable-prefix-caching", o.enable_prefix_caching},
+          {"prefix-cache-fraction", o.prefix_cache_fraction},
+          {"prefix-state-format", o.prefix_state_format},
+          {"prefix-host-gib", Gib(o.prefix_host_bytes)},
+          {"kv-offloading-size", Gib(o.prefix_host_bytes)},
+          {"prefix-disk-dir", TextOrNull(o.prefix_disk_dir)},
+          {"prefix-disk-gib", Gib(o.prefix_disk_bytes)},
+          {"seed", o.seed},
+          {"num-threads", o.num_threads}};
+}
+Json ServerFlags(const ServeOptions& o) {
+  const int32_t default_admin_port = o.port == 0 ? 0 : o.port + 1;
+  return {{"host", o.host},
+          {"port", o.port},
+          {"admin-host", o.admin_host},
+          {"admin-port", o.admin_port.value_or(default_admin_port)},
+          {"admin-api-key-file", TextOrNull(o.admin_api_key_file)},
+          {"api-key", o.api_keys.empty() ? Json() : Json(fmt::format("{} set", o.api_keys.size()))},
+          {"api-key-file", TextOrNull(o.api_key_file)},
+          {"allowed-origins", o.allowed_origins},
+          {"disable-access-log", o.disable_access_log},
+          {"log-level", o.log_level},
+          {"max-logprobs", o.max_logprobs},
+          {"max-body-bytes", o.max_body_bytes},
+          {"max-messages", o.max_messages},
+          {"max-waiting-requests", o.max_waiting_requests},
+          {"shutdown-timeout", o.shutdown_timeout_s},
+          {"shutdown-timeout-s", o.shutdown_timeout_s}};
+}
+Json CacheFlags(const ServeOptions& o) {
+  return {{"enable-answer-cache", o.enable_answer_cache},
+          {"cache-memory-bytes", o.cache_memory_bytes},
+          {"cache-ttl-s", o.cache_ttl_s},
+          {"cache-route-ttl-s", o.cache_route_ttl_s},
+          {"cache-ttl-max-s", o.cache_ttl_max_s},
+          {"cache-time-words-ttl-s", o.cache_time_words_ttl_s},
+          {"cache-prompt-bytes-min", o.cache_prompt_bytes_min},
+          {"cache-prompt-bytes-max", o.cache_prompt_bytes_max},
+          {"cache-entry-bytes-max", o.cache_entry_bytes_max},
+          {"cache-controls", o.cache_controls.empty() ? Json({"ttl", "namespace", "refresh"})
+                                                      : Json(o.cache_controls)},
+          {"cache-sampled", o.cache_sampled},
+          {"cache-replay-tokens-per-s", o.cache_replay_tokens_per_s},
+          {"cache-tools", o.cache_tools},
+          {"cache-normalised", o.cache_normalised}};
+}
+Json SharedCacheFlags(const ServeOptions& o) {
+  return {{"cache-url", TextOrNull(o.cache_url)},
+          {"cache-secret-file", TextOrNull(o.cache_secret_file)},
+          {"cache-namespace", o.cache_namespace},
+          {"cache-max-stale-s", o.cache_max_stale_s},
+          {"cache-password-file", TextOrNull(o.cache_password_file)},
+          {"cache-encryption-key-file", TextOrNull(o.cache_encryption_key_file)},
+          {"cache-tls-ca-file", TextOrNull(o.cache_tls_ca_file)}};
+}
+Json UpstreamFlags(const ServeOptions& o) {
+  return {{"upstream", o.upstreams},
+          {"upstream-api-key-file", TextOrNull(o.upstream_api_key_file)},
+          {"upstream-model", TextOrNull(o.upstream_model)},
+          {"upstream-revision", TextOrNull(o.upstream_revision)},
+          {"upstream-tls-ca-file", TextOrNull(o.upstream_tls_ca_file)},
+          {"upstream-retries", o.upstream_retries},
+          {"upstream-connect-timeout-s", o.upstream_connect_timeout_s},
+          {"upstream-first-byte-timeout-s", o.upstream_first_byte_timeout_s},
+          {"upstream-idle-timeout-s", o.upstream_idle_timeout_s},
+          {"upstream-timeout-s", o.upstream_timeout_s}};
+}
+
 }  // namespace
 
 Json EffectiveFlags(const ServeOptions& o) {
-  const int32_t default_admin_port = o.port == 0 ? 0 : o.port + 1;
-  Json flags = {
-      {"model", o.model},
-      {"served-model-name", o.served_model_names},
-      {"revision", o.revision},
-      {"load-format", o.load_format},
-      {"hf-overrides", TextOrNull(o.hf_overrides)},
-      {"generation-config", o.generation_config},
-      {"chat-template", TextOrNull(o.chat_template)},
-      {"dtype", o.dtype},
-      {"device", o.device},
-      {"tensor-parallel-size", o.tensor_parallel_size},
-      {"max-model-len", o.max_model_len},
-      {"max-num-seqs", o.max_num_seqs},
-      {"max-num-batched-tokens", o.max_num_batched_tokens},
-      {"gpu-memory-utilization", o.gpu_memory_utilization},
-      {"enable-chunked-prefill", o.enable_chunked_prefill},
-      {"enable-prefix-caching", o.enable_prefix_caching},
-      {"prefix-cache-fraction", o.prefix_cache_fraction},
-      {"prefix-state-format", o.prefix_state_format},
-      {"prefix-host-gib", Gib(o.prefix_host_bytes)},
-      {"prefix-disk-dir", TextOrNull(o.prefix_disk_dir)},
-      {"prefix-disk-gib", Gib(o.prefix_disk_bytes)},
-      {"seed", o.seed},
-      {"num-threads", o.num_threads},
-      {"host", o.host},
-      {"port", o.port},
-      {"admin-host", o.admin_host},
-      {"admin-port", o.admin_port.value_or(default_admin_port)},
-      {"admin-api-key-file", TextOrNull(o.admin_api_key_file)},
-      {"api-key", o.api_keys.empty() ? Json() : Json(fmt::format("{} set", o.api_keys.size()))},
-      {"api-key-file", TextOrNull(o.api_key_file)},
-      {"allowed-origins", o.allowed_origins},
-      {"disable-access-log", o.disable_access_log},
-      {"log-level", o.log_level},
-      {"max-logprobs", o.max_logprobs},
-      {"max-body-bytes", o.max_body_bytes},
-      {"max-messages", o.max_messages},
-      {"max-waiting-requests", o.max_waiting_requests},
-      {"shutdown-timeout", o.shutdown_timeout_s},
-      {"shutdown-timeout-s", o.shutdown_timeout_s},
-      {"enable-answer-cache", o.enable_answer_cache},
-      {"cache-memory-bytes", o.cache_memory_bytes},
-      {"cache-ttl-s", o.cache_ttl_s},
-      {"cache-route-ttl-s", o.cache_route_ttl_s},
-      {"cache-ttl-max-s", o.cache_ttl_max_s},
-      {"cache-time-words-ttl-s", o.cache_time_words_ttl_s},
-      {"cache-prompt-bytes-min", o.cache_prompt_bytes_min},
-      {"cache-prompt-bytes-max", o.cache_prompt_bytes_max},
-      {"cache-entry-bytes-max", o.cache_entry_bytes_max},
-      {"cache-controls",
-       o.cache_controls.empty() ? Json({"ttl", "namespace", "refresh"}) : Json(o.cache_controls)},
-      {"cache-sampled", o.cache_sampled},
-      {"cache-replay-tokens-per-s", o.cache_replay_tokens_per_s},
-      {"cache-url", TextOrNull(o.cache_url)},
-      {"cache-secret-file", TextOrNull(o.cache_secret_file)},
-      {"cache-namespace", o.cache_namespace},
-      {"cache-max-stale-s", o.cache_max_stale_s},
-      {"cache-password-file", TextOrNull(o.cache_password_file)},
-      {"cache-encryption-key-file", TextOrNull(o.cache_encryption_key_file)},
-      {"cache-tls-ca-file", TextOrNull(o.cache_tls_ca_file)},
-      {"cache-tools", o.cache_tools},
-      {"cache-normalised", o.cache_normalised},
-      {"upstream", o.upstreams},
-      {"upstream-api-key-file", TextOrNull(o.upstream_api_key_file)},
-      {"upstream-model", TextOrNull(o.upstream_model)},
-      {"upstream-revision", TextOrNull(o.upstream_revision)},
-      {"upstream-tls-ca-file", TextOrNull(o.upstream_tls_ca_file)},
-      {"upstream-retries", o.upstream_retries},
-      {"upstream-connect-timeout-s", o.upstream_connect_timeout_s},
-      {"upstream-first-byte-timeout-s", o.upstream_first_byte_timeout_s},
-      {"upstream-idle-timeout-s", o.upstream_idle_timeout_s},
-      {"upstream-timeout-s", o.upstream_timeout_s}};
+  Json flags = Json::object();
+  for (const auto& group :
+       {ModelFlags, EngineFlags, ServerFlags, CacheFlags, SharedCacheFlags, UpstreamFlags})
+    flags.update(group(o));
   return o.upstreams.empty() ? flags : WithoutModel(std::move(flags));
 }
 

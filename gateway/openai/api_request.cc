@@ -8,6 +8,7 @@
 #include "engine/tokenizer/tokenizer.h"
 #include "gateway/json_limits.h"
 #include "gateway/openai/field_reader.h"
+#include "gateway/openai/markers.h"
 
 namespace nextgate::gateway::openai {
 namespace {
@@ -301,17 +302,6 @@ Status CheckMessage(const Json& message, size_t index, ApiRequest& r) {
   return {};
 }
 
-// Markers change no answer, so neither the template nor the answer cache gets to see them.
-Json WithoutMarkers(Json messages) {
-  for (Json& message : messages) {
-    message.erase("cache_control");
-    const auto content = message.find("content");
-    if (content == message.end() || !content->is_array()) continue;
-    for (Json& part : *content) part.erase("cache_control");
-  }
-  return messages;
-}
-
 Status ReadMessages(FieldReader& read, const ParseLimits& limits, ApiRequest& r) {
   const Json* messages = read.Find("messages");
   if (messages == nullptr || !messages->is_array() || messages->empty())
@@ -323,7 +313,9 @@ Status ReadMessages(FieldReader& read, const ParseLimits& limits, ApiRequest& r)
                                        limits.max_messages, messages->size()),
                            "messages");
   for (size_t i = 0; i < messages->size(); ++i) RETURN_IF_ERROR(CheckMessage((*messages)[i], i, r));
-  r.messages = std::make_shared<const Json>(WithoutMarkers(*messages));
+  Json unmarked = *messages;
+  EraseMarkers(unmarked);
+  r.messages = std::make_shared<const Json>(std::move(unmarked));
   return {};
 }
 

@@ -9,6 +9,7 @@
 
 #include "gateway/json_limits.h"
 #include "gateway/openai/field_reader.h"
+#include "gateway/openai/markers.h"
 #include "gateway/upstream/json_members.h"
 
 namespace nextgate::gateway {
@@ -102,10 +103,13 @@ void ReadFacts(const Json& object, ApiRequest& r) {
     r.cache_controls = std::make_shared<const nlohmann::json>(object["cache"]);
 }
 
-// Every field that the upstream gets, as it gets it; no defaults, which are the upstream's own.
+// Every field that the upstream gets, as it gets it, but for markers; no defaults, which are the upstream's own.
 nlohmann::json CanonicalFields(const Json& object, const ApiRequest& r, const std::string& model) {
   nlohmann::json fields = object;
   fields.erase("cache");
+  if (const auto messages = fields.find("messages");
+      r.endpoint == Endpoint::kChat && messages != fields.end())
+    openai::EraseMarkers(*messages);
   if (!model.empty()) fields["model"] = model;
   fields["endpoint"] = r.endpoint == Endpoint::kChat ? "chat.completions" : "completions";
   const Json& options = Field(object, "stream_options");

@@ -6,7 +6,7 @@ import httpx
 import pytest
 from selenium.webdriver.common.keys import Keys
 
-from dashboard_page import number, readable, rows, show, shown, tab_to, type_into
+from dashboard_page import number, readable, rows, show, shown, tab_to, type_into, until
 from prefix_test import chat, system, user
 from upstream_test import Gateway
 
@@ -30,7 +30,7 @@ def test_figures_and_map_are_those_of_the_engine(browser, start):  # noqa: F811
     show(browser, server)
     shown(browser)
     browser.until(lambda: "Nothing is known yet" in browser.text("#prefix"))
-    assert not browser.find("#prefix-map").is_displayed()
+    assert not browser.find("#prefix-map").is_displayed() and not browser.find("#prefix-tiers").is_displayed()
     talk(server)
     stats = prefix(server)
     browser.until(lambda: figure(browser, "lookups") == 4)
@@ -59,6 +59,35 @@ def test_figures_and_map_are_those_of_the_engine(browser, start):  # noqa: F811
 
     httpx.post(server.admin_url + "/admin/prefix/reset")
     browser.until(lambda: "Nothing is known yet" in browser.text("#prefix") and figure(browser, "blocks") == 0)
+
+
+def test_the_tiers_are_those_of_the_engine(browser, start, tmp_path):  # noqa: F811
+    tiers = ("--prefix-host-gib", "0.01", "--prefix-disk-dir", str(tmp_path), "--prefix-disk-gib", "0.25")
+    first = start(*tiers)
+    talk(first)
+    until(lambda: all(tier["stored"] >= 2 for tier in prefix(first)["tiers"]))
+    first.stop()
+    server = start(*tiers)
+    talk(server)
+    show(browser, server)
+    shown(browser)
+
+    def agree():
+        told, read = prefix(server)["tiers"], rows(browser, "#prefix-tiers")
+        figures = [[t["records"], t["stored"], t["loaded"], t["store_failures"] + t["load_failures"]] for t in told]
+        return (read and [row[0] for row in read] == ["host memory", "disk"] and all(row[1] == "yes" for row in read)
+                and [[number(row[i]) for i in (2, 4, 5, 6)] for row in read] == figures)
+
+    browser.until(agree)
+    (host, disk) = rows(browser, "#prefix-tiers")
+    assert number(disk[2]) >= 2 and number(disk[5]) >= 1, "what the first one stored is loaded"
+    assert " of 10." in host[3] and disk[3].endswith(" of 256.0 MiB") and number(disk[3]) > 0
+    head = [cell.text for cell in browser.all("#prefix-tiers th")]
+    assert head == ["Tier", "Works", "Records", "Bytes", "Stored", "Loaded", "Failures"]
+    for width in (1280, 390):
+        browser.resize(width, 900)
+        readable(browser)
+        assert browser.js("return document.documentElement.scrollWidth") <= width
 
 
 def test_the_map_is_read_with_the_keyboard(browser, start):  # noqa: F811

@@ -33,9 +33,10 @@ def kubernetes_arguments():
     return 2 * [deployment["spec"]["template"]["spec"]["containers"][0]["args"]]
 
 
-def here(arguments, redis, secret):
-    """A container's arguments as this machine can take them: its own Redis, secret and ports."""
-    places = {"--cache-url=redis://redis:6379": f"--cache-url={redis.url}"}
+def here(arguments, redis, secret, prefix):
+    """A container's arguments as this machine can take them: its own Redis, secret, directory and ports."""
+    places = {"--cache-url=redis://redis:6379": f"--cache-url={redis.url}",
+              "--prefix-disk-dir=/var/cache/nextgate": f"--prefix-disk-dir={prefix}"}
     flags = []
     for argument in arguments[1:]:
         name = argument.split("=")[0]
@@ -52,15 +53,35 @@ def test_the_containers_flags_make_two_instances_that_share(arguments, tmp_path)
     secret = tmp_path / "secret"
     secret.touch(0o600)
     secret.write_text(secrets.token_hex(32))
-    redis = RedisServer("--maxmemory", "512mb", "--maxmemory-policy", "noeviction")
+    redis = RedisServer("--maxmemory", "512mb", "--maxmemory-policy", "volatile-lru")
+    prefix = tmp_path / "prefix"
+    prefix.mkdir()
     try:
-        a, b = (Server(*here(given, redis, secret)) for given in arguments())
+        a, b = (Server(*here(given, redis, secret, prefix)) for given in arguments())
         assert all(given[0] == "/models/dictionary" for given in arguments()) and MODEL.endswith("models/dictionary")
         assert a.chat("Define harbour.").headers["X-Cache"] == "MISS"
         share(a.admin_url, lambda: b.chat("Define harbour."))
+        assert any(prefix.iterdir()), "the disk tier has a folder for the model"
         assert a.stop() == 0 and b.stop() == 0
     finally:
         redis.remove()
+
+
+def test_the_disk_tier_has_a_volume_and_redis_may_evict_answers_only():
+    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    (deployment, _) = yaml.safe_load_all((DEPLOY / "kubernetes/nextgate.yaml").read_text())
+    pod = deployment["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["securityContext"]["readOnlyRootFilesystem"]
+    mounted = {mount["mountPath"]: mount for mount in container["volumeMounts"]}
+    for arguments, places in ((container["args"], [path for path, mount in mounted.items() if not mount.get("readOnly")]),
+                              (compose["services"]["nextgate-a"]["command"],
+                               [volume.split(":")[1] for volume in compose["services"]["nextgate-a"]["volumes"]])):
+        (directory,) = [a.split("=")[1] for a in arguments if a.startswith("--prefix-disk-dir=")]
+        assert places == [directory]
+    (redis, _) = yaml.safe_load_all((DEPLOY / "kubernetes/redis.yaml").read_text())
+    for command in (compose["services"]["redis"]["command"], redis["spec"]["template"]["spec"]["containers"][0]["args"]):
+        assert command[command.index("--maxmemory-policy") + 1] == "volatile-lru"
 
 
 def share(admin_url, ask):

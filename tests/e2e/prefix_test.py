@@ -3,6 +3,7 @@ an admin API, a command line and metrics that agree."""
 
 import json
 import random
+import re
 
 import httpx
 import openai
@@ -262,7 +263,16 @@ def test_a_restart_finds_the_disk_again_and_another_instance_shares_it(start, tm
         assert answer.choices[0].message.content == expected.choices[0].message.content
     assert tier(again, "disk")["discovered"] >= 1 and tier(again, "disk")["loaded"] == 1
     assert "disk" in admin("prefix", "stats", server=again).stdout
-    assert 'nextgate_prefix_tier_records_total{' in httpx.get(again.url + "/metrics").text
+
+    def exposed(name, what):
+        text = httpx.get(again.url + "/metrics").text
+        (value,) = re.findall(rf'^nextgate_prefix_tier_records_total{{(?=.*tier="{name}")(?=.*what="{what}").*}} (\d+)$', text, re.M)
+        return int(value)
+
+    assert exposed("disk", "loaded") == 1 and exposed("host", "discovered") == 0
+    for name in ("disk", "host"):
+        for what in ("stored", "discovered", "evicted"):  # copying may still go on
+            until(lambda: exposed(name, what) == tier(again, name)[what])  # noqa: B023
 
 
 def test_a_reset_needs_the_role_to_write(start, keys):  # noqa: F811

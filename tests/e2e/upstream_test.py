@@ -198,6 +198,22 @@ def test_one_entry_serves_both_forms(upstream, open_gateway):
         assert equal >= 40, equal
 
 
+def test_markers_reach_the_upstream_and_are_not_part_of_what_is_stored(upstream, gateway):
+    marker = {"cache_control": {"type": "ephemeral"}}
+    body = {"model": "dictionary", "temperature": 0, "max_tokens": 8}
+    plain = [{"role": "system", "content": [{"type": "text", "text": "Mark."}]}, {"role": "user", "content": "harbour?"}]
+    marked = [{"role": "system", "content": [{"type": "text", "text": "Mark.", **marker}]}, {**plain[1], **marker}]
+
+    def ask(messages, **headers):
+        return gateway.post("/v1/chat/completions", {**body, "messages": messages}, **headers)
+
+    assert ask(marked).headers["X-Cache"] == "MISS"
+    assert ask(plain).headers["X-Cache"] == "HIT"
+    wrong = [{**plain[0], "cache_control": {"type": "forever"}}, plain[1]]
+    refused = ask(wrong)
+    assert refused.status_code == 400 and "cache_control" in refused.text, "the upstream has read it"
+
+
 # --- the official client ---
 
 

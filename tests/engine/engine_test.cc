@@ -234,10 +234,15 @@ TEST(Engine, StoppingFinishesEverythingThatWasAccepted) {
   Gate gate;
   auto engine = Open(SmallConfig(), gate.Hook());
   std::vector<std::unique_ptr<Generation>> generations;
-  for (int i = 0; i < 9; ++i) generations.push_back(Submit(*engine, Greedy({i}, 200)));
+  for (int i = 0; i < 9; ++i) generations.push_back(Submit(*engine, Greedy({i}, 500)));
   gate.entered.acquire();
-  std::jthread opener([&gate] { gate.pass.release(); });
+  // The engine may begin another step before it hears that it is to stop, but not 500.
+  std::atomic<bool> gone = false;
+  std::jthread opener([&] {
+    for (; !gone; std::this_thread::sleep_for(milliseconds(5))) gate.pass.release();
+  });
   engine.reset();
+  gone = true;
   for (auto& generation : generations)
     EXPECT_EQ(Collect(*generation).end.reason, FinishReason::kCancelled);
 }

@@ -227,6 +227,25 @@ TEST(MemoryPlan, SpendsWhatIsLeftOnKvAndNoMore) {
   EXPECT_EQ(plan->max_model_len, 6400);
 }
 
+TEST(MemoryPlan, TheHostTierIsPartOfIt) {
+  MemoryNeeds needs = SmallNeeds();
+  needs.host_tier_bytes = 100'000;
+  const auto plan = PlanMemory(needs);
+  ASSERT_TRUE(plan.has_value());
+  EXPECT_EQ(plan->blocks, 200);
+  needs.machine_bytes = 32 << 20;
+  needs.host_tier_bytes = 3 << 20;
+  const std::string table = MemoryTable(*PlanMemory(needs));
+  EXPECT_NE(table.find("host tier        3.00 MiB"), std::string::npos) << table;
+  EXPECT_NE(table.find("total            7.01 MiB"), std::string::npos) << table;
+  needs.host_tier_bytes = 16 << 20;
+  const auto refused = PlanMemory(needs);
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_NE(refused.error().message.find("host tier 16.00 MiB"), std::string::npos)
+      << refused.error().message;
+  EXPECT_NE(refused.error().message.find("--prefix-host-gib"), std::string::npos);
+}
+
 TEST(MemoryPlan, TakesNoMoreKvThanEverySequenceCouldUse) {
   MemoryNeeds needs = SmallNeeds();
   needs.max_model_len = 65;

@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "base/check.h"
-#include "base/log.h"
 #include "cache/redis/endpoint.h"
 #include "engine/tokenizer/tokenizer.h"
 #include "gateway/admin/entries.h"
@@ -19,10 +18,9 @@
 #include "gateway/api_keys.h"
 #include "gateway/flag_args.h"
 #include "gateway/flags.h"
-#include "gateway/openai/error.h"
 #include "gateway/upstream/peer.h"
+#include "tests/fuzz/admin_world.h"
 #include "tests/fuzz/targets.h"
-#include "tests/gateway/admin/admin_context_fixture.h"
 #include "tests/support/checkpoint_files.h"
 
 namespace nextgate::testing {
@@ -32,63 +30,6 @@ using namespace nextgate::gateway;
 using nlohmann::json;
 
 constexpr size_t kArgsMax = 64;
-
-// The parts behind the API; nobody listens on a port.
-class World final : public admin::AdminContextTest {
- public:
-  const admin::AdminContext& context() const { return context_; }
-  cache::MemoryStore& store() { return store_; }
-  cache::Invalidations& invalidations() { return invalidations_; }
-
- private:
-  void TestBody() override {}
-};
-
-World& TheWorld() {
-  static auto& world = *new World;
-  SetLogLevel(LogLevel::kOff);
-  return world;
-}
-
-void CheckError(const Error& error) {
-  CHECK(!error.message.empty());
-  CHECK(json::accept(openai::ErrorBody(error)));
-  CHECK(openai::HttpStatus(error.code) < 500, "%s", error.message.c_str());
-}
-
-class Collector final : public StreamWriter {
- public:
-  bool Write(std::string_view bytes) override {
-    text_ += bytes;
-    return true;
-  }
-  bool ClientLeft() override { return false; }
-  const std::string& text() const { return text_; }
-
- private:
-  std::string text_;
-};
-
-// The reply's body; null if the request was refused.
-json Call(admin::AdminFunction function, ServerRequest http) {
-  http.header = [](const std::string&) { return ""; };
-  http.client_left = [] { return false; };
-  ServerReply reply;
-  const Status status =
-      function(TheWorld().context(), {.http = http, .caller = {.label = "f"}}, reply);
-  if (!status) {
-    CheckError(status.error());
-    return {};
-  }
-  if (reply.stream) {
-    Collector lines;
-    reply.stream(lines);
-    return lines.text();
-  }
-  const json body = json::parse(reply.body);  // throws if it is no JSON
-  CHECK(body.is_object());
-  return body;
-}
 
 std::vector<std::pair<std::string, std::string>> Query(std::string_view& input) {
   std::vector<std::pair<std::string, std::string>> query;

@@ -16,6 +16,7 @@ void FuzzCanonical(std::string_view input);   // keys, cache controls, the norma
 void FuzzEntry(std::string_view input);       // what instances exchange and export
 void FuzzUpstream(std::string_view input);    // what an upstream's bytes go through
 void FuzzAdmin(std::string_view input);       // the admin API's parameters, key files, flags, TOML
+void FuzzPrefix(std::string_view input);      // what is asked of the prefix cache
 void FuzzCheckpoint(std::string_view input);  // files of a checkpoint
 
 struct FuzzTarget {
@@ -26,6 +27,7 @@ struct FuzzTarget {
 inline constexpr FuzzTarget kFuzzTargets[] = {
     {"request", FuzzRequest},   {"canonical", FuzzCanonical}, {"entry", FuzzEntry},
     {"upstream", FuzzUpstream}, {"admin", FuzzAdmin},         {"checkpoint", FuzzCheckpoint},
+    {"prefix", FuzzPrefix},
 };
 
 // The first byte, which picks what is read: "0" the first one. Takes it off; 0 if there is none.

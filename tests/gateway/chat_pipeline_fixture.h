@@ -105,6 +105,28 @@ class ChatPipelineTest : public ::testing::Test {
     return client;
   }
 
+  // For another generator over the same tokenizer, and a pipeline over the same caches.
+  EngineGenerator::Parts PartsOf(engine::Engine& engine, const ChatTemplate& chat_template) const {
+    return {.engine = engine,
+            .tokenizer = *tokenizer_,
+            .chat_template = &chat_template,
+            .prompts = prompts_,
+            .waiting_max = 10,
+            .choices_max = 100};
+  }
+  ChatPipeline::Services ServicesOf(Generator& generator) {
+    return {.generator = generator,
+            .exact = exact_,
+            .flights = flights_,
+            .writer = writer_,
+            .stats = stats_,
+            .policy = {},
+            .partitioner = partitioner_,
+            .metrics = metrics_,
+            .access_log = false,
+            .live = &live_};
+  }
+
   std::unique_ptr<engine::Tokenizer> tokenizer_;
   std::unique_ptr<ChatTemplate> template_;
   PromptBuilder prompts_;
@@ -118,22 +140,8 @@ class ChatPipelineTest : public ::testing::Test {
   cache::Partitioner partitioner_{"secret"};
   Metrics metrics_{"m"};
   LiveRequests live_;
-  EngineGenerator generator_{{.engine = engine_,
-                              .tokenizer = *tokenizer_,
-                              .chat_template = template_.get(),
-                              .prompts = prompts_,
-                              .waiting_max = 10,
-                              .choices_max = 100}};
-  ChatPipeline pipeline_{{.generator = generator_,
-                          .exact = exact_,
-                          .flights = flights_,
-                          .writer = writer_,
-                          .stats = stats_,
-                          .policy = {},
-                          .partitioner = partitioner_,
-                          .metrics = metrics_,
-                          .access_log = false,
-                          .live = &live_}};
+  EngineGenerator generator_{PartsOf(engine_, *template_)};
+  ChatPipeline pipeline_{ServicesOf(generator_)};
 };
 
 }  // namespace nextgate::gateway

@@ -202,21 +202,12 @@ TEST_F(ChatPipelineTest, AStreamTellsThePromptsTokensFirst) {
 
 TEST_F(ChatPipelineTest, AnotherTemplateOrOtherStopTokensAreAnotherModelToTheAnswerCache) {
   const auto other = *ChatTemplate::FromSource("{{ messages[0].content }}", "", "", "test");
-  const EngineGenerator generator({.engine = engine_,
-                                   .tokenizer = *tokenizer_,
-                                   .chat_template = other.get(),
-                                   .prompts = prompts_});
+  const EngineGenerator generator(PartsOf(engine_, *other));
   EXPECT_NE(generator.fingerprint(), generator_.fingerprint());
   engine::FakeEngine other_engine({7});
-  const EngineGenerator other_stops({.engine = other_engine,
-                                     .tokenizer = *tokenizer_,
-                                     .chat_template = template_.get(),
-                                     .prompts = prompts_});
+  const EngineGenerator other_stops(PartsOf(other_engine, *template_));
   EXPECT_NE(other_stops.fingerprint(), generator_.fingerprint());
-  const EngineGenerator same({.engine = engine_,
-                              .tokenizer = *tokenizer_,
-                              .chat_template = template_.get(),
-                              .prompts = prompts_});
+  const EngineGenerator same(PartsOf(engine_, *template_));
   EXPECT_EQ(same.fingerprint(), generator_.fingerprint());
 }
 

@@ -159,19 +159,8 @@ TEST_F(ConversationTest, AStoredAnswerIsRememberedWhenItIsToldAgain) {
   Say({Letters("ships"), Letters("x")});
   Turn(first_);
   for (const bool stream : {false, true}) {
-    EngineGenerator restarted({.engine = engine_,
-                               .tokenizer = *tokenizer_,
-                               .chat_template = template_.get(),
-                               .prompts = prompts_});
-    ChatPipeline pipeline({.generator = restarted,
-                           .exact = exact_,
-                           .flights = flights_,
-                           .writer = writer_,
-                           .stats = stats_,
-                           .policy = {},
-                           .partitioner = partitioner_,
-                           .metrics = metrics_,
-                           .access_log = false});
+    EngineGenerator restarted(PartsOf(engine_, *template_));
+    ChatPipeline pipeline(ServicesOf(restarted));
     Turn(pipeline, Second("ships"), no_store_);
     EXPECT_EQ(LastPrompt(), Encoded(Second("ships"))) << "nothing is known yet";
     Turn(pipeline, first_, {{"stream", stream}});
@@ -218,19 +207,8 @@ TEST_F(ConversationTest, ATemplateThatPrintsAnotherTextGetsItEncoded) {
       "{% for m in messages %}<|im_start|>{{ m.role + '\n' + m.content | trim }}<|im_end|>\n{% "
       "endfor %}<|im_start|>assistant\n",
       "", "", "test");
-  EngineGenerator generator({.engine = engine_,
-                             .tokenizer = *tokenizer_,
-                             .chat_template = trims.get(),
-                             .prompts = prompts_});
-  ChatPipeline pipeline({.generator = generator,
-                         .exact = exact_,
-                         .flights = flights_,
-                         .writer = writer_,
-                         .stats = stats_,
-                         .policy = {},
-                         .partitioner = partitioner_,
-                         .metrics = metrics_,
-                         .access_log = false});
+  EngineGenerator generator(PartsOf(engine_, *trims));
+  ChatPipeline pipeline(ServicesOf(generator));
   Say({Letters("ships "), Letters("ships"), Letters("assistant")});
   const auto encoded = [&](const json& messages) {
     const auto request =

@@ -139,6 +139,40 @@ TEST(Flags, ThePrefixCacheHasVllmsSwitchAndItsOwnShareAndFormat) {
   EXPECT_THAT(ErrorOf({"m", "--prefix-caching-hash-algo", "md5"}), HasSubstr("sha256"));
 }
 
+TEST(Flags, TheHostTierHasVllmsNameToo) {
+  EXPECT_EQ(Options({"m", "--kv-offloading-size", "0.5"}).prefix_host_bytes, int64_t{1} << 29);
+  EXPECT_EQ(Options({"m", "--kv_offloading_size=8"}).prefix_host_bytes, int64_t{8} << 30);
+  EXPECT_EQ(Options({"m", "--kv-offloading-size", "None"}).prefix_host_bytes, 0);
+  EXPECT_THAT(
+      Parse({"m", "--kv-offloading-size", "8", "--kv-offloading-backend", "native"})->warnings,
+      IsEmpty());
+  for (const char* wrong : {"-1", "nan", "8GB", ""})
+    EXPECT_THAT(ErrorOf({"m", "--kv-offloading-size", wrong}),
+                HasSubstr(std::string("--kv-offloading-size: expected GiB, a number from 0 to "
+                                      "1048576, got '") +
+                          wrong));
+  EXPECT_THAT(ErrorOf({"m", "--kv-offloading-backend", "lmcache"}),
+              HasSubstr("--kv-offloading-backend is not supported yet: host memory is the server's "
+                        "own: --kv-offloading-size (got 'lmcache'; allowed: native)"));
+}
+
+TEST(Flags, TwoNamesOfOneSettingMustSayTheSame) {
+  EXPECT_EQ(
+      Options({"m", "--kv-offloading-size", "2", "--prefix-host-gib", "2.0"}).prefix_host_bytes,
+      int64_t{2} << 30);
+  EXPECT_THAT(ErrorOf({"m", "--kv-offloading-size", "2", "--prefix-host-gib", "4"}),
+              HasSubstr("--kv-offloading-size 2 and --prefix-host-gib 4 are two names of one "
+                        "setting: give one of them, or the same value"));
+  EXPECT_THAT(ErrorOf({"m", "--shutdown-timeout", "2", "--shutdown-timeout-s", "4"}),
+              HasSubstr("two names"));
+  const std::string file = WriteFile("host.toml", "prefix-host-gib = 1\n");
+  EXPECT_EQ(Options({"m", "--config", file, "--kv-offloading-size", "2"}).prefix_host_bytes,
+            int64_t{2} << 30)
+      << "the command line wins";
+  const std::string both = WriteFile("both.toml", "prefix-host-gib = 1\nkv-offloading-size = 2\n");
+  EXPECT_THAT(ErrorOf({"m", "--config", both}), HasSubstr("two names"));
+}
+
 TEST(Flags, AFileOfApiKeysIsReadAndCheckedAtOnce) {
   const std::string line = R"({"key_sha256": ")" + std::string(64, 'a') + R"("})";
   const std::string file = WriteFile("api-keys", line + "\n");

@@ -8,6 +8,7 @@ const HINT = "Point at a run, or focus the map and use the arrow keys.";
 const PARTS = { resumed: "resumed", replayed: "replayed", lost: "lost", fresh: "not known" };
 export const KINDS = { spaced: "in between", answer: "end of an answer", end: "end of a prompt", missed: "where prompts part",
   border: "end of a message", marked: "marked by the client" };
+const TIERS = { host: "host memory", disk: "disk" };
 const NUMBER = "number";
 
 let enabled = null; // null: no engine here
@@ -43,6 +44,15 @@ function showFacts({ tokens, blocks, checkpoints, ...stats }) {
     fact("prefix-blocks", "Blocks", count(blocks.cached), `of ${blocks.tokens_each} tokens known, ${count(blocks.idle)} idle; there are ${count(blocks.total)}`),
     fact("prefix-checkpoints", "Checkpoints", count(checkpoints.used),
       `of ${count(checkpoints.total)}, each ${bytes(checkpoints.bytes_each)} (${stats.state_format}); ${count(checkpoints.evicted)} evicted`));
+}
+
+// What lies below the device, from the nearest; nothing if there is nothing.
+function showTiers(tiers) {
+  find("prefix-below").hidden = tiers.length === 0;
+  table(find("prefix-tiers"), [["Tier", ""], ["Works", ""], ["Records", NUMBER], ["Bytes", NUMBER], ["Stored", NUMBER], ["Loaded", NUMBER],
+    ["Failures", NUMBER]], tiers.map((tier) => [TIERS[tier.name] ?? tier.name, tier.works ? "yes" : "no, left alone for a while",
+    count(tier.records), `${bytes(tier.bytes)} of ${bytes(tier.bytes_max)}`, count(tier.stored), count(tier.loaded),
+    count(tier.store_failures + tier.load_failures)]), "");
 }
 
 // --- map ---
@@ -147,6 +157,7 @@ export async function refresh() {
     const stats = await ask.prefixStats();
     showTokens(stats);
     showFacts(stats);
+    showTiers(stats.tiers);
     const version = JSON.stringify(stats);
     if (version !== mapped) showMap(await ask.prefixMap(RUNS));
     mapped = version;

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <random>
+
 #include "cache/exact_cache.h"
 #include "cache/memory_store.h"
 #include "tests/support/redis_server.h"
@@ -113,6 +115,26 @@ TEST(RedisStore, AFullRedisIsAnAnswerNotKept) {
   EXPECT_TRUE(a.client.stats().available) << "it can still be read from";
   EXPECT_EQ(a.Tell("q", "kept here"), Reason::kNone);
   EXPECT_EQ(a.Ask("q"), "kept here");
+}
+
+TEST(RedisStore, AFullRedisThatMayEvictGivesUpAnswersAndNothingWithoutATimeToLive) {
+  RedisServer server;
+  Instance a(server.port());
+  const std::string large(64 << 10, 'x');
+  a.Run({"XADD", "{test}:invalidations", "*", "r", large});
+  a.Run({"SET", "{test}:generation", large});
+  a.Run({"CONFIG", "SET", "maxmemory-policy", "volatile-lru"});
+  a.Run({"CONFIG", "SET", "maxmemory", "4mb"});
+  constexpr int64_t kEntries = 2000;
+  std::string text;  // does not compress
+  std::mt19937 draw(7);
+  for (int i = 0; i < 8000; ++i) text.push_back(static_cast<char>('!' + draw() % 90));
+  for (int64_t i = 0; i < kEntries; ++i)
+    EXPECT_TRUE(a.shared.Put({.high = 7, .low = static_cast<uint64_t>(i)}, EntryOf(text, a.clock)));
+  EXPECT_EQ(a.shared.stats().stored, kEntries);
+  EXPECT_LT(a.Run({"DBSIZE"}).integer, kEntries) << "so some were given up";
+  EXPECT_EQ(a.Run({"XLEN", "{test}:invalidations"}).integer, 1);
+  EXPECT_EQ(a.Run({"STRLEN", "{test}:generation"}).integer, int64_t{64} << 10);
 }
 
 TEST(ExactCacheShared, WhatOneInstanceLearnedTheOtherKnows) {

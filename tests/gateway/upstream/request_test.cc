@@ -71,6 +71,24 @@ TEST(UpstreamRequest, CacheControlsStayHere) {
   EXPECT_EQ(Canonical(request), Canonical(Read(Chat(""))));
 }
 
+TEST(UpstreamRequest, MarkersGoOnAndAreNotCompared) {
+  const auto chat = [](const std::string& on_message, const std::string& on_part) {
+    return R"({"model":"m","messages":[{"role":"system","content":"s")" + on_message +
+           R"(},{"role":"user","content":[{"type":"text","text":"hi")" + on_part + "}]}]}";
+  };
+  const std::string plain = Canonical(Read(chat("", "")));
+  const std::string marker = R"(,"cache_control":{"type":"ephemeral"})";
+  const std::string with_ttl = R"(,"cache_control":{"ttl":"1h","type":"ephemeral"})";
+  for (const std::string& body :
+       {chat(marker, ""), chat("", marker), chat(with_ttl, with_ttl), chat(marker, with_ttl)}) {
+    EXPECT_EQ(Canonical(Read(body)), plain) << body;
+    EXPECT_EQ(*Read(body).forwarded_body, body);
+  }
+  for (const char* other : {R"(,"cache_control":{"type":"forever"})", R"(,"cache_control":1)",
+                            R"(,"cache_control":{"type":"ephemeral","ttl":5})"})
+    EXPECT_NE(Canonical(Read(chat(other, ""))), plain) << "an upstream may refuse " << other;
+}
+
 TEST(UpstreamRequest, NoDefaultsOfOursAreFilledIn) {
   const std::string canonical = Canonical(Read(Chat("")));
   EXPECT_EQ(json::parse(canonical), json::parse(Chat(R"("endpoint":"chat.completions")")));
