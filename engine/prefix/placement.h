@@ -7,7 +7,8 @@
 //            one token left to compute; of its last two messages; and every kLongSpacing tokens, where the
 //            next turn goes on if the blocks behind were given up
 //   spaced   in between: ends of other messages, and every kCheckpointSpacing tokens for beginnings that
-//            nobody announced. They take only slots that nothing else wants
+//            nobody announced. They take only slots that nothing else wants, but for a few of prompts that
+//            announced nothing at all
 //   answer   the last border a generation passed
 //
 // All are multiples of 64 (so that a prefill in chunks of 64 has the state at hand) and lie behind

@@ -1,6 +1,7 @@
 #include "engine/prefix/prefix_cache.h"
 
 #include <algorithm>
+#include <limits>
 #include <optional>
 #include <utility>
 
@@ -18,6 +19,7 @@ PrefixCache::PrefixCache(bool enabled, KvPool* kv, CheckpointPool* checkpoints,
       eviction_(std::move(eviction)),
       slot_blocks_(kv->pages() == checkpoints->pages() ? kv->page_blocks() : 0),
       tree_(enabled ? kv->blocks_total() : 0),
+      unannounced_(enabled ? static_cast<size_t>(kv->blocks_total()) : 0, 0),
       node_of_(enabled ? static_cast<size_t>(kv->blocks_total()) : 0, kNoNode),
       tiers_(std::move(tiers)) {
   if (tiers_) offers_.resize(static_cast<size_t>(tiers_->count()));
@@ -121,19 +123,36 @@ double PrefixCache::Worth(const PrefixTree::Checkpoint& checkpoint) const {
   return eviction_->Value(checkpoint, std::max(slot_blocks_, 1) + blocks);
 }
 
-// Of those that are worth least the one whose block was left alone longest.
+PrefixCache::Guesses PrefixCache::guesses() const {
+  Guesses all;
+  for (const NodeId node : tree_.checkpoints()) {
+    const PrefixTree::Checkpoint checkpoint = tree_.checkpoint(node);
+    if (checkpoint.kind != CheckpointKind::kSpaced || checkpoint.pinned) continue;
+    const bool unannounced = unannounced_[static_cast<size_t>(node)];
+    NodeId& oldest = unannounced ? all.oldest_unannounced : all.oldest;
+    all.unannounced += unannounced ? 1 : 0;
+    if (oldest == kNoNode || checkpoint.touched < tree_.checkpoint(oldest).touched) oldest = node;
+  }
+  return all;
+}
+
+// Guesses first, but for the few of unannounced beginnings; then what is worth least. Of equals the one
+// whose block was left alone longest.
 NodeId PrefixCache::Worst() const {
+  const Guesses all = guesses();
+  if (all.oldest != kNoNode) return all.oldest;
+  if (all.unannounced > UnannouncedKept()) return all.oldest_unannounced;
   NodeId worst = kNoNode;
   std::pair<double, uint64_t> least;
   for (const NodeId node : tree_.checkpoints()) {
     const PrefixTree::Checkpoint checkpoint = tree_.checkpoint(node);
-    if (checkpoint.pinned) continue;
+    if (checkpoint.pinned || checkpoint.kind == CheckpointKind::kSpaced) continue;
     const std::pair worth(Worth(checkpoint), checkpoint.touched);
     if (worst != kNoNode && worth >= least) continue;
     worst = node;
     least = worth;
   }
-  return worst;
+  return worst == kNoNode ? all.oldest_unannounced : worst;
 }
 
 void PrefixCache::Evict(NodeId node) {
@@ -214,16 +233,32 @@ bool PrefixCache::FreeSlot(double worth) {
   return true;
 }
 
+// The same for a guess at where an unannounced beginning ends: while those are few at the cost of any other,
+// then of the oldest of them.
+bool PrefixCache::FreeSlotForUnannounced() {
+  if (checkpoints_->slots_free() > 0) return true;
+  const Guesses all = guesses();
+  if (all.unannounced + held() < UnannouncedKept())
+    return FreeSlot(std::numeric_limits<double>::infinity());
+  const NodeId oldest = all.oldest != kNoNode ? all.oldest : all.oldest_unannounced;
+  if (oldest != kNoNode) Evict(oldest);
+  return checkpoints_->slots_free() > 0;
+}
+
 // A slot for a state at `position`, `replay_tokens` behind the one before it; kNoCheckpoint if every
 // other is worth more, or if it would leave those who run without blocks.
-int32_t PrefixCache::TakeCheckpoint(CheckpointKind kind, int32_t position, int32_t replay_tokens) {
-  const double worth = Worth({.tokens = position,
-                              .replay_tokens = replay_tokens,
-                              .stamp = eviction_->Stamp(),
-                              .kind = kind,
-                              .at_leaf = true});
+int32_t PrefixCache::TakeCheckpoint(const PlacedCheckpoint& placed, int32_t replay_tokens,
+                                    bool unannounced) {
+  const auto free_slot = [&] {
+    if (unannounced && placed.kind == CheckpointKind::kSpaced) return FreeSlotForUnannounced();
+    return FreeSlot(Worth({.tokens = placed.position,
+                           .replay_tokens = replay_tokens,
+                           .stamp = eviction_->Stamp(),
+                           .kind = placed.kind,
+                           .at_leaf = true}));
+  };
   const bool room = blocks_available() >= 2 * slot_blocks_;
-  const std::optional<int32_t> slot = room && FreeSlot(worth) ? checkpoints_->Take() : std::nullopt;
+  const std::optional<int32_t> slot = room && free_slot() ? checkpoints_->Take() : std::nullopt;
   if (!slot) ++stats_.checkpoints_refused;
   return slot.value_or(kNoCheckpoint);
 }
@@ -240,8 +275,8 @@ bool PrefixCache::IsThere(const PrefixSequence& sequence, const PrefixHold& hold
   return tree_.checkpoint(node).slot != kNoCheckpoint;
 }
 
-void PrefixCache::Emit(const PlacedCheckpoint& placed, int32_t index, PrefixHold* hold,
-                       std::vector<kernels::StateEmit>* emits) {
+void PrefixCache::Emit(const PlacedCheckpoint& placed, int32_t index, bool unannounced,
+                       PrefixHold* hold, std::vector<kernels::StateEmit>* emits) {
   const bool answer = placed.kind == CheckpointKind::kAnswer;
   int32_t slot = answer ? std::exchange(hold->answers[0].slot, kNoCheckpoint) : kNoCheckpoint;
   if (slot == kNoCheckpoint) {
@@ -255,7 +290,7 @@ void PrefixCache::Emit(const PlacedCheckpoint& placed, int32_t index, PrefixHold
     if (answer && 2 * held >= checkpoints_->slots_total()) {
       ++stats_.checkpoints_refused;
     } else {
-      slot = TakeCheckpoint(placed.kind, placed.position, placed.position - before);
+      slot = TakeCheckpoint(placed, placed.position - before, unannounced);
     }
   }
   // Rather the newer border alone than the older.
@@ -279,12 +314,12 @@ void PrefixCache::PlanEmits(const PrefixSequence& sequence, PrefixHold* hold, in
   });
   for (auto placed = due; placed != later; ++placed)
     if (placed->position > begin && !IsThere(sequence, *hold, placed->position))
-      Emit(*placed, index, hold, emits);
+      Emit(*placed, index, sequence.unannounced(), hold, emits);
   hold->placed.erase(due, later);
   // Borders that the generation passes.
   for (int32_t at = (std::max(begin, hold->known) / kBlockTokens + 1) * kBlockTokens; at <= end;
        at += kBlockTokens)
-    Emit({at, CheckpointKind::kAnswer}, index, hold, emits);
+    Emit({at, CheckpointKind::kAnswer}, index, sequence.unannounced(), hold, emits);
   std::ranges::sort(hold->emitted, {}, &PrefixHold::State::position);
   std::ranges::sort(emits->begin() + static_cast<int64_t>(first), emits->end(), {},
                     &kernels::StateEmit::position);
@@ -351,7 +386,9 @@ void PrefixCache::Commit(const PrefixSequence& sequence, PrefixHold* hold, int32
     if (state.kind == CheckpointKind::kAnswer) {
       KeepAnswer(state, hold);
     } else {
-      Attach(NodeAt(hold->leased, state.position), state);
+      const NodeId node = NodeAt(hold->leased, state.position);
+      unannounced_[static_cast<size_t>(node)] = sequence.unannounced();
+      Attach(node, state);
     }
   }
   hold->emitted.clear();
@@ -428,8 +465,8 @@ void PrefixCache::StartLoad(const PrefixSequence& sequence, const PrefixTiers::F
   while (tree_.tokens_to(load->leased) > found.tokens) load->leased = tree_.parent(load->leased);
   tree_.Lease(load->leased);
   const int32_t there = tree_.tokens_to(load->leased) / kBlockTokens;
-  load->slot = TakeCheckpoint(CheckpointKind::kMarked, found.tokens,
-                              found.tokens - hold->match.resume_tokens);
+  load->slot = TakeCheckpoint({found.tokens, CheckpointKind::kMarked},
+                              found.tokens - hold->match.resume_tokens, /*unannounced=*/false);
   if (load->slot == kNoCheckpoint) {
     tree_.Release(load->leased);
     return;

@@ -85,10 +85,14 @@ struct PrefixSequence {
   int32_t resume_max = 0;           // tokens: what lies behind must be computed, whatever is there
   std::span<const int32_t> borders;
   std::span<const int32_t> marked;
+
+  bool unannounced() const { return borders.empty() && marked.empty(); }
 };
 
 class PrefixCache {
  public:
+  // Of the slots: spaced states of prompts without borders, which do not go before all others.
+  static constexpr int32_t kUnannouncedShare = 32;
   static constexpr int64_t kLoadPatienceMs = 2'000;
   static constexpr int64_t kDrainMs = 10'000;  // at the end, for what is not copied down yet
   static constexpr size_t kOffersMax = 1024;   // checkpoints that wait to be copied down, by tier
@@ -169,9 +173,22 @@ class PrefixCache {
   void Learn(NodeId used);
   double Worth(const PrefixTree::Checkpoint& checkpoint) const;
   bool VacatePage();
+  bool FreeSlotForUnannounced();
+  // Spaced states that nobody has used yet and nobody reads.
+  struct Guesses {
+    NodeId oldest = kNoNode;
+    NodeId oldest_unannounced = kNoNode;  // of prompts that announced no border
+    int32_t unannounced = 0;
+  };
+  Guesses guesses() const;
+  int32_t UnannouncedKept() const { return checkpoints_->slots_total() / kUnannouncedShare; }
+  // Slots that sequences and loads hold.
+  int32_t held() const {
+    return checkpoints_->slots_used() - static_cast<int32_t>(tree_.checkpoints().size());
+  }
   bool FreeSlot(double worth);
-  int32_t TakeCheckpoint(CheckpointKind kind, int32_t position, int32_t replay_tokens);
-  void Emit(const PlacedCheckpoint& placed, int32_t index, PrefixHold* hold,
+  int32_t TakeCheckpoint(const PlacedCheckpoint& placed, int32_t replay_tokens, bool unannounced);
+  void Emit(const PlacedCheckpoint& placed, int32_t index, bool unannounced, PrefixHold* hold,
             std::vector<kernels::StateEmit>* emits);
   bool IsThere(const PrefixSequence& sequence, const PrefixHold& hold, int32_t position) const;
   NodeId Worst() const;
@@ -197,7 +214,8 @@ class PrefixCache {
   const std::unique_ptr<EvictionPolicy> eviction_;
   const int32_t slot_blocks_;  // a slot's page holds, or 0: slots have memory of their own
   PrefixTree tree_;
-  std::vector<NodeId> node_of_;  // [blocks] of the tree; those that may be moved
+  std::vector<uint8_t> unannounced_;  // [nodes] with a spaced state: its prompt announced no border
+  std::vector<NodeId> node_of_;       // [blocks] of the tree; those that may be moved
   std::vector<std::shared_ptr<PrefixLoad>> loading_;
   uint64_t version_ = 1;  // of the tree, for lookups
   uint64_t mark_ = 0;

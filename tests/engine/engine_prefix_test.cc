@@ -207,6 +207,25 @@ TEST(EnginePrefix, ARawOneWithAShortReplayByTheSecondAndExactlyByTheThird) {
   }
 }
 
+// In one memory that is full of what others asked before: guesses have no worth of their own.
+TEST(EnginePrefix, ARawOneIsResumedByTheSecondThoughNoMemoryIsFree) {
+  EngineConfig config = RoomyConfig();
+  config.prefix_checkpoints = 0;
+  const auto engine = OpenSharing(config, /*page_blocks=*/2, /*pages_more=*/200);
+  for (uint32_t i = 0; i < 40; ++i) {
+    GenerationRequest request = Greedy(Tokens(1000 + i, 900), 3);
+    request.message_borders = {200, 880};
+    CachedOf(*engine, request);
+  }
+  EXPECT_GT(engine->Stats().prefix.blocks_evicted, 0u);
+  for (uint32_t i = 0; i < 5; ++i)
+    for (uint32_t sighting = 1; sighting <= 2; ++sighting) {
+      const int32_t cached =
+          CachedOf(*engine, Greedy(Tokens(i, 1000) + Tokens(10 * i + sighting, 90), 3));
+      EXPECT_GE(cached, sighting == 1 ? 0 : 960 - 255) << i;
+    }
+}
+
 TEST(EnginePrefix, TheSamePromptAgainLeavesOneBlockAtMost) {
   const auto engine = Open(RoomyConfig());
   for (const int32_t length : {1, 63, 64, 65, 127, 128, 129, 640}) {
