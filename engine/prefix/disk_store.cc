@@ -203,7 +203,9 @@ Status DiskStore::WriteFile(const std::string& path, std::string_view head, Tier
     if (!file.Write(head, job) || !file.Write(buffer_, job)) written = Trouble("write", draft);
   }
   if (written && !job.Device()) written = JobGivenUp();
-  if (written && ::rename(draft.c_str(), path.c_str()) != 0) written = Trouble("rename to", path);
+  if (written && ::rename(draft.c_str(), path.c_str()) != 0)
+    written = errno == EISDIR ? DataLoss(fmt::format("{} is a directory", path))
+                              : Status(Trouble("rename to", path));
   if (!written) ::unlink(draft.c_str());
   return written;
 }

@@ -103,6 +103,7 @@ void PrefixTiers::StoreFailed(Tier* tier, const TierRecord& record, const Error&
   ++tier->stats.store_failures;
   Forget(tier, record.key);
   if (error.code == ErrorCode::kCancelled) return;
+  if (error.code == ErrorCode::kDataLoss) return LogWarning("prefix cache: {}", error.message);
   if (error.code != ErrorCode::kResourceExhausted) return Trouble(tier, error.message);
   if (NowMs() >= tier->full_until_ms)
     LogWarning("prefix cache: nothing is written to the {} tier for {} s: {}", tier->store->name(),

@@ -57,8 +57,8 @@ class TierStore {
   // It is not wanted any more; also after a Write that failed.
   virtual void Free(const TierRecord& record) = 0;
 
-  // kCancelled: the job was given up; kResourceExhausted: there is no room for more; other errors: the
-  // tier is in trouble.
+  // kCancelled: the job was given up; kDataLoss: something else has its place; kResourceExhausted: there is
+  // no room for more; other errors: the tier is in trouble.
   virtual Status Write(const TierRecord& record, const DevicePlace& from, TierJob& job) = 0;
   // kCancelled: as Write; kNotFound: it is gone; kDataLoss: it is damaged; other errors: the tier is in
   // trouble.
