@@ -147,6 +147,13 @@ TEST_P(RealModel, ResumedGivesTheBitsOfComputed) {
   };
   const auto resumes = [](const PrefixStats& stats) { return stats.resumed_tokens > 2'000; };
   expect_equal(Config(dir, 2), "with room", resumes);
+  EngineConfig one_memory = Config(dir, 2);
+  one_memory.kv_tokens = 0;
+  one_memory.prefix_checkpoints = -1;
+  one_memory.max_num_seqs = 4;  // the memory is sized by their lengths
+  expect_equal(one_memory, "states and blocks in one memory", [&](const PrefixStats& stats) {
+    return resumes(stats) && stats.blocks_evicted + stats.checkpoints_evicted > 20;
+  });
   EngineConfig whole = Config(dir, 2);
   whole.enable_chunked_prefill = false;
   expect_equal(whole, "prompts not interleaved", resumes);
