@@ -20,6 +20,26 @@ std::optional<Hash128> ParseHash128(std::string_view hex) {
   return hash;
 }
 
+struct HashStream::State {
+  State() { XXH3_128bits_reset(xxh); }
+  ~State() { XXH3_freeState(xxh); }
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+  XXH3_state_t* const xxh = XXH3_createState();
+};
+
+HashStream::HashStream() : state_(std::make_unique<State>()) {}
+HashStream::~HashStream() = default;
+
+void HashStream::Add(std::string_view bytes) {
+  XXH3_128bits_update(state_->xxh, bytes.data(), bytes.size());
+}
+
+Hash128 HashStream::hash() const {
+  const XXH128_hash_t hash = XXH3_128bits_digest(state_->xxh);
+  return {.high = hash.high64, .low = hash.low64};
+}
+
 Hash128 HashBytes(std::string_view bytes) {
   const XXH128_hash_t hash = XXH3_128bits(bytes.data(), bytes.size());
   return {.high = hash.high64, .low = hash.low64};

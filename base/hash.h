@@ -4,6 +4,7 @@
 #include <compare>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -18,6 +19,21 @@ struct Hash128 {
 };
 
 Hash128 HashBytes(std::string_view bytes);
+
+// The same of bytes that come in pieces.
+class HashStream {
+ public:
+  HashStream();
+  ~HashStream();
+  HashStream(const HashStream&) = delete;
+  HashStream& operator=(const HashStream&) = delete;
+  void Add(std::string_view bytes);
+  Hash128 hash() const;  // of all that was added
+
+ private:
+  struct State;
+  const std::unique_ptr<State> state_;
+};
 
 // What Hex wrote; nothing if it is not 32 lower-case hex digits.
 std::optional<Hash128> ParseHash128(std::string_view hex);

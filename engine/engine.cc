@@ -80,6 +80,8 @@ class EngineImpl final : public Engine {
   bool Schedule();
   void Preempt(Sequence* sequence);
   bool Awaits(const Sequence& leader, Sequence* sequence);
+  // Not everybody who runs can have another block.
+  bool BlocksAreShort() const { return prefix_.blocks_available() < states_->slots_used(); }
   bool StillAwaits(Sequence* sequence);
   bool AwaitsAnother(Sequence* sequence);
   void CountFreedBlocks();
@@ -256,10 +258,11 @@ bool EngineImpl::Schedule() {
     if (!sequence->running()) prefix_.Lookup(sequence->prefix_view(), &sequence->prefix);
     views_.push_back(sequence->view());
   }
-  const int32_t blocks_free = prefix_.blocks_available();
-  if (blocks_free < states_->slots_used()) CountFreedBlocks();
+  for (size_t i = scheduled_.size(); i-- > 0 && BlocksAreShort();)
+    if (scheduled_[i]->running()) prefix_.GiveUpAnswers(&scheduled_[i]->prefix);
+  if (BlocksAreShort()) CountFreedBlocks();
   Scheduler::Plan({.limits = limits_,
-                   .blocks_free = blocks_free,
+                   .blocks_free = prefix_.blocks_available(),
                    .slots_free = states_->slots_free(),
                    .sequences = views_},
                   &plan_);

@@ -63,7 +63,9 @@ struct ModelInfo {
 struct PrefixTierStats {  // of a tier below the device: counters since start, gauges now
   std::string name;       // host | disk
   bool works = true;      // false: left alone after an error
-  uint64_t stored = 0;    // records
+  // works | full: nothing is written for a while | slow: nothing is read for a while | left alone: neither
+  std::string state = "works";
+  uint64_t stored = 0;  // records
   uint64_t store_failures = 0;
   uint64_t skipped = 0;  // too large, or nothing could go for them
   uint64_t evicted = 0;

@@ -156,6 +156,7 @@ Status CheckTwoNames(GivenFlags& given) {
     }
     const std::string& a_value = a->second.values.back();
     const std::string& b_value = b->second.values.back();
+    if (a_value == "None" || b_value == "None") continue;
     if (!SameNumber(a_value, b_value))
       return InvalidArgument(fmt::format("--{} {} and --{} {} are two names of one setting: give "
                                          "one of them, or the same value",

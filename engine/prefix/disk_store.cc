@@ -32,6 +32,11 @@ constexpr int64_t kBlocksMax = (int64_t{1} << 24) / kBlockTokens;  // of a recor
 constexpr size_t kPieceBytes = size_t{1} << 20;                    // of a read or a write
 constexpr int64_t kStaleS = 3600;  // what a process that died was writing
 
+// What is new is not zeroed: that of a large record at the lowest priority would look like a disk that hangs.
+void Resize(size_t count, std::string* bytes) {
+  bytes->resize_and_overwrite(count, [](char*, size_t size) { return size; });
+}
+
 class Fd {
  public:
   Fd(const std::string& path, int flags) : fd_(::open(path.c_str(), flags | O_CLOEXEC, 0600)) {}
@@ -54,7 +59,7 @@ class Fd {
   }
   // Up to `count` bytes from the start; fewer at the end of the file. False: an error.
   bool Read(size_t count, std::string* bytes, TierJob& job) const {
-    bytes->resize(count);
+    Resize(count, bytes);
     size_t got = 0;
     while (got < count) {
       job.Beat();
@@ -144,7 +149,7 @@ class DiskStore final : public TierStore {
   int64_t StateBytes() const { return device_.checkpoints.layout.Bytes(); }
   std::string PathOf(const std::string& name) const { return dir_ + "/" + name; }
   Status WriteFile(const std::string& path, std::string_view head, TierJob& job);
-  Status CheckIs(const TierRecord& record, const Result<TierFileInfo>& info) const;
+  Status CheckIs(const TierRecord& record, const Result<TierFileInfo>& info, TierJob& job) const;
   std::optional<Looked> Look(const std::string& name, TierJob& job);
 
   const DevicePools device_;
@@ -173,7 +178,7 @@ void DiskStore::Flush() {
 
 Status DiskStore::Write(const TierRecord& record, const DevicePlace& from, TierJob& job) {
   Flush();
-  buffer_.resize(static_cast<size_t>(record.blocks() * device_.block_bytes() + StateBytes()));
+  Resize(static_cast<size_t>(record.blocks() * device_.block_bytes() + StateBytes()), &buffer_);
   {
     const auto device = job.Device();
     if (!device) return JobGivenUp();
@@ -187,7 +192,8 @@ Status DiskStore::Write(const TierRecord& record, const DevicePlace& from, TierJ
   }
   const std::string_view bytes = buffer_;
   const size_t state_at = bytes.size() - static_cast<size_t>(StateBytes());
-  const std::string head = TierFileHead(record, bytes.substr(0, state_at), bytes.substr(state_at));
+  const std::string head =
+      TierFileHead(record, bytes.substr(0, state_at), bytes.substr(state_at), [&] { job.Beat(); });
   RETURN_IF_ERROR(WriteFile(PathOf(NameOf(record.key)), head, job));
   seen_.insert(NameOf(record.key));
   return {};
@@ -211,14 +217,15 @@ Status DiskStore::WriteFile(const std::string& path, std::string_view head, Tier
 }
 
 // Whether a file of the record's size is the record's. What follows trusts its sizes.
-Status DiskStore::CheckIs(const TierRecord& record, const Result<TierFileInfo>& info) const {
+Status DiskStore::CheckIs(const TierRecord& record, const Result<TierFileInfo>& info,
+                          TierJob& job) const {
   if (!info) return std::unexpected(info.error());
   const TierRecord& is = info->record;
   if (is.key != record.key || is.above != record.above || is.tokens != record.tokens ||
       is.scope_digest != record.scope_digest ||
       static_cast<int64_t>(info->state_bytes) != StateBytes())
     return DataLoss("it is another record");
-  return CheckTierFile(buffer_, *info);
+  return CheckTierFile(buffer_, *info, [&] { job.Beat(); });
 }
 
 Status DiskStore::Read(const TierRecord& record, const DevicePlace& to, TierJob& job) {
@@ -234,7 +241,7 @@ Status DiskStore::Read(const TierRecord& record, const DevicePlace& to, TierJob&
   const int64_t wanted = to.slot >= 0 ? bytes : bytes - StateBytes();
   if (!file.Read(static_cast<size_t>(wanted), &buffer_, job)) return Trouble("read", path);
   const auto info = ReadTierFileHead(buffer_, static_cast<size_t>(bytes));
-  if (const Status is = CheckIs(record, info); !is)
+  if (const Status is = CheckIs(record, info, job); !is)
     return DataLoss(fmt::format("{} is damaged: {}", path, is.error().message));
   file.Touch();
 

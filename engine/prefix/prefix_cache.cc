@@ -59,8 +59,8 @@ int32_t PrefixCache::Resume(const PrefixSequence& sequence, PrefixHold* hold,
     stats_.resumed_tokens += static_cast<uint64_t>(match.resume_tokens);
     (match.resume == kNoNode ? stats_.lost_tokens : stats_.replayed_tokens) +=
         static_cast<uint64_t>(match.kv_tokens - match.resume_tokens);
+    Learn(match.resume);
   }
-  Learn(match.resume);
   if (match.resume == kNoNode) return kNoCheckpoint;
   tree_.Lease(match.resume);
   ++version_;  // how many blocks are idle is part of a match
@@ -83,7 +83,8 @@ void PrefixCache::Learn(NodeId used) {
     const PrefixTree::Checkpoint checkpoint = tree_.checkpoint(node);
     if (checkpoint.kind != CheckpointKind::kSpaced) eviction_->Passed(checkpoint);
   }
-  if (used != kNoNode) eviction_->Used(tree_.checkpoint(used));
+  if (used != kNoNode && tree_.checkpoint(used).kind != CheckpointKind::kSpaced)
+    eviction_->Used(tree_.checkpoint(used));
 }
 
 bool PrefixCache::Awaits(int32_t resume_max, const PrefixHold& leader, int32_t leader_computed,
@@ -135,12 +136,16 @@ PrefixCache::Guesses PrefixCache::guesses() const {
   return all;
 }
 
-// Guesses first, but for the few of unannounced beginnings; then what is worth least. Of equals the one
-// whose block was left alone longest.
-NodeId PrefixCache::Worst() const {
+// That goes before all others; but for the few of unannounced beginnings.
+NodeId PrefixCache::WorstGuess() const {
   const Guesses all = guesses();
   if (all.oldest != kNoNode) return all.oldest;
-  if (all.unannounced > UnannouncedKept()) return all.oldest_unannounced;
+  return all.unannounced > UnannouncedKept() ? all.oldest_unannounced : kNoNode;
+}
+
+// Guesses first, then what is worth least. Of equals the one whose block was left alone longest.
+NodeId PrefixCache::Worst() const {
+  if (const NodeId guess = WorstGuess(); guess != kNoNode) return guess;
   NodeId worst = kNoNode;
   std::pair<double, uint64_t> least;
   for (const NodeId node : tree_.checkpoints()) {
@@ -151,7 +156,7 @@ NodeId PrefixCache::Worst() const {
     worst = node;
     least = worth;
   }
-  return worst == kNoNode ? all.oldest_unannounced : worst;
+  return worst == kNoNode ? guesses().oldest_unannounced : worst;
 }
 
 void PrefixCache::Evict(NodeId node) {
@@ -225,7 +230,7 @@ bool PrefixCache::FreeSlot(double worth) {
         continue;
       }
     }
-    const NodeId worst = Worst();
+    const NodeId worst = worth > 0 ? Worst() : WorstGuess();
     if (worst == kNoNode || worth < Worth(tree_.checkpoint(worst))) return false;
     Evict(worst);
   }
@@ -329,6 +334,7 @@ void PrefixCache::PlanEmits(const PrefixSequence& sequence, PrefixHold* hold, in
 NodeId PrefixCache::Insert(NodeId parent, const BlockPath& path, int32_t index, int32_t block) {
   const NodeId node = tree_.Insert(parent, path, index, block);
   node_of_[static_cast<size_t>(block)] = node;
+  unannounced_[static_cast<size_t>(node)] = 0;
   return node;
 }
 
@@ -433,6 +439,15 @@ void PrefixCache::CountFreed(std::span<const PrefixHold* const> holds,
     for (const PrefixHold::State& state : holds[i]->answers)
       freed->back() += state.slot != kNoCheckpoint ? slot_blocks_ : 0;
   }
+}
+
+void PrefixCache::GiveUpAnswers(PrefixHold* hold) {
+  if (slot_blocks_ == 0) return;  // no blocks come free
+  for (PrefixHold::State& state : hold->answers)
+    if (state.slot != kNoCheckpoint) {
+      checkpoints_->GiveBack(std::exchange(state.slot, kNoCheckpoint));
+      ++version_;
+    }
 }
 
 void PrefixCache::Reset() {

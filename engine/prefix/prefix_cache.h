@@ -16,8 +16,8 @@
 // own. While a generation runs, the states at the last two borders that it passed are its own too: it
 // is not known yet where the answer ends, and a state past that end is worth nothing.
 //
-// Threads: the engine thread. Nothing is allocated in a step but the name of a new scope and, with lower
-// tiers, the lists of what they move.
+// Threads: the engine thread. Nothing is allocated in a step in proportion to the model: the lists of a
+// sequence grow with its tokens, and what moves between tiers has lists of its own.
 #pragma once
 
 #include <array>
@@ -152,6 +152,10 @@ class PrefixCache {
   bool Awaits(int32_t resume_max, const PrefixHold& leader, int32_t leader_computed,
               PrefixHold* hold);
 
+  // Where blocks could be in their place, the states of an answer that runs: of use when it ends, but not
+  // worth somebody's preemption.
+  void GiveUpAnswers(PrefixHold* hold);
+
   // Blocks that come free if the sequences are preempted from the last to the first: (*freed)[i] for
   // holds[i] and tables of table_blocks[i].
   void CountFreed(std::span<const PrefixHold* const> holds, std::span<const int32_t> table_blocks,
@@ -181,6 +185,7 @@ class PrefixCache {
     int32_t unannounced = 0;
   };
   Guesses guesses() const;
+  NodeId WorstGuess() const;
   int32_t UnannouncedKept() const { return checkpoints_->slots_total() / kUnannouncedShare; }
   // Slots that sequences and loads hold.
   int32_t held() const {

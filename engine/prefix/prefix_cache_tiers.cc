@@ -32,6 +32,7 @@ bool PrefixCache::Loads(const PrefixSequence& sequence, int32_t blocks_spared, P
     const int32_t blocks = std::max(0, found->tokens - hold->match.kv_tokens) / kBlockTokens;
     const int32_t matched = hold->match.kv_tokens / kBlockTokens;  // at worst all of them idle
     if (blocks_available() < matched + blocks + blocks_spared + slot_blocks_) return false;
+    hold->load_tried = true;
     StartLoad(sequence, *found, hold);
     if (!hold->load) return false;
   }

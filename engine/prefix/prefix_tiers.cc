@@ -58,7 +58,7 @@ bool PrefixTiers::Works(const Tier& tier) const {
 
 bool PrefixTiers::Wants(int32_t tier, const BlockKey& key) const {
   const Tier& t = tiers_[tier];
-  return !t.index.Knows(key) && Works(t) && NowMs() >= t.full_until_ms;
+  return !drained_ && !t.index.Knows(key) && Works(t) && NowMs() >= t.full_until_ms;
 }
 
 bool PrefixTiers::MayStore(int32_t tier, int32_t blocks_held) const {
@@ -124,11 +124,18 @@ std::optional<PrefixTiers::Found> PrefixTiers::Find(std::string_view scope,
     for (int32_t tier = 0; tier < count(); ++tier) {
       const Tier& t = tiers_[tier];
       if (!t.index.Has(keys[static_cast<size_t>(to / kBlockTokens)])) continue;
-      if (!Works(t) || NowMs() < t.slow_until_ms) continue;
+      if (!MayLoad(t)) continue;
       auto chain = t.index.Chain(Sha256(scope), tokens, keys, to);
       if (!chain.empty()) return Found{.tier = tier, .tokens = to, .chain = std::move(chain)};
     }
   return std::nullopt;
+}
+
+// Nobody begins what is waited for in vain: behind so many others.
+bool PrefixTiers::MayLoad(const Tier& tier) const {
+  const double ms = 2 * tier.load_ms * static_cast<double>(tier.loads_since_ms.size() + 1);
+  return Works(tier) && NowMs() >= tier.slow_until_ms &&
+         (tier.loads_since_ms.empty() || ms < kSlowMs);
 }
 
 void PrefixTiers::Load(const Found& found, std::vector<DevicePlace> places,
@@ -154,7 +161,10 @@ void PrefixTiers::Load(const Found& found, std::vector<DevicePlace> places,
       },
       [=, this, chain = found.chain, done = std::move(done)](const Status& read) {
         --moves_;
+        const auto took_ms = static_cast<double>(NowMs() - t->loads_since_ms.front());
+        t->load_ms += (took_ms - t->load_ms) / 4;
         t->loads_since_ms.pop_front();
+        if (!t->loads_since_ms.empty()) t->loads_since_ms.front() = NowMs();  // it begins now
         for (const auto& record : chain) t->index.Unpin(record);
         if (read) {
           ++t->stats.loaded;
@@ -210,7 +220,7 @@ void PrefixTiers::ForgetGone(Tier* tier, const BlockKey& key) {
   std::vector<TierRecordPtr> removed;
   tier->index.Remove(key, &removed);
   for (const auto& record : removed)
-    if (record->key != key) tier->store->Free(*record);
+    if (record->key != key || !tier->store->is_shared()) tier->store->Free(*record);
 }
 
 // Not at the cost of the one that it continues.
@@ -329,6 +339,10 @@ std::vector<PrefixTierStats> PrefixTiers::stats() const {
     all.back().records = static_cast<int64_t>(tier.index.size());
     all.back().bytes = tier.index.bytes();
     all.back().works = Works(tier);
+    all.back().state = !Works(tier)                   ? "left alone"
+                       : NowMs() < tier.slow_until_ms ? "slow"
+                       : NowMs() < tier.full_until_ms ? "full"
+                                                      : "works";
   }
   return all;
 }

@@ -105,14 +105,17 @@ class PrefixTiers {
     int64_t trouble_until_ms = 0;
     int64_t full_until_ms = 0;
     int64_t slow_until_ms = 0;
-    std::deque<int64_t> loads_since_ms;  // the oldest first, as they are done
-    int64_t discover_ms = 0;             // next; while one runs never
+    // When each was handed over, and the first of them begun; the first to be done first.
+    std::deque<int64_t> loads_since_ms;
+    double load_ms = 0;       // of the last ones, smoothed
+    int64_t discover_ms = 0;  // next; while one runs never
     TierLimits held;
     std::vector<std::pair<TierRecordPtr, int64_t>> orphans;  // and since when
   };
 
   int64_t NowMs() const { return clock_.MonotonicNs() / 1'000'000; }
   bool Works(const Tier& tier) const;
+  bool MayLoad(const Tier& tier) const;
   void StoreFailed(Tier* tier, const TierRecord& record, const Error& error);
   void LoadFailed(Tier* tier, const TierRecord& record, const Error& error);
   void Trouble(Tier* tier, const std::string& what);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 
@@ -15,6 +16,7 @@ static_assert(std::endian::native == std::endian::little);
 constexpr char kMagic[] = "ngprefix";
 constexpr uint32_t kVersion = 2;
 constexpr int32_t kTokensMax = 1 << 24;
+constexpr size_t kPieceBytes = size_t{1} << 20;  // hashed at once
 
 struct Header {
   char magic[8];
@@ -44,8 +46,16 @@ Hash128 HashOfHeader(const Header& header) {
   return HashBytes({reinterpret_cast<const char*>(&header), offsetof(Header, self)});
 }
 
-Hash128 HashOfContent(std::string_view tokens, std::string_view blocks) {
-  return HashBytes(std::string(tokens).append(HashBytes(blocks).Hex()));
+Hash128 HashOf(std::string_view bytes, const TierFileBeat& beat) {
+  HashStream stream;
+  for (; !bytes.empty(); bytes.remove_prefix(std::min(bytes.size(), kPieceBytes))) {
+    beat();
+    stream.Add(bytes.substr(0, kPieceBytes));
+  }
+  return stream.hash();
+}
+Hash128 HashOfContent(std::string_view tokens, std::string_view blocks, const TierFileBeat& beat) {
+  return HashBytes(std::string(tokens).append(HashOf(blocks, beat).Hex()));
 }
 
 std::unexpected<Error> Damaged(std::string what) {
@@ -54,8 +64,8 @@ std::unexpected<Error> Damaged(std::string what) {
 
 }  // namespace
 
-std::string TierFileHead(const TierRecord& record, std::string_view blocks,
-                         std::string_view state) {
+std::string TierFileHead(const TierRecord& record, std::string_view blocks, std::string_view state,
+                         const TierFileBeat& beat) {
   Header header{};
   std::memcpy(header.magic, kMagic, sizeof header.magic);
   header.version = kVersion;
@@ -70,8 +80,8 @@ std::string TierFileHead(const TierRecord& record, std::string_view blocks,
   std::memcpy(header.scope, record.scope_digest.data(), sizeof header.scope);
   const std::string tokens(reinterpret_cast<const char*>(record.tokens.data()),
                            record.tokens.size() * sizeof(int32_t));
-  Put(HashOfContent(tokens, blocks), header.content);
-  Put(HashBytes(state), header.state);
+  Put(HashOfContent(tokens, blocks, beat), header.content);
+  Put(HashOf(state, beat), header.state);
   Put(HashOfHeader(header), header.self);
   return std::string(reinterpret_cast<const char*>(&header), sizeof header) + tokens;
 }
@@ -113,15 +123,15 @@ Result<TierFileInfo> ReadTierFileHead(std::string_view head, size_t file_bytes) 
   return info;
 }
 
-Status CheckTierFile(std::string_view file, const TierFileInfo& info) {
+Status CheckTierFile(std::string_view file, const TierFileInfo& info, const TierFileBeat& beat) {
   if (file.size() < info.state_offset()) return Damaged("it was cut");
   const std::string_view tokens =
       file.substr(kTierHeaderBytes, info.blocks_offset - kTierHeaderBytes);
   const std::string_view blocks = file.substr(info.blocks_offset, info.blocks_bytes);
   const std::string_view state = file.substr(info.state_offset());
-  if (HashOfContent(tokens, blocks) != info.content)
+  if (HashOfContent(tokens, blocks, beat) != info.content)
     return Damaged("the checksum of tokens and KV is wrong");
-  if (!state.empty() && (state.size() != info.state_bytes || HashBytes(state) != info.state))
+  if (!state.empty() && (state.size() != info.state_bytes || HashOf(state, beat) != info.state))
     return Damaged("the checksum of the state is wrong");
   return {};
 }

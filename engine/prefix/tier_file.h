@@ -20,6 +20,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -31,8 +32,12 @@ namespace nextgate::engine {
 
 inline constexpr size_t kTierHeaderBytes = 160;
 
+// Hashing goes in pieces; whoever does it shows that it goes on.
+using TierFileBeat = std::function<void()>;
+
 // Header and token ids, over blocks and a state that are there already.
-std::string TierFileHead(const TierRecord& record, std::string_view blocks, std::string_view state);
+std::string TierFileHead(const TierRecord& record, std::string_view blocks, std::string_view state,
+                         const TierFileBeat& beat);
 
 struct TierFileInfo {
   TierRecord record;
@@ -51,6 +56,6 @@ Result<TierFileInfo> ReadTierFileHead(std::string_view head, size_t file_bytes);
 
 // kDataLoss: it is not what its head says. `file` is the file, or its beginning up to the state: then the
 // state is left out.
-Status CheckTierFile(std::string_view file, const TierFileInfo& info);
+Status CheckTierFile(std::string_view file, const TierFileInfo& info, const TierFileBeat& beat);
 
 }  // namespace nextgate::engine

@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <thread>
 #include <utility>
@@ -101,15 +102,15 @@ bool TierWorker::Poll() {
 
 bool TierWorker::Hangs(const JobPtr& running) {
   const int64_t now = clock_.MonotonicNs() / 1'000'000;
-  const bool looked_away =
-      now - looked_ms_ > kPatienceMs / 2;  // then the worker may have stood still, too
-  looked_ms_ = now;
-  if (!running || looked_away || running != watched_ || running->beats_ != beats_) {
+  // Of a time in which nobody looked not all counts: the worker may have stood still, too.
+  const int64_t passed = std::min(now - std::exchange(looked_ms_, now), kPatienceMs / 2);
+  still_ms_ += passed;
+  if (!running || running != watched_ || running->beats_ != beats_) {
     watched_ = running;
     beats_ = running ? running->beats_.load() : 0;
-    since_ms_ = now;
+    still_ms_ = 0;
   }
-  return now - since_ms_ >= kPatienceMs;
+  return still_ms_ >= kPatienceMs;
 }
 
 // The jobs that wait or run. None of them touches the device any more.

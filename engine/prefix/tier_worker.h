@@ -112,7 +112,7 @@ class TierWorker {
   // What the running job showed when it was last looked at.
   JobPtr watched_;
   uint64_t beats_ = 0;
-  int64_t since_ms_ = 0;
+  int64_t still_ms_ = 0;
   int64_t looked_ms_ = 0;
 };
 

@@ -230,15 +230,15 @@ std::string PrefixStatsTable(const Json& stats) {
                        {fmt::format("blocks of {} tokens", Text(blocks, "tokens_each")),
                         Text(blocks, "used"), Text(blocks, "cached"), Text(blocks, "idle"),
                         Text(blocks, "total"), Text(blocks, "evicted")}});
-  std::vector<std::vector<std::string>> tiers = {
-      {"TIER", "RECORDS", "BYTES", "LIMIT", "STORED", "LOADED", "FOUND", "EVICTED", "FAILED", ""}};
+  std::vector<std::vector<std::string>> tiers = {{"TIER", "RECORDS", "BYTES", "LIMIT", "STORED",
+                                                  "LOADED", "FOUND", "EVICTED", "FAILED", "STATE"}};
   for (const Json& tier : Member(stats, "tiers"))
     tiers.push_back(
         {Text(tier, "name"), Text(tier, "records"), Bytes(tier, "bytes"), Bytes(tier, "bytes_max"),
          Text(tier, "stored"), Text(tier, "loaded"), Text(tier, "discovered"),
          Text(tier, "evicted"),
          fmt::format("{} + {}", Text(tier, "store_failures"), Text(tier, "load_failures")),
-         Member(tier, "works") == true ? "" : "left alone after an error"});
+         Text(tier, "state")});
   if (tiers.size() > 1) out += "\n" + Table(tiers);
   return out + "\n" +
          Table({{"", "USED", "TOTAL", "MADE", "EVICTED", "REFUSED"},

@@ -93,6 +93,7 @@ Status ShowPrefixStats(const AdminContext& c, const AdminRequest& request, Serve
   for (const engine::PrefixTierStats& tier : p.tiers)
     tiers.push_back({{"name", tier.name},
                      {"works", tier.works},
+                     {"state", tier.state},
                      {"records", tier.records},
                      {"bytes", tier.bytes},
                      {"bytes_max", tier.bytes_max},

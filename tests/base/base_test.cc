@@ -58,6 +58,12 @@ TEST(Hash, IsXxh3AndPrintsHighFirst) {
   // The reference value of XXH3_128bits("") from the xxHash specification.
   EXPECT_EQ(HashBytes("").Hex(), "99aa06d3014798d86001c324468d497f");
   EXPECT_NE(HashBytes("a"), HashBytes("b"));
+  std::string bytes(100'000, 'x');
+  for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<char>(i * i % 251);
+  HashStream stream;
+  for (size_t at = 0, piece = 1; at < bytes.size(); at += piece, piece = piece * 3 % 7001)
+    stream.Add(std::string_view(bytes).substr(at, piece));
+  EXPECT_EQ(stream.hash(), HashBytes(bytes));
 }
 
 class Files : public testing::Test {

@@ -75,7 +75,7 @@ def test_the_tiers_are_those_of_the_engine(browser, start, tmp_path):  # noqa: F
     def agree():
         told, read = prefix(server)["tiers"], rows(browser, "#prefix-tiers")
         figures = [[t["records"], t["stored"], t["loaded"], t["store_failures"] + t["load_failures"]] for t in told]
-        return (read and [row[0] for row in read] == ["host memory", "disk"] and all(row[1] == "yes" for row in read)
+        return (read and [row[0] for row in read] == ["host memory", "disk"] and all(row[1] == "works" for row in read)
                 and [[number(row[i]) for i in (2, 4, 5, 6)] for row in read] == figures)
 
     browser.until(agree)
@@ -83,7 +83,7 @@ def test_the_tiers_are_those_of_the_engine(browser, start, tmp_path):  # noqa: F
     assert number(disk[2]) >= 2 and number(disk[5]) >= 1, "what the first one stored is loaded"
     assert " of 10." in host[3] and disk[3].endswith(" of 256.0 MiB") and number(disk[3]) > 0
     head = [cell.text for cell in browser.all("#prefix-tiers th")]
-    assert head == ["Tier", "Works", "Records", "Bytes", "Stored", "Loaded", "Failures"]
+    assert head == ["Tier", "State", "Records", "Bytes", "Stored", "Loaded", "Failures"]
     for width in (1280, 390):
         browser.resize(width, 900)
         readable(browser)

@@ -129,8 +129,8 @@ TEST(EnginePrefix, WhatIsResumedGivesWhatWouldBeComputed) {
 
 // Pages of which seven blocks' worth, the longest request here, are never a checkpoint's.
 std::unique_ptr<Engine> OpenSharing(const EngineConfig& config, int32_t page_blocks,
-                                    int32_t pages_more) {
-  auto parts = BuildParts(config, std::make_unique<FakeModel>());
+                                    int32_t pages_more, FakeModel::OnForward on_forward = {}) {
+  auto parts = BuildParts(config, std::make_unique<FakeModel>(std::move(on_forward)));
   EXPECT_TRUE(parts.has_value()) << parts.error().message;
   const ModelConfig& shape = parts->model->config();
   const int32_t pages_for_one = (7 + page_blocks - 1) / page_blocks;
@@ -224,6 +224,33 @@ TEST(EnginePrefix, ARawOneIsResumedByTheSecondThoughNoMemoryIsFree) {
           CachedOf(*engine, Greedy(Tokens(i, 1000) + Tokens(10 * i + sighting, 90), 3));
       EXPECT_GE(cached, sighting == 1 ? 0 : 960 - 255) << i;
     }
+}
+
+// What answers keep of their states for later takes memory from nobody who runs.
+TEST(EnginePrefix, NobodyIsPreemptedForWhatOnlyMightBeOfUse) {
+  uint64_t steps[2] = {};
+  uint64_t preemptions[2] = {};
+  for (const bool caching : {false, true}) {
+    EngineConfig config = RoomyConfig();
+    config.enable_prefix_caching = caching;
+    config.prefix_checkpoints = 0;
+    std::latch submitted(1);
+    const auto engine = OpenSharing(config, /*page_blocks=*/8, /*pages_more=*/6,
+                                    [&](const StepInput&) { submitted.wait(); });
+    std::vector<GenerationRequest> requests;
+    std::vector<std::unique_ptr<Generation>> generations;
+    for (uint32_t i = 0; i < 8; ++i) {
+      requests.push_back(Greedy(Tokens(i, 200), 700));
+      generations.push_back(Submit(*engine, requests.back()));
+    }
+    submitted.count_down();
+    for (size_t i = 0; i < requests.size(); ++i)
+      ExpectEqual(Collect(*generations[i]), Expected(requests[i]), requests[i]);
+    preemptions[caching] = engine->Stats().preemptions;
+    steps[caching] = engine->Stats().steps;
+  }
+  EXPECT_LE(preemptions[true], preemptions[false]);
+  EXPECT_LE(steps[true], steps[false] + 20);
 }
 
 TEST(EnginePrefix, TheSamePromptAgainLeavesOneBlockAtMost) {

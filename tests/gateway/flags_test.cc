@@ -160,6 +160,9 @@ TEST(Flags, TwoNamesOfOneSettingMustSayTheSame) {
   EXPECT_EQ(
       Options({"m", "--kv-offloading-size", "2", "--prefix-host-gib", "2.0"}).prefix_host_bytes,
       int64_t{2} << 30);
+  EXPECT_EQ(
+      Options({"m", "--kv-offloading-size", "None", "--prefix-host-gib", "2"}).prefix_host_bytes,
+      int64_t{2} << 30);
   EXPECT_THAT(ErrorOf({"m", "--kv-offloading-size", "2", "--prefix-host-gib", "4"}),
               HasSubstr("--kv-offloading-size 2 and --prefix-host-gib 4 are two names of one "
                         "setting: give one of them, or the same value"));

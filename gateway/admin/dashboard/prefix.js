@@ -9,6 +9,7 @@ const PARTS = { resumed: "resumed", replayed: "replayed", lost: "lost", fresh: "
 export const KINDS = { spaced: "in between", answer: "end of an answer", end: "end of a prompt", missed: "where prompts part",
   border: "end of a message", marked: "marked by the client" };
 const TIERS = { host: "host memory", disk: "disk" };
+const STATES = { works: "works", full: "full: only read from", slow: "slow: only written to", "left alone": "left alone for a while" };
 const NUMBER = "number";
 
 let enabled = null; // null: no engine here
@@ -49,8 +50,8 @@ function showFacts({ tokens, blocks, checkpoints, ...stats }) {
 // What lies below the device, from the nearest; nothing if there is nothing.
 function showTiers(tiers) {
   find("prefix-below").hidden = tiers.length === 0;
-  table(find("prefix-tiers"), [["Tier", ""], ["Works", ""], ["Records", NUMBER], ["Bytes", NUMBER], ["Stored", NUMBER], ["Loaded", NUMBER],
-    ["Failures", NUMBER]], tiers.map((tier) => [TIERS[tier.name] ?? tier.name, tier.works ? "yes" : "no, left alone for a while",
+  table(find("prefix-tiers"), [["Tier", ""], ["State", ""], ["Records", NUMBER], ["Bytes", NUMBER], ["Stored", NUMBER], ["Loaded", NUMBER],
+    ["Failures", NUMBER]], tiers.map((tier) => [TIERS[tier.name] ?? tier.name, STATES[tier.state] ?? tier.state,
     count(tier.records), `${bytes(tier.bytes)} of ${bytes(tier.bytes_max)}`, count(tier.stored), count(tier.loaded),
     count(tier.store_failures + tier.load_failures)]), "");
 }

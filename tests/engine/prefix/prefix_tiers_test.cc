@@ -39,6 +39,13 @@ class Gate {
     shut_ = false;
     changed_.notify_all();
   }
+  // Lets those inside go on, and nobody else.
+  void Step() {
+    std::unique_lock lock(mutex_);
+    ++steps_;
+    changed_.notify_all();
+    changed_.wait(lock, [this, all = passed_ + inside_] { return passed_ == all; });
+  }
   void AwaitSomebody() {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return inside_ > 0; });
@@ -52,8 +59,9 @@ class Gate {
     if (!shut_) return;
     ++inside_;
     changed_.notify_all();
-    changed_.wait(lock, [this] { return !shut_; });
+    changed_.wait(lock, [this, steps = steps_] { return !shut_ || steps_ != steps; });
     --inside_;
+    ++passed_;
     changed_.notify_all();
   }
 
@@ -62,6 +70,8 @@ class Gate {
   std::condition_variable changed_;
   bool shut_ = false;
   int inside_ = 0;
+  int steps_ = 0;
+  int passed_ = 0;
 };
 
 // What the disk does when it does not answer, or says an error.
@@ -301,6 +311,19 @@ TEST_F(PrefixTiersTest, ALookThatHangsHoldsNobody) {
   EXPECT_FALSE(StatsOf(disk_).works);
 }
 
+TEST_F(PrefixTiersTest, AnEngineThatSeldomLooksFindsADiskThatHangs) {
+  faults_->before.Shut();
+  Store(disk_, RecordOf(1), 1);
+  faults_->before.AwaitSomebody();
+  int looks = 0;
+  for (tiers_->Poll(); StatsOf(disk_).works && looks < 10; ++looks) {
+    clock_.AdvanceMs(20'000);  // a step as long as that
+    tiers_->Poll();
+  }
+  EXPECT_EQ(looks, 2);
+  EXPECT_EQ(stored_, 1);
+}
+
 TEST_F(PrefixTiersTest, AProcessThatWasStoppedDoesNotBlameTheDisk) {
   faults_->before.Shut();
   Store(disk_, RecordOf(1), 1);
@@ -337,6 +360,7 @@ TEST_F(PrefixTiersTest, AFullDiskIsReadFromAndNotWrittenTo) {
   Settle();
   EXPECT_EQ(StatsOf(disk_).store_failures, 1u);
   EXPECT_FALSE(tiers_->Wants(disk_, RecordOf(3)->key));
+  EXPECT_EQ(StatsOf(disk_).state, "full");
   const auto loaded = Load(*Find(1), 5);
   Settle();
   EXPECT_EQ(*loaded, 1);
@@ -372,12 +396,39 @@ TEST_F(PrefixTiersTest, FromASlowDiskNothingIsReadForAWhile) {
   Pass(PrefixTiers::kSlowMs);
   EXPECT_FALSE(Find(1).has_value());
   EXPECT_TRUE(StatsOf(disk_).works && tiers_->Wants(disk_, RecordOf(2)->key));
+  EXPECT_EQ(StatsOf(disk_).state, "slow");
   faults_->before.Open();
   Settle();
   EXPECT_EQ(*loaded, 1);
   EXPECT_FALSE(Find(1).has_value());
   clock_.AdvanceMs(PrefixTiers::kTroubleMs);
   EXPECT_TRUE(Find(1).has_value());
+}
+
+// Each of many loads is as quick as the disk, however long it had to wait for its turn.
+TEST_F(PrefixTiersTest, ManyLoadsAtOnceAreNoSlowDisk) {
+  Store(disk_, RecordOf(1), 1);
+  Settle();
+  faults_->before.Shut();
+  std::vector<std::shared_ptr<int>> loads;
+  for (int32_t i = 0; i < 3; ++i) loads.push_back(Load(*Find(1), 5 + i));
+  for (const auto& loaded : loads) {
+    faults_->before.AwaitSomebody();
+    Pass(PrefixTiers::kSlowMs - 500);
+    faults_->before.Step();
+    for (int i = 0; i < 2'000 && *loaded < 0; ++i) {
+      tiers_->Wait(5);
+      tiers_->Poll();
+    }
+    EXPECT_EQ(*loaded, 1);
+  }
+  EXPECT_EQ(StatsOf(disk_).state, "works");
+  EXPECT_TRUE(Find(1).has_value());
+  const auto one = Load(*Find(1), 9);
+  EXPECT_FALSE(Find(1).has_value()) << "it would be waited for in vain";
+  faults_->before.Open();
+  Settle();
+  EXPECT_EQ(*one, 1);
 }
 
 // It is cleared while a record is being written, read, and waits.
