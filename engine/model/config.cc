@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/model/field_reader.h"
 #include "engine/model/json_file.h"
 
 namespace nextgate::engine {
@@ -19,95 +20,7 @@ constexpr int64_t kVocabMax = 1 << 24;
 constexpr int64_t kLayersMax = 4096;
 constexpr int64_t kFp8Block = 128;
 
-std::string Shown(const json& value) {
-  std::string text = value.dump(-1, ' ', false, json::error_handler_t::replace);
-  if (text.size() > 60) text = text.substr(0, 57) + "...";
-  return text;
-}
-
-// Reads fields of one object; the first error sticks and later reads return their defaults.
-class Reader {
- public:
-  explicit Reader(const json& object) : object_(object) {}
-
-  const json* Find(const char* name) const {
-    const auto at = object_.find(name);
-    return at == object_.end() || at->is_null() ? nullptr : &*at;
-  }
-
-  int64_t Int(const char* name, int64_t low, int64_t high) {
-    if (Find(name) == nullptr) {
-      Fail(fmt::format("{}: missing, expected a whole number from {} to {}", name, low, high));
-      return low;
-    }
-    return IntOr(name, low, low, high);
-  }
-  int64_t IntOr(const char* name, int64_t fallback, int64_t low, int64_t high) {
-    const json* value = Find(name);
-    if (value == nullptr) return fallback;
-    if (value->is_number_integer() &&
-        !(value->is_number_unsigned() && value->get<uint64_t>() > INT64_MAX)) {
-      const auto number = value->get<int64_t>();
-      if (number >= low && number <= high) return number;
-    }
-    Fail(fmt::format("{}: expected a whole number from {} to {}, got {}", name, low, high,
-                     Shown(*value)));
-    return low;
-  }
-  double NumberOr(const char* name, double fallback, double low, double high) {
-    const json* value = Find(name);
-    if (value == nullptr) return fallback;
-    if (value->is_number() && value->get<double>() >= low && value->get<double>() <= high)
-      return value->get<double>();
-    Fail(
-        fmt::format("{}: expected a number from {} to {}, got {}", name, low, high, Shown(*value)));
-    return low;
-  }
-  bool BoolOr(const char* name, bool fallback) {
-    const json* value = Find(name);
-    if (value == nullptr) return fallback;
-    if (value->is_boolean()) return value->get<bool>();
-    Fail(fmt::format("{}: expected true or false, got {}", name, Shown(*value)));
-    return fallback;
-  }
-  std::string TextOr(const char* name, std::string fallback) {
-    const json* value = Find(name);
-    if (value == nullptr) return fallback;
-    if (value->is_string()) return value->get<std::string>();
-    Fail(fmt::format("{}: expected a string, got {}", name, Shown(*value)));
-    return fallback;
-  }
-  // Whole numbers of a list, each in [low, high].
-  std::vector<int64_t> Ints(const char* name, int64_t low, int64_t high) {
-    std::vector<int64_t> numbers;
-    const json* value = Find(name);
-    if (value == nullptr) return numbers;
-    if (!value->is_array()) {
-      Fail(fmt::format("{}: expected a list, got {}", name, Shown(*value)));
-      return numbers;
-    }
-    for (const json& item : *value) {
-      if (item.is_number_integer() && item.get<int64_t>() >= low && item.get<int64_t>() <= high) {
-        numbers.push_back(item.get<int64_t>());
-      } else {
-        Fail(fmt::format("{}: expected whole numbers from {} to {}, got {}", name, low, high,
-                         Shown(item)));
-      }
-    }
-    return numbers;
-  }
-
-  void Fail(std::string message) {
-    if (status_) status_ = DataLoss("config.json: " + std::move(message));
-  }
-  const Status& status() const { return status_; }
-
- private:
-  const json& object_;
-  Status status_;
-};
-
-void ReadLayerTypes(Reader& read, ModelConfig& config) {
+void ReadLayerTypes(FieldReader& read, ModelConfig& config) {
   const int64_t interval = read.IntOr("full_attention_interval", 4, 1, kLayersMax);
   const json* types = read.Find("layer_types");
   if (types == nullptr) {
@@ -131,7 +44,7 @@ void ReadLayerTypes(Reader& read, ModelConfig& config) {
   }
 }
 
-void ReadSparseLayers(Reader& read, ModelConfig& config) {
+void ReadSparseLayers(FieldReader& read, ModelConfig& config) {
   const int64_t step = read.IntOr("decoder_sparse_step", 1, 1, kLayersMax);
   const std::vector<int64_t> dense = read.Ints("mlp_only_layers", 0, kLayersMax);
   for (int64_t i = 0; i < config.num_hidden_layers; ++i)
@@ -139,7 +52,7 @@ void ReadSparseLayers(Reader& read, ModelConfig& config) {
                                    std::ranges::find(dense, i) == dense.end());
 }
 
-void ReadRope(Reader& read, ModelConfig& config) {
+void ReadRope(FieldReader& read, ModelConfig& config) {
   config.rope_theta = read.NumberOr("rope_theta", 10000, 1, 1e12);
   double factor = read.NumberOr("partial_rotary_factor", 0.25, 0, 1);
   for (const char* name : {"rope_parameters", "rope_scaling"}) {
@@ -147,7 +60,7 @@ void ReadRope(Reader& read, ModelConfig& config) {
     if (nested == nullptr) continue;
     if (!nested->is_object())
       return read.Fail(fmt::format("{}: expected an object, got {}", name, Shown(*nested)));
-    Reader inner(*nested);
+    FieldReader inner(*nested, "config.json");
     const std::string type = inner.TextOr("rope_type", inner.TextOr("type", "default"));
     if (type != "default")
       return read.Fail(
@@ -163,13 +76,13 @@ void ReadRope(Reader& read, ModelConfig& config) {
                           config.head_dim, factor, config.rotary_dim));
 }
 
-void ReadQuantization(Reader& read, ModelConfig& config) {
+void ReadQuantization(FieldReader& read, ModelConfig& config) {
   const json* quantization = read.Find("quantization_config");
   if (quantization == nullptr) return;
   if (!quantization->is_object())
     return read.Fail(
         fmt::format("quantization_config: expected an object, got {}", Shown(*quantization)));
-  Reader inner(*quantization);
+  FieldReader inner(*quantization, "config.json");
   const std::string method = inner.TextOr("quant_method", "");
   const std::vector<int64_t> block = inner.Ints("weight_block_size", 1, kSizeMax);
   if (method != "fp8" || block != std::vector<int64_t>{kFp8Block, kFp8Block})
@@ -180,19 +93,19 @@ void ReadQuantization(Reader& read, ModelConfig& config) {
   config.fp8 = true;
 }
 
-void ReadEos(Reader& read, ModelConfig& config) {
+void ReadEos(FieldReader& read, ModelConfig& config) {
   const json* eos = read.Find("eos_token_id");
   if (eos == nullptr) return;
   const json list = eos->is_array() ? *eos : json::array({*eos});
   const json wrapped = {{"eos_token_id", list}};
-  Reader inner(wrapped);
+  FieldReader inner(wrapped, "config.json");
   for (const int64_t id : inner.Ints("eos_token_id", 0, kVocabMax))
     config.eos_token_ids.push_back(static_cast<int32_t>(id));
   if (!inner.status())
     read.Fail(fmt::format("eos_token_id: expected token ids, got {}", Shown(*eos)));
 }
 
-void CheckAgreement(Reader& read, const ModelConfig& c) {
+void CheckAgreement(FieldReader& read, const ModelConfig& c) {
   const auto divides = [&](const char* what, int64_t whole, const char* part_name, int64_t part) {
     if (whole % part != 0)
       read.Fail(fmt::format("{} {} must be a multiple of {} {}", what, whole, part_name, part));
@@ -243,7 +156,7 @@ int64_t ModelConfig::num_linear_layers() const {
 
 Result<ModelConfig> ParseModelConfig(const json& object) {
   if (!object.is_object()) return DataLoss("config.json: expected an object");
-  Reader read(object);
+  FieldReader read(object, "config.json");
   const std::string type = read.TextOr("model_type", "qwen3_next");
   if (type != "qwen3_next")
     return MakeError(ErrorCode::kUnimplemented,

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "engine/tokenizer/pre_tokenizer.h"
+#include "engine/tokenizer/tokenizer_fields.h"
 #include "engine/tokenizer/tokenizer_sax.h"
 #include "engine/tokenizer/utf8.h"
 
@@ -17,32 +18,6 @@ namespace nextgate::engine {
 namespace {
 
 using json = nlohmann::json;
-
-std::unexpected<Error> Unsupported(std::string message) {
-  return MakeError(ErrorCode::kUnimplemented, std::move(message));
-}
-
-std::string Dump(const json& value) {
-  std::string text = value.dump(-1, ' ', false, json::error_handler_t::replace);
-  if (text.size() > 200) text = text.substr(0, 200) + "…";
-  return text;
-}
-
-// object[name], or null where there is no such field (or no object).
-const json& Field(const json& object, std::string_view name) {
-  static const json null;
-  if (!object.is_object()) return null;
-  const auto at = object.find(name);
-  return at == object.end() ? null : *at;
-}
-
-Status ExpectOneOf(const json& object, std::string_view path, std::string_view name,
-                   const std::vector<json>& wanted) {
-  const json& value = Field(object, name);
-  if (std::ranges::find(wanted, value) != wanted.end()) return {};
-  return Unsupported(fmt::format("{}.{} is {}, supported is {}", path, name, Dump(value),
-                                 Dump(wanted.size() == 1 ? wanted[0] : json(wanted))));
-}
 
 Status CheckModel(const json& model) {
   RETURN_IF_ERROR(ExpectOneOf(model, "model", "type", {"BPE", nullptr}));
@@ -81,56 +56,6 @@ Status CheckPipeline(const json& document) {
     RETURN_IF_ERROR(
         ExpectOneOf(Field(document, "post_processor"), "post_processor", "type", {"ByteLevel"}));
   return ExpectOneOf(Field(document, "decoder"), "decoder", "type", {"ByteLevel"});
-}
-
-Result<std::vector<AddedToken>> ReadAddedTokens(const json& list) {
-  std::vector<AddedToken> tokens;
-  if (list.is_null()) return tokens;
-  if (!list.is_array()) return DataLoss("added_tokens is not a list");
-  for (size_t i = 0; i < list.size(); ++i) {
-    const json& id = Field(list[i], "id");
-    const json& content = Field(list[i], "content");
-    if (!id.is_number_unsigned() || id.get<uint64_t>() >= Vocabulary::kIdsMax ||
-        !content.is_string() || content.get_ref<const std::string&>().empty())
-      return DataLoss(
-          fmt::format("added_tokens[{}] is {}, expected an id from 0 to {} and a content", i,
-                      Dump(list[i]), Vocabulary::kIdsMax - 1));
-    const std::string path = fmt::format("added_tokens[{}]", i);
-    for (const char* name : {"lstrip", "rstrip", "single_word"})
-      RETURN_IF_ERROR(ExpectOneOf(list[i], path, name, {false, nullptr}));
-    for (const char* name : {"special", "normalized"})
-      if (!Field(list[i], name).is_boolean())
-        return DataLoss(fmt::format("{}.{} is {}, expected true or false", path, name,
-                                    Dump(Field(list[i], name))));
-    AddedToken token{.id = id.get<int32_t>(),
-                     .content = content.get<std::string>(),
-                     .special = Field(list[i], "special").get<bool>(),
-                     .normalized = Field(list[i], "normalized").get<bool>()};
-    if (token.special && token.normalized)
-      return Unsupported(path + ".normalized is true, supported is false for a special token");
-    tokens.push_back(std::move(token));
-  }
-  return tokens;
-}
-
-// An added token may be in the model's vocabulary too, then with the same id.
-Result<Vocabulary> BuildVocabulary(std::vector<Vocabulary::Entry> entries,
-                                   const std::vector<AddedToken>& added) {
-  std::vector<const AddedToken*> unknown;
-  {
-    ASSIGN_OR_RETURN(Vocabulary model, Vocabulary::Build(entries));
-    for (const AddedToken& token : added) {
-      const std::optional<int32_t> id = model.Find(token.content);
-      if (!id)
-        unknown.push_back(&token);
-      else if (*id != token.id)
-        return DataLoss(fmt::format("added token \"{}\" has id {}, but {} in model.vocab",
-                                    token.content, token.id, *id));
-    }
-    if (unknown.empty()) return model;
-  }
-  for (const AddedToken* token : unknown) entries.push_back({token->content, token->id});
-  return Vocabulary::Build(entries);
 }
 
 Result<BpeModel> BuildBpe(const Vocabulary& vocabulary, const MergeTexts& texts) {

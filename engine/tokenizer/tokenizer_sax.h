@@ -1,5 +1,6 @@
 // Reads tokenizer.json in one pass: the vocabulary and the merges (nearly all of it) go straight
-// into arrays, the rest becomes a small document. Only tokenizer_json.cc uses this.
+// into arrays, the rest becomes a small document. Only the readers of such a file use this:
+// tokenizer_json.cc and engine/encoder/wordpiece_json.cc.
 //
 // Threads: one parse, one thread.
 #pragma once

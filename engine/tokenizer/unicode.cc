@@ -152,6 +152,21 @@ void ComposeInPlace(std::vector<uint32_t>* text) {
   text->resize(out);
 }
 
+std::vector<uint32_t> Decomposed(std::string_view text) {
+  std::vector<uint32_t> scalars;
+  scalars.reserve(text.size());
+  for (size_t at = 0; at < text.size();) Unicode().Decompose(NextScalar(text, &at), &scalars);
+  OrderMarks(&scalars);
+  return scalars;
+}
+
+std::string AsUtf8(const std::vector<uint32_t>& scalars) {
+  std::string out;
+  out.reserve(scalars.size());
+  for (const uint32_t c : scalars) AppendUtf8(c, &out);
+  return out;
+}
+
 }  // namespace
 
 CharKind KindOf(uint32_t scalar) { return static_cast<CharKind>(Unicode().Of(scalar).kind); }
@@ -175,15 +190,11 @@ bool IsCertainlyNfc(std::string_view text) {
 }
 
 std::string NormalizeNfc(std::string_view text) {
-  std::vector<uint32_t> scalars;
-  scalars.reserve(text.size());
-  for (size_t at = 0; at < text.size();) Unicode().Decompose(NextScalar(text, &at), &scalars);
-  OrderMarks(&scalars);
+  std::vector<uint32_t> scalars = Decomposed(text);
   ComposeInPlace(&scalars);
-  std::string out;
-  out.reserve(text.size());
-  for (const uint32_t c : scalars) AppendUtf8(c, &out);
-  return out;
+  return AsUtf8(scalars);
 }
+
+std::string NormalizeNfd(std::string_view text) { return AsUtf8(Decomposed(text)); }
 
 }  // namespace nextgate::engine

@@ -1,4 +1,4 @@
-// Character classes and NFC exactly as `tokenizers` has them, whatever Unicode version that is.
+// Character classes, NFC and NFD exactly as `tokenizers` has them, whatever Unicode version that is.
 //
 // Threads: pure functions over tables that are built on first use and never change.
 #pragma once
@@ -20,5 +20,7 @@ bool IsCertainlyNfc(std::string_view text);
 // Canonical decomposition, ordering, composition. Linear but for the sorting of each run of
 // combining marks (n log n). REQUIRES: valid UTF-8.
 std::string NormalizeNfc(std::string_view text);
+// The same without the composition.
+std::string NormalizeNfd(std::string_view text);
 
 }  // namespace nextgate::engine

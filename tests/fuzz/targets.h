@@ -18,6 +18,7 @@ void FuzzUpstream(std::string_view input);    // what an upstream's bytes go thr
 void FuzzAdmin(std::string_view input);       // the admin API's parameters, key files, flags, TOML
 void FuzzPrefix(std::string_view input);      // what is asked of the prefix cache
 void FuzzCheckpoint(std::string_view input);  // files of a checkpoint
+void FuzzEncoder(std::string_view input);     // texts and files of the sentence encoder
 
 struct FuzzTarget {
   const char* name;  // of its folder below corpus/
@@ -27,7 +28,7 @@ struct FuzzTarget {
 inline constexpr FuzzTarget kFuzzTargets[] = {
     {"request", FuzzRequest},   {"canonical", FuzzCanonical}, {"entry", FuzzEntry},
     {"upstream", FuzzUpstream}, {"admin", FuzzAdmin},         {"checkpoint", FuzzCheckpoint},
-    {"prefix", FuzzPrefix},
+    {"prefix", FuzzPrefix},     {"encoder", FuzzEncoder},
 };
 
 // The first byte, which picks what is read: "0" the first one. Takes it off; 0 if there is none.

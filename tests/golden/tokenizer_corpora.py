@@ -126,7 +126,7 @@ def random_ids(rng, n, vocab_size):
              for _ in range(rng.randrange(1, 40))] for _ in range(n)]
 
 
-# --- texts that tests/engine/tokenizer/tokenizer_golden_test.cc makes too, number by number ---
+# --- texts that tests/support/seeded_texts.cc makes too, number by number ---
 
 RANDOM_RANGES = [(0x20, 0x7E), (0x20, 0x7E), (0x20, 0x7E), (0x09, 0x0D), (0xA0, 0x24F), (0x2B0, 0x52F), (0x590, 0x6FF),
                  (0x900, 0xDFF), (0x1E00, 0x206F), (0x3000, 0x30FF), (0x4E00, 0x9FFF), (0xAC00, 0xD7A3), (0xF900, 0xFFEF),

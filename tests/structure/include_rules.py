@@ -15,7 +15,7 @@ MAY_INCLUDE = {
     "gateway": {"gateway", "engine", "cache", "base"},
 }
 # What the gateway may see of the engine: its public headers.
-GATEWAY_ENGINE = re.compile(r"engine/(engine|request)\.h|engine/tokenizer/\w+\.h|engine/model/generation_config\.h")
+GATEWAY_ENGINE = re.compile(r"engine/(engine|request)\.h|engine/tokenizer/\w+\.h|engine/model/generation_config\.h|engine/encoder/sentence_encoder\.h")
 WRAPPERS = {
     "httplib.h": {"gateway/http_server.cc", "gateway/http_client.cc"},
     "jinja/": {"gateway/chat_template.cc", "gateway/chat_template_builtins.h", "gateway/chat_template_input.h",
