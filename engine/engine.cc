@@ -31,6 +31,7 @@ using kernels::View;
 constexpr auto kIdleWait = std::chrono::milliseconds(100);
 constexpr int32_t kPutOffMax = 1024;  // sequences that a step looks at in vain
 constexpr int64_t kLogIntervalNs = 10'000'000'000;
+constexpr int64_t kClearWaitNs = 5'000'000'000;  // for a disk to delete what was forgotten
 
 class EngineImpl final : public Engine {
  public:
@@ -544,12 +545,25 @@ Result<PrefixExplanation> EngineImpl::ExplainPrefix(const GenerationRequest& req
 }
 
 Result<int32_t> EngineImpl::ResetPrefixCache() {
-  return errands_.Do<int32_t>([this] {
+  const auto dropped = errands_.Do<int32_t>([this] {
     const int32_t before = prefix_.tree().size();
     prefix_.Reset();
     PublishStats();
     return before - prefix_.tree().size();
   });
+  if (!dropped) return dropped;
+  const int64_t until_ns = Clock::System().MonotonicNs() + kClearWaitNs;
+  for (;;) {
+    ASSIGN_OR_RETURN(const bool cleared, errands_.Do<bool>([this] {
+      prefix_.PollTiers();
+      return prefix_.TiersCleared();
+    }));
+    if (cleared) return dropped;
+    if (Clock::System().MonotonicNs() > until_ns)
+      return MakeError(ErrorCode::kDeadlineExceeded,
+                       "the prefix cache is empty, but what its tiers held is not deleted yet");
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
 }
 
 Result<std::vector<PrefixNode>> EngineImpl::PrefixMap(int32_t nodes_max) {

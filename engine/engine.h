@@ -150,7 +150,8 @@ class Engine {
 
   // What the prefix cache would do for this request now. Changes nothing. kInvalidArgument as Submit.
   virtual Result<PrefixExplanation> ExplainPrefix(const GenerationRequest& request) = 0;
-  // Forgets all that no sequence uses, and says how many blocks that were.
+  // Forgets all that no sequence uses, in the tiers below too, and says how many blocks that were.
+  // kDeadlineExceeded also: it is forgotten, but its files are not deleted yet.
   virtual Result<int32_t> ResetPrefixCache() = 0;
   virtual Result<std::vector<PrefixNode>> PrefixMap(int32_t nodes_max) = 0;
 };

@@ -34,7 +34,7 @@ constexpr int64_t kStaleS = 3600;  // what a process that died was writing
 
 // What is new is not zeroed: that of a large record at the lowest priority would look like a disk that hangs.
 void Resize(size_t count, std::string* bytes) {
-  bytes->resize_and_overwrite(count, [](char*, size_t size) { return size; });
+  bytes->resize_and_overwrite(count, [count](char*, size_t) { return count; });
 }
 
 class Fd {
@@ -204,6 +204,7 @@ Status DiskStore::WriteFile(const std::string& path, std::string_view head, Tier
   const std::string draft = fmt::format("{}.{:016x}.{}{}", path, instance_, ++drafts_, kDraft);
   Status written;
   {
+    ::mkdir(dir_.c_str(), 0700);  // somebody may have emptied the directory above it
     const Fd file(draft, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW);
     if (!file.ok()) return Trouble("create", draft);
     if (!file.Write(head, job) || !file.Write(buffer_, job)) written = Trouble("write", draft);
@@ -258,7 +259,7 @@ Status DiskStore::Read(const TierRecord& record, const DevicePlace& to, TierJob&
   return {};
 }
 
-// A record whose head can be read, or nothing and one line in the log.
+// A record whose head can be read, or nothing and one line in the log; what is damaged is deleted.
 std::optional<Looked> DiskStore::Look(const std::string& name, TierJob& job) {
   const std::string path = PathOf(name);
   const Fd file(path, O_RDONLY | O_NONBLOCK);
@@ -284,7 +285,10 @@ std::optional<Looked> DiskStore::Look(const std::string& name, TierJob& job) {
        static_cast<int64_t>(info->state_bytes) != StateBytes() || name != NameOf(info->record.key)))
     fits = DataLoss("it belongs elsewhere");
   if (!fits) {
-    LogWarning("prefix cache: {} is left out: {}", path, fits.error().message);
+    // It has a name of ours, takes room and may tell what was asked.
+    const bool deleted = KeyOf(name) && ::unlink(path.c_str()) == 0;
+    LogWarning("prefix cache: {} is {}: {}", path, deleted ? "deleted" : "left out",
+               fits.error().message);
     return std::nullopt;
   }
   return Looked{.record = std::make_shared<const TierRecord>(std::move(info->record)),
@@ -294,10 +298,11 @@ std::optional<Looked> DiskStore::Look(const std::string& name, TierJob& job) {
 TierDiscovery DiskStore::Discover(TierJob& job) {
   Flush();
   DIR* dir = ::opendir(dir_.c_str());
-  if (dir == nullptr) return {};
+  if (dir == nullptr && errno != ENOENT) return {};
   std::unordered_set<std::string> names;
-  while (const dirent* entry = ::readdir(dir)) names.emplace(entry->d_name);
-  ::closedir(dir);
+  while (const dirent* entry = dir == nullptr ? nullptr : ::readdir(dir))
+    names.emplace(entry->d_name);
+  if (dir != nullptr) ::closedir(dir);
 
   std::vector<Looked> files;
   for (const std::string& name : names) {

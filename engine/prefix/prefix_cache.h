@@ -122,7 +122,8 @@ class PrefixCache {
   // Nothing moves between the tiers.
   bool tiers_idle() const { return !tiers_ || tiers_->idle(); }
   void WaitForTiers();  // a little while, unless they are idle
-  void DrainTiers();    // for kDrainMs at most; the last that is asked of them
+  bool TiersCleared() const { return !tiers_ || tiers_->cleared(); }  // of what Reset forgot
+  void DrainTiers();  // for kDrainMs at most; the last that is asked of them
 
   // Blocks of the match are appended to `table`. Returns the checkpoint slot to load from, or
   // kNoCheckpoint: it begins at 0. Counts the lookup if `counted`. REQUIRES: Lookup, and no change since.

@@ -38,7 +38,11 @@ PrefixTiers::PrefixTiers(std::vector<std::unique_ptr<TierStore>> stores, const T
     Tier& tier = tiers_.emplace_back(std::move(store), bell_, clock_);
     if (tier.store->is_shared()) Discover(&tier);
   }
-  for (const Tier& tier : tiers_) AwaitIdle(tier, std::numeric_limits<int64_t>::max());
+  for (const Tier& tier : tiers_) {
+    AwaitIdle(tier, std::numeric_limits<int64_t>::max());
+    LogInfo("prefix cache: {} tier of {:.2f} GiB, {} records found", tier.store->name(),
+            static_cast<double>(tier.index.bytes_max()) / (1 << 30), tier.index.size());
+  }
 }
 
 PrefixTiers::Tier::Tier(std::unique_ptr<TierStore> from, const std::shared_ptr<TierBell>& bell,
@@ -88,6 +92,7 @@ void PrefixTiers::Store(int32_t tier, const TierRecordPtr& record, DevicePlace f
                     t->held.blocks -= blocks_held;
                     if (!t->index.Written(record->key)) {
                       t->store->Free(*record);
+                      Flush(t);
                     } else if (written) {
                       ++t->stats.stored;
                       ++version_;
@@ -240,7 +245,24 @@ void PrefixTiers::Clear() {
     for (const auto& record : removed) tier.store->Free(*record);
     for (const auto& [record, since] : tier.orphans) tier.store->Free(*record);
     tier.orphans.clear();
+    Flush(&tier);
   }
+}
+
+// At once: what was freed would wait for the next job.
+void PrefixTiers::Flush(Tier* tier) {
+  ++flushes_;
+  tier->worker->Push(
+      [store = tier->store](TierJob&) {
+        store->Flush();
+        return Status();
+      },
+      [this](const Status&) { --flushes_; }, /*urgent=*/true);
+}
+
+bool PrefixTiers::cleared() const {
+  return flushes_ == 0 &&
+         std::ranges::all_of(tiers_, [](const Tier& tier) { return tier.index.doomed() == 0; });
 }
 
 // --- what others wrote ---
@@ -314,12 +336,7 @@ void PrefixTiers::Drain(int64_t ms) {
   drained_ = true;
   for (Tier& tier : tiers_) {
     AwaitIdle(tier, until_ms);
-    tier.worker->Push(  // what those that were done have freed
-        [store = tier.store](TierJob&) {
-          store->Flush();
-          return Status();
-        },
-        [](const Status&) {}, /*urgent=*/false);
+    Flush(&tier);  // what those that were done have freed
     AwaitIdle(tier, until_ms);
     if (tier.worker->idle()) continue;
     LogWarning("prefix cache: {} records were not written to the {} tier in time",

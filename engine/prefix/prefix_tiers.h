@@ -79,6 +79,8 @@ class PrefixTiers {
 
   // Forgets every record, those that are being written once that is done.
   void Clear();
+  // What was forgotten is gone from the stores, too.
+  bool cleared() const;
 
   // Calls what is done; gives up what hangs.
   void Poll();
@@ -119,6 +121,7 @@ class PrefixTiers {
   void StoreFailed(Tier* tier, const TierRecord& record, const Error& error);
   void LoadFailed(Tier* tier, const TierRecord& record, const Error& error);
   void Trouble(Tier* tier, const std::string& what);
+  void Flush(Tier* tier);
   void Forget(Tier* tier, const BlockKey& key);
   void ForgetGone(Tier* tier, const BlockKey& key);
   void LookForSlowLoads(Tier* tier);
@@ -131,7 +134,8 @@ class PrefixTiers {
   const TierLimits limits_;
   const std::shared_ptr<TierBell> bell_ = std::make_shared<TierBell>();
   std::vector<Tier> tiers_;
-  size_t moves_ = 0;  // handed over, `done` not called
+  size_t moves_ = 0;    // handed over, `done` not called
+  size_t flushes_ = 0;  // likewise
   uint64_t version_ = 1;
   bool drained_ = false;
 };

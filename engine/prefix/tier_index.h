@@ -68,6 +68,7 @@ class TierIndex {
 
   int64_t bytes() const { return bytes_; }
   int64_t bytes_max() const { return bytes_max_; }
+  size_t doomed() const { return doomed_; }
   size_t size() const { return entries_.size() - doomed_; }
 
   void check_integrity() const;

@@ -273,6 +273,9 @@ def test_a_restart_finds_the_disk_again_and_another_instance_shares_it(start, tm
     for name in ("disk", "host"):
         for what in ("stored", "discovered", "evicted"):  # copying may still go on
             until(lambda: exposed(name, what) == tier(again, name)[what])  # noqa: B023
+    assert list(tmp_path.rglob("*.prefix")) != []
+    assert httpx.post(again.admin_url + "/admin/prefix/reset", timeout=30).status_code == 200
+    assert list(tmp_path.rglob("*.prefix")) == []  # when the reply is there, they are gone
 
 
 def test_a_reset_needs_the_role_to_write(start, keys):  # noqa: F811

@@ -73,6 +73,32 @@ TEST_F(SharedDirectory, WhatAnotherInstanceDeletedIsForgotten) {
   EXPECT_EQ(StatsOf(disk_).load_failures, 0u);
 }
 
+TEST_F(SharedDirectory, ADirectoryThatWasEmptiedIsUsedAgain) {
+  Store(disk_, RecordOf(1), 1);
+  Settle();
+  fs::remove_all(fs::path(dir_.path()) / "model");
+  Look();
+  EXPECT_EQ(StatsOf(disk_).records, 0);
+  Store(disk_, RecordOf(2), 2);
+  Settle();
+  EXPECT_EQ(StatsOf(disk_).state, "works");
+  EXPECT_EQ(Files(), 1u);
+}
+
+// They take room that nobody counts, and may tell what was asked.
+TEST_F(SharedDirectory, DamagedFilesAreDeletedWhenTheyAreFound) {
+  Store(disk_, RecordOf(1), 1);
+  Store(disk_, RecordOf(2), 2);
+  Settle();
+  tiers_->Drain(10'000);
+  fs::resize_file(FileOf(RecordOf(1)), 70);
+  std::ofstream(fs::path(dir_.path()) / "model" / "notes.prefix") << "somebody else's";
+  tiers_ = Open(0, 1 << 20);
+  EXPECT_EQ(StatsOf(disk_).records, 1);
+  EXPECT_FALSE(fs::exists(FileOf(RecordOf(1))));
+  EXPECT_EQ(Files(), 2u);
+}
+
 TEST_F(SharedDirectory, WhatCameBackAfterItWasGoneIsNotDeleted) {
   Store(disk_, RecordOf(1), 1);
   Settle();
