@@ -270,7 +270,6 @@ bool EngineImpl::Schedule() {
   return !views_.empty();
 }
 
-// Somebody before it is about to compute what it begins with.
 bool EngineImpl::Awaits(const Sequence& leader, Sequence* sequence) {
   return prefix_.Awaits(sequence->prefix_view().resume_max, leader.prefix,
                         leader.view().tokens_computed, &sequence->prefix);
@@ -282,6 +281,7 @@ bool EngineImpl::StillAwaits(Sequence* sequence) {
   return leader != scheduled_.end() && Awaits(**leader, sequence);
 }
 
+// Somebody before it is about to compute what it begins with.
 bool EngineImpl::AwaitsAnother(Sequence* sequence) {
   const auto leader = std::ranges::find_if(
       scheduled_, [&](const Sequence* other) { return Awaits(*other, sequence); });

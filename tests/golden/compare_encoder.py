@@ -70,10 +70,7 @@ def main():
     reference.enable_truncation(model.max_seq_length)
     ids(c, "cut to the maximum length", texts + corpora.random_strings(rng, n), op="T")
 
-    for name, count in c.counts.items():
-        print(f"{name:40} {count:9} texts {c.differences[name]:7} differ")
-    print(f"total {c.counts.total()} compared, {c.differences.total()} differ")
-    return 1 if c.differences else 0
+    return c.report()
 
 
 if __name__ == "__main__":

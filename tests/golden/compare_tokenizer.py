@@ -82,6 +82,13 @@ class Comparison:
                     piece.decode("utf-8", "strict")
                 self.check(name + ", one by one", ids, b"".join(pieces).decode(), theirs)
 
+    def report(self):
+        """Prints all counts; the exit code."""
+        for name, count in self.counts.items():
+            print(f"{name:40} {count:9} texts {self.differences[name]:7} differ")
+        print(f"total {self.counts.total()} compared, {self.differences.total()} differ")
+        return 1 if self.differences else 0
+
 
 def ids_of(data):
     return struct.unpack(f"={len(data) // 4}i", data)
@@ -162,10 +169,7 @@ def main():
     long_runs(c)
     scalars(c, args.quick)
 
-    for name, count in c.counts.items():
-        print(f"{name:40} {count:9} texts {c.differences[name]:7} differ")
-    print(f"total {c.counts.total()} compared, {c.differences.total()} differ")
-    return 1 if c.differences else 0
+    return c.report()
 
 
 if __name__ == "__main__":

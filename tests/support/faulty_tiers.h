@@ -21,8 +21,8 @@
 #include "engine/prefix/checkpoint_pool.h"
 #include "engine/prefix/kv_pool.h"
 #include "engine/prefix/prefix_tiers.h"
+#include "tests/support/checkpoint_files.h"
 #include "tests/support/fake_model.h"
-#include "tests/support/temp_dir.h"
 
 namespace nextgate::engine {
 
@@ -116,7 +116,7 @@ class FaultyStore final : public TierStore {
   const std::shared_ptr<Faults> faults_;
 };
 
-class PrefixTiersTest : public testing::Test {
+class PrefixTiersTest : public ::testing::Test {
  protected:
   static constexpr int32_t kPlaces = 24;
 
@@ -214,7 +214,7 @@ class PrefixTiersTest : public testing::Test {
     return files;
   }
 
-  const test::TempDir dir_;
+  const nextgate::testing::TempDir dir_;
   ManualClock clock_;
   const std::unique_ptr<KvPool> kv_ = *KvPool::Open(FakeModel().config(), kPlaces);
   const std::unique_ptr<CheckpointPool> checkpoints_ = *CheckpointPool::Open(

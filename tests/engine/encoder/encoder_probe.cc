@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "engine/encoder/sentence_encoder.h"
+#include "tests/support/probe.h"
 
 namespace nextgate::engine {
 namespace {
@@ -26,25 +27,14 @@ int Serve(const char* dir) {
     std::fprintf(stderr, "%s\n", (!encoder ? encoder.error() : wordpiece.error()).message.c_str());
     return 1;
   }
-  char op;
-  uint32_t length;
-  while (std::fread(&op, 1, 1, stdin) == 1 && std::fread(&length, sizeof(length), 1, stdin) == 1) {
-    std::vector<std::string> texts(1, std::string(length, '\0'));
-    if (std::fread(texts[0].data(), 1, length, stdin) != length) return 1;
-    std::string answer;
+  return testing::ServeProbe([&](char op, const std::string& text) -> std::string {
     if (op == 'E') {
-      if (const auto embeddings = (*encoder)->Encode(texts))
-        answer = AsBytes((*embeddings)[0].values);
-    } else {
-      const int64_t tokens_max = op == 'T' ? (*encoder)->tokens_max() : INT32_MAX;
-      answer = AsBytes((*wordpiece)->Encode(texts[0], tokens_max).ids);
+      const auto embeddings = (*encoder)->Encode(std::vector{text});
+      return embeddings ? AsBytes((*embeddings)[0].values) : "";
     }
-    const uint32_t size = static_cast<uint32_t>(answer.size());
-    std::fwrite(&size, sizeof(size), 1, stdout);
-    std::fwrite(answer.data(), 1, answer.size(), stdout);
-    std::fflush(stdout);
-  }
-  return 0;
+    const int64_t tokens_max = op == 'T' ? (*encoder)->tokens_max() : INT32_MAX;
+    return AsBytes((*wordpiece)->Encode(text, tokens_max).ids);
+  });
 }
 
 }  // namespace

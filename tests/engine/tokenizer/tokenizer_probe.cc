@@ -14,6 +14,7 @@
 
 #include "engine/tokenizer/detokenizer.h"
 #include "engine/tokenizer/tokenizer.h"
+#include "tests/support/probe.h"
 
 namespace nextgate::engine {
 namespace {
@@ -71,18 +72,8 @@ int Serve(const char* dir) {
     std::fprintf(stderr, "%s\n", tokenizer.error().message.c_str());
     return 1;
   }
-  char op;
-  uint32_t length;
-  while (std::fread(&op, 1, 1, stdin) == 1 && std::fread(&length, sizeof(length), 1, stdin) == 1) {
-    std::string payload(length, '\0');
-    if (std::fread(payload.data(), 1, length, stdin) != length) return 1;
-    const std::string answer = Answer(**tokenizer, op, payload);
-    const uint32_t size = static_cast<uint32_t>(answer.size());
-    std::fwrite(&size, sizeof(size), 1, stdout);
-    std::fwrite(answer.data(), 1, answer.size(), stdout);
-    std::fflush(stdout);
-  }
-  return 0;
+  return testing::ServeProbe(
+      [&](char op, const std::string& payload) { return Answer(**tokenizer, op, payload); });
 }
 
 }  // namespace
