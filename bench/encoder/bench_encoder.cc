@@ -52,10 +52,10 @@ void BatchOf32TwoThreads(benchmark::State& state) {
 void LongestTextOneThread(benchmark::State& state) { Encode(state, {LongText()}, 1); }
 
 void WordPieceAlone(benchmark::State& state) {
-  const auto wordpiece = WordPiece::Open(kDirectory);
-  CHECK(wordpiece.has_value(), "%s", wordpiece ? "" : wordpiece.error().message.c_str());
+  const auto tokenizer = TextTokenizer::Open(kDirectory);
+  CHECK(tokenizer.has_value(), "%s", tokenizer ? "" : tokenizer.error().message.c_str());
   const std::string text = LongText();
-  for (auto _ : state) benchmark::DoNotOptimize((*wordpiece)->Encode(text, INT32_MAX));
+  for (auto _ : state) benchmark::DoNotOptimize((*tokenizer)->Encode(text, INT32_MAX));
   state.SetBytesProcessed(state.iterations() * static_cast<int64_t>(text.size()));
 }
 

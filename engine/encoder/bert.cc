@@ -27,7 +27,9 @@ class BertLoader {
   Status LoadAll() {
     const int64_t hidden = c_.hidden_size;
     // Checkpoints of a whole pre-training model have everything one level deeper.
-    const std::string root = source_.HasPrefix("bert.") ? "bert." : "";
+    const std::string root = source_.HasPrefix("bert.")      ? "bert."
+                             : source_.HasPrefix("roberta.") ? "roberta."
+                                                             : "";
     const std::string p = root + "embeddings.";
     ASSIGN_OR_RETURN(bert_.words_, Matrix({p + "word_embeddings.weight"}, c_.vocab_size, hidden));
     ASSIGN_OR_RETURN(bert_.positions_, Matrix({p + "position_embeddings.weight"},
@@ -42,7 +44,7 @@ class BertLoader {
     }
     return source_.CheckAllUsed([&](std::string_view name) {
       return name == p + "position_ids" || name.starts_with(root + "pooler.") ||
-             name.starts_with("cls.");
+             name.starts_with("cls.") || name.starts_with("lm_head.");
     });
   }
 
@@ -156,8 +158,10 @@ Result<kernels::View<const float, 2>> Bert::Forward(std::span<const int32_t> ids
   CHECK(tokens > 0 && tokens <= tokens_max_ && !ends.empty() && ends.back() == tokens);
   int32_t row = 0;
   for (const int32_t end : ends) {
-    CHECK(end >= row && end - row <= config_.max_position_embeddings);
-    for (const int32_t begin = row; row < end; ++row) position_ids_[row] = row - begin;
+    CHECK(end >= row && end - row <= config_.positions());
+    auto position = static_cast<int32_t>(config_.first_position);
+    for (; row < end; ++row)
+      position_ids_[row] = ids[row] == config_.padding_id ? config_.padding_id : position++;
   }
   const Rows hidden = hidden_.Rows(0, tokens);
   const Rows mixed = mixed_.Rows(0, tokens);

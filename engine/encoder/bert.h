@@ -2,7 +2,8 @@
 // without padding, so a batch costs what its tokens cost, and what is computed for one does not
 // depend on its neighbours, bit for bit.
 //
-// Source: BertModel in transformers' modeling_bert.py, without its pooler.
+// Source: BertModel in transformers' modeling_bert.py and XLMRobertaModel in
+// modeling_xlm_roberta.py, without their poolers; these differ in their positions only.
 //
 // Threads: one thread at a time (it owns its intermediates); the work is shared over a pool.
 // Memory: everything is allocated by Load.
@@ -32,7 +33,7 @@ class Bert {
 
   // The last hidden states [T, H], valid until the next call.
   //   ids    [T]  each in [0, V), T in [1, tokens_max]
-  //   ends   [S]  ascending, each ≤ the one before + max_position_embeddings; the last is T
+  //   ends   [S]  ascending, each ≤ the one before + config.positions(); the last is T
   // `stop` is asked between layers: kDeadlineExceeded once it says true.
   Result<kernels::View<const float, 2>> Forward(std::span<const int32_t> ids,
                                                 std::span<const int32_t> ends,

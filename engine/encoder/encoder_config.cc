@@ -55,7 +55,9 @@ Status ExpectText(FieldReader& read, const std::string& path, const char* name,
 Result<BertConfig> ReadBertConfig(const std::string& path) {
   ASSIGN_OR_RETURN(const json object, ReadObject(path));
   FieldReader read(object, path);
-  RETURN_IF_ERROR(ExpectText(read, path, "model_type", "bert"));
+  const std::string type = read.TextOr("model_type", "bert");
+  if (type != "bert" && type != "xlm-roberta")
+    return NotSupported(path, "model_type", type, "bert or xlm-roberta");
   RETURN_IF_ERROR(ExpectText(read, path, "hidden_act", "gelu"));
   RETURN_IF_ERROR(ExpectText(read, path, "position_embedding_type", "absolute"));
   BertConfig c;
@@ -67,6 +69,14 @@ Result<BertConfig> ReadBertConfig(const std::string& path) {
   c.max_position_embeddings = read.Int("max_position_embeddings", kTokensMin, kPositionsMax);
   c.type_vocab_size = read.IntOr("type_vocab_size", 2, 1, kWidthMax);
   c.layer_norm_eps = static_cast<float>(read.NumberOr("layer_norm_eps", 1e-12, 0, 1));
+  if (type == "xlm-roberta") {
+    c.padding_id = static_cast<int32_t>(read.IntOr("pad_token_id", 1, 0, kPositionsMax));
+    c.first_position = c.padding_id + 1;
+    if (c.positions() < kTokensMin)
+      read.Fail(fmt::format(
+          "max_position_embeddings: expected at least {} behind pad_token_id {}, got {}",
+          kTokensMin, c.padding_id, c.max_position_embeddings));
+  }
   if (c.hidden_size % c.num_attention_heads != 0)
     read.Fail(fmt::format("hidden_size: expected a multiple of num_attention_heads {}, got {}",
                           c.num_attention_heads, c.hidden_size));
@@ -169,7 +179,7 @@ Result<EncoderConfig> ReadEncoderConfig(const std::string& dir) {
   ASSIGN_OR_RETURN(c.bert, ReadBertConfig(c.transformer_dir + "/config.json"));
   ASSIGN_OR_RETURN(c.pooling, ReadPooling(modules[1].dir + "/config.json", c.bert.hidden_size));
   ASSIGN_OR_RETURN(c.prompt, ReadPrompt(dir + "/config_sentence_transformers.json"));
-  ASSIGN_OR_RETURN(c.tokens_max, ReadTokensMax(c.transformer_dir, c.bert.max_position_embeddings));
+  ASSIGN_OR_RETURN(c.tokens_max, ReadTokensMax(c.transformer_dir, c.bert.positions()));
   return c;
 }
 

@@ -3,7 +3,7 @@
 // trusted: every field is checked for type, range and agreement with the others; what is not
 // supported is refused by name rather than computed differently.
 //
-// Source: BertConfig in Hugging Face transformers; SentenceTransformer, Transformer, Pooling and
+// Source: BertConfig and XLMRobertaConfig in Hugging Face transformers; SentenceTransformer, Transformer, Pooling and
 // Normalize in sentence-transformers.
 //
 // Threads: pure functions.
@@ -25,6 +25,12 @@ struct BertConfig {
   int64_t max_position_embeddings = 0;
   int64_t type_vocab_size = 0;
   float layer_norm_eps = 1e-12f;
+  // XLM-RoBERTa: a text's positions begin behind that of padding, and a padding token that is typed
+  // has the padding's and does not count.
+  int64_t first_position = 0;
+  int32_t padding_id = -1;  // -1: there is no such token
+
+  int64_t positions() const { return max_position_embeddings - first_position; }  // of a text
 };
 
 enum class Pooling { kMean, kCls };

@@ -23,15 +23,15 @@ std::unexpected<Error> TooLate() {
 Result<std::unique_ptr<SentenceEncoder>> SentenceEncoder::Open(const std::string& dir,
                                                                int threads) {
   ASSIGN_OR_RETURN(EncoderConfig config, ReadEncoderConfig(dir));
-  ASSIGN_OR_RETURN(auto wordpiece, WordPiece::Open(config.transformer_dir));
-  if (wordpiece->size() > config.bert.vocab_size)
+  ASSIGN_OR_RETURN(auto tokenizer, TextTokenizer::Open(config.transformer_dir));
+  if (tokenizer->size() > config.bert.vocab_size)
     return DataLoss(
         fmt::format("{}: tokenizer.json has ids up to {}, config.json a vocab_size of {}",
-                    config.transformer_dir, wordpiece->size() - 1, config.bert.vocab_size));
+                    config.transformer_dir, tokenizer->size() - 1, config.bert.vocab_size));
   // Without any an empty text would have no token; with too many a long one would have none.
-  if (wordpiece->num_special() < 1 || wordpiece->num_special() >= config.tokens_max)
+  if (tokenizer->num_special() < 1 || tokenizer->num_special() >= config.tokens_max)
     return DataLoss(fmt::format("{}: expected 1 to {} special tokens around a text, got {}", dir,
-                                config.tokens_max - 1, wordpiece->num_special()));
+                                config.tokens_max - 1, tokenizer->num_special()));
   ASSIGN_OR_RETURN(std::string files, Fingerprint(config.transformer_dir, "", false));
   const std::string fingerprint =
       HashBytes(fmt::format("encoder 1\n{}\n{} {} {}\n{}", files, config.tokens_max,
@@ -40,13 +40,13 @@ Result<std::unique_ptr<SentenceEncoder>> SentenceEncoder::Open(const std::string
   ASSIGN_OR_RETURN(auto bert, Bert::Load(config.transformer_dir, config.bert,
                                          std::max(kPassTokens, config.tokens_max), threads));
   return std::unique_ptr<SentenceEncoder>(
-      new SentenceEncoder(std::move(config), std::move(wordpiece), std::move(bert), fingerprint));
+      new SentenceEncoder(std::move(config), std::move(tokenizer), std::move(bert), fingerprint));
 }
 
-SentenceEncoder::SentenceEncoder(EncoderConfig config, std::unique_ptr<WordPiece> wordpiece,
+SentenceEncoder::SentenceEncoder(EncoderConfig config, std::unique_ptr<TextTokenizer> tokenizer,
                                  std::unique_ptr<Bert> bert, std::string fingerprint)
     : config_(std::move(config)),
-      wordpiece_(std::move(wordpiece)),
+      tokenizer_(std::move(tokenizer)),
       bert_(std::move(bert)),
       fingerprint_(std::move(fingerprint)) {}
 
@@ -54,10 +54,10 @@ Result<std::vector<SentenceEmbedding>> SentenceEncoder::Encode(std::span<const s
                                                                TimePoint deadline) {
   const auto late = [&] { return std::chrono::steady_clock::now() >= deadline; };
   std::vector<SentenceEmbedding> embeddings;
-  std::vector<WordPieceIds> encoded;
+  std::vector<TextIds> encoded;
   for (const std::string& text : texts) {
     if (late()) return TooLate();
-    encoded.push_back(wordpiece_->Encode(config_.prompt + text, config_.tokens_max));
+    encoded.push_back(tokenizer_->Encode(config_.prompt + text, config_.tokens_max));
   }
   std::unique_lock lock(mutex_, std::defer_lock);
   if (deadline == TimePoint::max())
@@ -74,9 +74,10 @@ Result<std::vector<SentenceEmbedding>> SentenceEncoder::Encode(std::span<const s
     ASSIGN_OR_RETURN(const auto hidden, bert_->Forward(ids, ends, late));
     int32_t begin = 0;
     for (const int32_t end : ends) {
-      const WordPieceIds& text = encoded[embeddings.size()];
+      const TextIds& text = encoded[embeddings.size()];
       ASSIGN_OR_RETURN(std::vector<float> values, Pool(hidden.Rows(begin, end - begin)));
-      embeddings.push_back({std::move(values), end - begin, text.num_unknown, text.truncated});
+      embeddings.push_back(
+          {std::move(values), end - begin, text.num_unknown, text.truncated, text.num_spelled});
       begin = end;
     }
     ids.clear();

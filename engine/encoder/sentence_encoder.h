@@ -1,6 +1,7 @@
 // The built-in sentence encoder: text in, one vector out, the same as sentence-transformers
-// computes from the same directory. BERT-family networks with WordPiece (all-MiniLM-L6-v2 and its
-// like); prompt, maximum length, pooling and normalisation come from the directory's own files.
+// computes from the same directory. BERT's and XLM-RoBERTa's networks, each with WordPiece or
+// Unigram (all-MiniLM-L6-v2, multilingual-e5-small and their like); prompt, maximum length, pooling
+// and normalisation come from the directory's own files.
 //
 // Threads: Encode from any thread. One call computes at a time, over the encoder's own threads; the
 // others wait for it, no longer than their deadlines.
@@ -20,7 +21,7 @@
 #include "base/status.h"
 #include "engine/encoder/bert.h"
 #include "engine/encoder/encoder_config.h"
-#include "engine/encoder/wordpiece.h"
+#include "engine/encoder/text_tokenizer.h"
 
 namespace nextgate::engine {
 
@@ -29,6 +30,7 @@ struct SentenceEmbedding {
   int64_t num_tokens = 0;     // computed, special tokens and prompt included
   int64_t num_unknown = 0;    // of these, how many the vocabulary does not know
   bool truncated = false;     // the text was longer than tokens_max(): its end does not count
+  int64_t num_spelled = 0;  // tokens that only spell letters of a script without words (scripts.h)
 };
 
 class SentenceEncoder {
@@ -38,7 +40,7 @@ class SentenceEncoder {
   static constexpr int64_t kPassTokens = 512;
 
   // `dir` holds modules.json and what it names. `threads`: of one call; 0: one per processor.
-  // kNotFound, kDataLoss and kUnimplemented as encoder_config.h and wordpiece.h have them.
+  // kNotFound, kDataLoss and kUnimplemented as encoder_config.h and text_tokenizer.h have them.
   static Result<std::unique_ptr<SentenceEncoder>> Open(const std::string& dir, int threads);
 
   // One embedding a text, in their order; any text is valid, also an empty one. Errors:
@@ -54,12 +56,12 @@ class SentenceEncoder {
   int64_t bytes() const { return bert_->bytes(); }  // of weights and buffers
 
  private:
-  SentenceEncoder(EncoderConfig config, std::unique_ptr<WordPiece> wordpiece,
+  SentenceEncoder(EncoderConfig config, std::unique_ptr<TextTokenizer> tokenizer,
                   std::unique_ptr<Bert> bert, std::string fingerprint);
   Result<std::vector<float>> Pool(kernels::View<const float, 2> hidden) const;
 
   EncoderConfig config_;
-  std::unique_ptr<WordPiece> wordpiece_;
+  std::unique_ptr<TextTokenizer> tokenizer_;
   std::unique_ptr<Bert> bert_;  // of whoever holds the lock
   std::string fingerprint_;
   std::timed_mutex mutex_;

@@ -16,6 +16,7 @@ struct AddedToken {
   std::string content;      // never empty
   bool special = false;     // recognised only where the caller allows it
   bool normalized = false;  // looked for in the normalised text instead of the raw one
+  bool lstrip = false;      // white space before it goes with it
 };
 
 class AddedTokenFinder {

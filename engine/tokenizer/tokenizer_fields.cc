@@ -49,18 +49,17 @@ Result<std::vector<AddedToken>> ReadAddedTokens(const json& list) {
           fmt::format("added_tokens[{}] is {}, expected an id from 0 to {} and a content", i,
                       Dump(list[i]), Vocabulary::kIdsMax - 1));
     const std::string path = fmt::format("added_tokens[{}]", i);
-    for (const char* name : {"lstrip", "rstrip", "single_word"})
+    for (const char* name : {"rstrip", "single_word"})
       RETURN_IF_ERROR(ExpectOneOf(list[i], path, name, {false, nullptr}));
-    for (const char* name : {"special", "normalized"})
-      if (!Field(list[i], name).is_boolean())
+    for (const char* name : {"special", "normalized", "lstrip"})
+      if (!Field(list[i], name).is_boolean() && !(*name == 'l' && Field(list[i], name).is_null()))
         return DataLoss(fmt::format("{}.{} is {}, expected true or false", path, name,
                                     Dump(Field(list[i], name))));
     AddedToken token{.id = id.get<int32_t>(),
                      .content = content.get<std::string>(),
                      .special = Field(list[i], "special").get<bool>(),
-                     .normalized = Field(list[i], "normalized").get<bool>()};
-    if (token.special && token.normalized)
-      return Unsupported(path + ".normalized is true, supported is false for a special token");
+                     .normalized = Field(list[i], "normalized").get<bool>(),
+                     .lstrip = Field(list[i], "lstrip") == json(true)};
     tokens.push_back(std::move(token));
   }
   return tokens;

@@ -29,8 +29,7 @@ const nlohmann::json& Field(const nlohmann::json& object, std::string_view name)
 Status ExpectOneOf(const nlohmann::json& object, std::string_view path, std::string_view name,
                    const std::vector<nlohmann::json>& wanted);
 
-// The list "added_tokens" (null: none). lstrip, rstrip and single_word are not supported, nor a
-// special token that is looked for in the normalised text.
+// The list "added_tokens" (null: none). rstrip and single_word are not supported.
 Result<std::vector<AddedToken>> ReadAddedTokens(const nlohmann::json& list);
 
 // The model's vocabulary and the added tokens. One of these may be in the former too, then with the

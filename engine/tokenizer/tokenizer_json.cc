@@ -92,6 +92,17 @@ Result<BpeModel> BuildBpe(const Vocabulary& vocabulary, const MergeTexts& texts)
   return BpeModel::Build(id_of_byte, merges, results);
 }
 
+Status CheckAdded(const std::vector<AddedToken>& added) {
+  for (size_t i = 0; i < added.size(); ++i) {
+    if (added[i].lstrip)
+      return Unsupported(fmt::format("added_tokens[{}].lstrip is true, supported is false", i));
+    if (added[i].special && added[i].normalized)
+      return Unsupported(fmt::format(
+          "added_tokens[{}].normalized is true, supported is false for a special token", i));
+  }
+  return {};
+}
+
 Result<TokenizerParts> Parse(const std::string& text) {
   TokenizerSax sax;
   if (!json::sax_parse(text, &sax)) return DataLoss(sax.error());
@@ -102,6 +113,7 @@ Result<TokenizerParts> Parse(const std::string& text) {
   if (!sax.has_merges) return DataLoss("model.merges is missing");
   RETURN_IF_ERROR(CheckPipeline(sax.document));
   ASSIGN_OR_RETURN(auto added, ReadAddedTokens(Field(sax.document, "added_tokens")));
+  RETURN_IF_ERROR(CheckAdded(added));
   ASSIGN_OR_RETURN(auto vocabulary, BuildVocabulary(std::move(sax.vocab), added));
   ASSIGN_OR_RETURN(auto bpe, BuildBpe(vocabulary, sax.merges));
   return TokenizerParts{.vocabulary = std::move(vocabulary),

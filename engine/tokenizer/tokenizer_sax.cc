@@ -43,6 +43,7 @@ TokenizerSax::json* TokenizerSax::Place(json value) {
 bool TokenizerSax::Start(json container) {
   if (where_ == Where::kVocab)
     return Fail(fmt::format("model.vocab: \"{}\" is not a number", token_));
+  if (where_ == Where::kPieces || where_ == Where::kPiece) return NoPiece();
   if (where_ != Where::kDocument)
     return Fail(fmt::format("model.merges[{}] is neither \"a b\" nor [\"a\", \"b\"]",
                             merges.num_parts() / 2));
@@ -53,7 +54,7 @@ bool TokenizerSax::Start(json container) {
 
 bool TokenizerSax::start_object(size_t) {
   if (where_ == Where::kDocument && IsModelField("vocab")) {
-    if (has_vocab) return Fail("model.vocab comes twice");
+    if (has_vocab || has_pieces) return Fail("model.vocab comes twice");
     has_vocab = true;
     where_ = Where::kVocab;
     return true;
@@ -62,6 +63,17 @@ bool TokenizerSax::start_object(size_t) {
 }
 
 bool TokenizerSax::start_array(size_t) {
+  if (where_ == Where::kDocument && IsModelField("vocab")) {
+    if (has_vocab || has_pieces) return Fail("model.vocab comes twice");
+    has_pieces = true;
+    where_ = Where::kPieces;
+    return true;
+  }
+  if (where_ == Where::kPieces) {
+    where_ = Where::kPiece;
+    pair_begin_ = vocab.size();
+    return true;
+  }
   if (where_ == Where::kDocument && IsModelField("merges")) {
     if (has_merges) return Fail("model.merges comes twice");
     has_merges = true;
@@ -82,6 +94,9 @@ bool TokenizerSax::End() {
       return Fail(fmt::format("model.merges[{}] has {} parts, expected 2", pair_begin_ / 2,
                               merges.num_parts() - pair_begin_));
     where_ = Where::kMerges;
+  } else if (where_ == Where::kPiece) {
+    if (vocab.size() != pair_begin_ + 1 || scores.size() != vocab.size()) return NoPiece();
+    where_ = Where::kPieces;
   } else if (where_ != Where::kDocument) {
     where_ = Where::kDocument;
   } else {
@@ -100,6 +115,11 @@ bool TokenizerSax::string(std::string& value) {
     merges.Add(value);
     return true;
   }
+  if (where_ == Where::kPiece) {
+    if (vocab.size() != pair_begin_) return NoPiece();
+    vocab.push_back({std::move(value), static_cast<int64_t>(vocab.size())});
+    return true;
+  }
   if (where_ != Where::kMerges) return Scalar(std::move(value));
   const size_t space = value.find(' ');
   if (space == std::string::npos || value.find(' ', space + 1) != std::string::npos)
@@ -111,11 +131,24 @@ bool TokenizerSax::string(std::string& value) {
 }
 
 bool TokenizerSax::number_unsigned(uint64_t value) {
+  if (where_ == Where::kPiece) return Score(static_cast<double>(value));
   if (where_ != Where::kVocab) return Scalar(value);
   return Number(static_cast<int64_t>(std::min<uint64_t>(value, INT64_MAX)));
 }
 
+bool TokenizerSax::Score(double value) {
+  if (vocab.size() != scores.size() + 1) return NoPiece();
+  scores.push_back(value);
+  return true;
+}
+
+bool TokenizerSax::NoPiece() {
+  const size_t index = where_ == Where::kPiece ? pair_begin_ : vocab.size();
+  return Fail(fmt::format("model.vocab[{}] is not [\"spelling\", score]", index));
+}
+
 bool TokenizerSax::Number(int64_t value) {
+  if (where_ == Where::kPiece) return Score(static_cast<double>(value));
   if (where_ != Where::kVocab) return Scalar(value);
   vocab.push_back({token_, value});
   return true;
@@ -124,6 +157,7 @@ bool TokenizerSax::Number(int64_t value) {
 bool TokenizerSax::Scalar(json value) {
   if (where_ == Where::kVocab)
     return Fail(fmt::format("model.vocab: the id of \"{}\" is not an integer", token_));
+  if (where_ == Where::kPieces || where_ == Where::kPiece) return NoPiece();
   if (where_ != Where::kDocument)
     return Fail(fmt::format("model.merges[{}] is neither \"a b\" nor [\"a\", \"b\"]",
                             merges.num_parts() / 2));

@@ -1,6 +1,6 @@
 // Reads tokenizer.json in one pass: the vocabulary and the merges (nearly all of it) go straight
 // into arrays, the rest becomes a small document. Only the readers of such a file use this:
-// tokenizer_json.cc and engine/encoder/wordpiece_json.cc.
+// tokenizer_json.cc and engine/encoder/text_tokenizer_json.cc.
 //
 // Threads: one parse, one thread.
 #pragma once
@@ -37,7 +37,9 @@ class TokenizerSax {
   bool boolean(bool value) { return Scalar(value); }
   bool number_integer(int64_t value) { return Number(value); }
   bool number_unsigned(uint64_t value);
-  bool number_float(double value, const std::string&) { return Scalar(value); }
+  bool number_float(double value, const std::string&) {
+    return where_ == Where::kPiece ? Score(value) : Scalar(value);
+  }
   bool string(std::string& value);
   bool binary(json::binary_t&) { return Fail("binary values are not JSON"); }
   bool start_object(size_t);
@@ -49,19 +51,23 @@ class TokenizerSax {
 
   json document;  // without model.vocab and model.merges
   std::vector<Vocabulary::Entry> vocab;
+  std::vector<double> scores;  // by id, where model.vocab is a list of [spelling, score]
   MergeTexts merges;
-  bool has_vocab = false;
+  bool has_vocab = false;   // model.vocab is an object
+  bool has_pieces = false;  // model.vocab is a list
   bool has_merges = false;
   const std::string& error() const { return error_; }
 
  private:
-  enum class Where { kDocument, kVocab, kMerges, kPair };
+  enum class Where { kDocument, kVocab, kPieces, kPiece, kMerges, kPair };
   static constexpr size_t kDepthMax = 64;
 
   bool Fail(std::string why);
   bool Start(json container);
   bool End();
   bool Number(int64_t value);
+  bool Score(double value);
+  bool NoPiece();  // says that model.vocab's next item is none
   bool Scalar(json value);
   json* Place(json value);
   bool IsModelField(std::string_view name) const;

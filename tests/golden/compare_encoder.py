@@ -61,7 +61,8 @@ def main():
     ids(c, "random strings", corpora.random_strings(rng, n))
     ids(c, "white space and newlines", corpora.space_strings(rng, n))
     ids(c, "combining sequences", corpora.combining_strings(rng, n))
-    ids(c, "special tokens", ("".join(rng.choice(encoder_corpora.SPECIAL) for _ in range(8)) for _ in range(n)))
+    for special in (encoder_corpora.SPECIAL, encoder_corpora.UNIGRAM_SPECIAL):
+        ids(c, "special tokens", ("".join(rng.choice(special) for _ in range(8)) for _ in range(n)))
     ids(c, "long runs", [char * 20_000 for char in ("a", " ", "\n", "é", "好", "0", "=", "\u0301", "a ", "\u1e69 ")])
     for raw, ours in zip(cases := corpora.invalid_utf8(rng), c.probe.ask("N", cases)):
         c.check("invalid UTF-8", raw, list(ids_of(ours)), c.reference.encode(raw.decode("utf-8", "replace")).ids)

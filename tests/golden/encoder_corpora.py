@@ -10,6 +10,11 @@ book a table for four at 7:30 pm; is the museum open on sundays; translate good 
 SECOND = """我怎么修改密码; 法国的首都是哪里; 包裹还没有到; 请打开夜间模式; 取消三月三日的订单; 给安娜转账250欧元; 今天天气怎么样;
 ich habe mein passwort vergessen; où est la gare; где находится вокзал; 駅はどこですか; 역이 어디에 있나요; ΠΟΥ ΕΊΝΑΙ Ο ΣΤΑΘΜΌΣ"""
 SPECIAL = ["[CLS]", "[SEP]", "[MASK]", "[UNK]", "[PAD]", "[mask]", "a[SEP]b", " [CLS] ", "[[SEP]]", "##ing", "x", " "]
+UNIGRAM_SPECIAL = ["<s>", "</s>", "<mask>", " <mask>", "\u3000<mask>", "<pad>", "<unk>", "<MASK>", "＜s＞", "＜ｍａｓｋ＞", "▁", "▁▁", "Capital",
+                   "ＣＡＰＩＴＡＬ", "½", "﷽", "ﬁ", "e\u0301", "\u200d", "\u200b", "क\u094dष", "ᄀ\u1161", "©\u200d©", "  ", "\t", "a", "."]
+UNIGRAM = ["<mask>", "a <mask> b", "a\u3000 <mask> <mask>b", "  <mask>  ", "<s>x</s> <pad> <pad>x", "＜s＞＜ｍａｓｋ＞", "½ ﷽ ﬁ…", "q\u0301e\u0301é",
+           "▁▁ x ▁", "Capital ＣＡＰＩＴＡＬ capital", "क्षत्रिय हिन्दी", "한국어 ㄱㅏ", "a\u0600b \u0600 c", "x\r\n\u0301y", "😀🏽‍😀 🇫🇷🇩🇪",
+           "   leading and  inner   spaces  ", "\u200bx\u200b", "1⁄2 ½½", "\u00a0", "do· ·re do·re"]
 
 
 def texts(count=1000):

@@ -82,13 +82,12 @@ def text_fields(text):
     return {"text": text}
 
 
-def write_goldens(directory, stem):
+def write_goldens(directory, stem, texts):
     model = SentenceTransformer(str(directory), device="cpu", model_kwargs={"dtype": torch.float32})
     tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
     tokenizer.no_padding()
     tokenizer.no_truncation()
     prompt = model.prompts.get(model.default_prompt_name, "")
-    texts = encoder_corpora.texts()[:TEXTS]
     save_file({"embeddings": torch.from_numpy(model.encode(texts, batch_size=1)).contiguous()}, f"{stem}.safetensors")
     rows = []
     tokenizer.enable_truncation(model.max_seq_length)
@@ -106,17 +105,21 @@ def write_goldens(directory, stem):
     return encode_all
 
 
-def main():
-    minilm = pathlib.Path(sys.argv[1])
-    make_small(OUT / "small")
-    write_goldens(OUT / "small", OUT / "small/golden")
-    encode_all = write_goldens(minilm, OUT / "minilm")
-    with open(OUT / "minilm_scalars.txt", "w") as file:
+def write_scalars(encode_all, path):
+    with open(path, "w") as file:
         for first in range(0, 0x110000, SCALARS_PER_BLOCK):
             block = [chr(c) for c in range(first, first + SCALARS_PER_BLOCK) if not 0xD800 <= c < 0xE000]
             if block:
                 sums = [crc(encode_all([corpora.SCALAR_CONTEXTS[name](c) for c in block])) for name in CONTEXTS]
                 file.write(f"{first:06X} {' '.join(sums)}\n")
+
+
+def main():
+    minilm = pathlib.Path(sys.argv[1])
+    texts = encoder_corpora.texts()[:TEXTS]
+    make_small(OUT / "small")
+    write_goldens(OUT / "small", OUT / "small/golden", texts)
+    write_scalars(write_goldens(minilm, OUT / "minilm", texts), OUT / "minilm_scalars.txt")
 
 
 if __name__ == "__main__":

@@ -74,6 +74,17 @@ TEST_F(EncoderDirectory, OlderFormsSayTheSame) {
   EXPECT_EQ(Config().tokens_max, 30);
 }
 
+TEST_F(EncoderDirectory, XlmRobertasPositionsBeginBehindThePaddings) {
+  Edit("config.json", [](json& config) {
+    config["model_type"] = "xlm-roberta";
+    config["pad_token_id"] = 9;
+  });
+  const EncoderConfig config = Config();
+  EXPECT_EQ(config.bert.padding_id, 9);
+  EXPECT_EQ(config.bert.first_position, 10);
+  EXPECT_EQ(config.tokens_max, 38);  // of 48 positions
+}
+
 TEST_F(EncoderDirectory, WhatItDoesNotDoIsRefusedByName) {
   struct Case {
     const char* file;
@@ -84,7 +95,13 @@ TEST_F(EncoderDirectory, WhatItDoesNotDoIsRefusedByName) {
       {"modules.json", [](json& m) { m[1]["type"] = "x.Dense"; }, "Pooling"},
       {"modules.json", [](json& m) { m[1]["path"] = "../small"; }, "path"},
       {"modules.json", [](json& m) { m = json::object(); }, "modules"},
-      {"config.json", [](json& c) { c["model_type"] = "xlm-roberta"; }, "model_type"},
+      {"config.json", [](json& c) { c["model_type"] = "roberta"; }, "model_type"},
+      {"config.json",
+       [](json& c) {
+         c["model_type"] = "xlm-roberta";
+         c["pad_token_id"] = 41;
+       },
+       "max_position_embeddings"},
       {"config.json", [](json& c) { c["hidden_act"] = "relu"; }, "hidden_act"},
       {"config.json", [](json& c) { c["position_embedding_type"] = "relative_key"; }, "position"},
       {"config.json", [](json& c) { c["num_attention_heads"] = 5; }, "num_attention_heads"},

@@ -1,7 +1,7 @@
 // The sentence encoder beside what sentence-transformers and `tokenizers` computed, as
-// tests/golden/make_encoder_goldens.py wrote it: for a small random model that differs from MiniLM
-// in all that a directory may say, and for the real one (skipped where scripts/models.sh has not
-// fetched it).
+// tests/golden/make_encoder_goldens.py and make_unigram_goldens.py wrote it: for small random models
+// that differ from the real ones in all that a directory may say, each network with each tokenizer,
+// and for the real ones (skipped where scripts/models.sh has not fetched them).
 #include <gtest/gtest.h>
 
 #include <array>
@@ -17,6 +17,7 @@
 
 #include "engine/encoder/sentence_encoder.h"
 #include "engine/model/safetensors.h"
+#include "tests/support/checkpoint_files.h"
 #include "tests/support/seeded_texts.h"
 
 namespace nextgate::engine {
@@ -26,8 +27,11 @@ namespace fs = std::filesystem;
 using nextgate::testing::Crc;
 using nextgate::testing::FamilyString;
 using nextgate::testing::RangesOf;
+using nextgate::testing::ReadText;
 using nextgate::testing::SplitMix64;
+using nextgate::testing::TempDir;
 using nextgate::testing::Utf8;
+using nextgate::testing::WriteText;
 using nlohmann::json;
 using Ids = std::vector<int32_t>;
 
@@ -39,7 +43,7 @@ const fs::path kGoldens = NEXTGATE_SOURCE_DIR "/tests/golden/data/encoder";
 
 struct Model {
   const char* name;
-  fs::path dir, goldens;  // goldens: without extension
+  fs::path dir, goldens;  // goldens: without extension, of scalars with it
 };
 
 std::ostream& operator<<(std::ostream& out, const Model& model) { return out << model.name; }
@@ -62,67 +66,19 @@ std::vector<GoldenText> GoldenTexts(const Model& model) {
   return texts;
 }
 
-class EncoderGolden : public ::testing::TestWithParam<Model> {
- protected:
-  void SetUp() override {
-    if (!fs::exists(GetParam().dir / "modules.json"))
-      GTEST_SKIP() << "no " << GetParam().dir << "; scripts/models.sh minilm fetches it";
-    encoder_ = OpenWith(2);
-    auto wordpiece = WordPiece::Open(GetParam().dir);
-    ASSERT_TRUE(encoder_ && wordpiece);
-    wordpiece_ = std::move(*wordpiece);
-  }
-  static std::unique_ptr<SentenceEncoder> OpenWith(int threads) {
-    auto opened = SentenceEncoder::Open(GetParam().dir, threads);
-    EXPECT_TRUE(opened) << opened.error().message;
-    return opened ? std::move(*opened) : nullptr;
-  }
-
-  std::unique_ptr<SentenceEncoder> encoder_;
-  std::unique_ptr<WordPiece> wordpiece_;
-};
-
-TEST_P(EncoderGolden, TextsHaveTheReferencesIdsCutWhereItCutsThem) {
-  auto config = ReadEncoderConfig(GetParam().dir);
-  ASSERT_TRUE(config) << config.error().message;
-  const std::vector<GoldenText> texts = GoldenTexts(GetParam());
-  ASSERT_GE(texts.size(), 60u);
-  for (const GoldenText& golden : texts)
-    EXPECT_EQ(wordpiece_->Encode(config->prompt + golden.text, config->tokens_max).ids, golden.ids)
-        << golden.text.substr(0, 80);
-}
-
-TEST_P(EncoderGolden, RandomStringsSpacesAndCombiningSequencesHaveTheReferencesIds) {
-  std::ifstream file(GetParam().goldens.string() + ".jsonl");
-  int num_rows = 0;
-  for (std::string line; std::getline(file, line);) {
-    const json row = json::parse(line);
-    if (!row.contains("family")) continue;
-    ++num_rows;
-    const std::string family = row["family"];
-    SplitMix64 numbers(family.size());
-    for (size_t i = 0; i < row["sums"].size(); ++i) {
-      Crc crc;
-      for (int n = 0; n < 100; ++n)
-        crc.Add(wordpiece_->Encode(FamilyString(&numbers, RangesOf(family)), INT32_MAX).ids);
-      EXPECT_EQ(crc.Hex(), row["sums"][i].get<std::string>())
-          << family << " strings from " << 100 * i;
-    }
-  }
-  EXPECT_EQ(num_rows, 3);
-}
-
-TEST_P(EncoderGolden, EmbeddingsAreThoseOfSentenceTransformers) {
-  auto file = SafetensorsFile::Open(GetParam().goldens.string() + ".safetensors");
+// Beside the "embeddings" of `path`, which are `texts`' in their order.
+void ExpectEmbeddings(SentenceEncoder& encoder, const std::vector<GoldenText>& goldens,
+                      const std::string& path) {
+  auto file = SafetensorsFile::Open(path);
   ASSERT_TRUE(file) << file.error().message;
   const RawTensor& golden = (*file)->tensors().at("embeddings");
-  const auto width = static_cast<size_t>(encoder_->dimension());
+  const auto width = static_cast<size_t>(encoder.dimension());
   std::vector<float> expected(golden.data.size() / sizeof(float));
   std::memcpy(expected.data(), golden.data.data(), golden.data.size());
   std::vector<std::string> texts;
-  for (const GoldenText& text : GoldenTexts(GetParam())) texts.push_back(text.text);
+  for (const GoldenText& text : goldens) texts.push_back(text.text);
   ASSERT_EQ(expected.size(), texts.size() * width);
-  const auto embeddings = encoder_->Encode(texts);
+  const auto embeddings = encoder.Encode(texts);
   ASSERT_TRUE(embeddings) << embeddings.error().message;
   for (size_t i = 0; i < texts.size(); ++i) {
     const std::vector<float>& ours = (*embeddings)[i].values;
@@ -139,6 +95,61 @@ TEST_P(EncoderGolden, EmbeddingsAreThoseOfSentenceTransformers) {
     EXPECT_GE(product / std::sqrt(own * theirs), kCosineMin) << texts[i].substr(0, 80);
     EXPECT_LE(difference, kDifferenceMax * std::max(1.0, scale)) << texts[i].substr(0, 80);
   }
+}
+
+class EncoderGolden : public ::testing::TestWithParam<Model> {
+ protected:
+  void SetUp() override {
+    if (!fs::exists(GetParam().dir / "modules.json"))
+      GTEST_SKIP() << "no " << GetParam().dir << "; scripts/models.sh " << GetParam().name;
+    encoder_ = OpenWith(2);
+    auto tokenizer = TextTokenizer::Open(GetParam().dir);
+    ASSERT_TRUE(encoder_ && tokenizer);
+    tokenizer_ = std::move(*tokenizer);
+  }
+  static std::unique_ptr<SentenceEncoder> OpenWith(int threads) {
+    auto opened = SentenceEncoder::Open(GetParam().dir, threads);
+    EXPECT_TRUE(opened) << opened.error().message;
+    return opened ? std::move(*opened) : nullptr;
+  }
+
+  std::unique_ptr<SentenceEncoder> encoder_;
+  std::unique_ptr<TextTokenizer> tokenizer_;
+};
+
+TEST_P(EncoderGolden, TextsHaveTheReferencesIdsCutWhereItCutsThem) {
+  auto config = ReadEncoderConfig(GetParam().dir);
+  ASSERT_TRUE(config) << config.error().message;
+  const std::vector<GoldenText> texts = GoldenTexts(GetParam());
+  ASSERT_GE(texts.size(), 60u);
+  for (const GoldenText& golden : texts)
+    EXPECT_EQ(tokenizer_->Encode(config->prompt + golden.text, config->tokens_max).ids, golden.ids)
+        << golden.text.substr(0, 80);
+}
+
+TEST_P(EncoderGolden, RandomStringsSpacesAndCombiningSequencesHaveTheReferencesIds) {
+  std::ifstream file(GetParam().goldens.string() + ".jsonl");
+  int num_rows = 0;
+  for (std::string line; std::getline(file, line);) {
+    const json row = json::parse(line);
+    if (!row.contains("family")) continue;
+    ++num_rows;
+    const std::string family = row["family"];
+    SplitMix64 numbers(family.size());
+    for (size_t i = 0; i < row["sums"].size(); ++i) {
+      Crc crc;
+      for (int n = 0; n < 100; ++n)
+        crc.Add(tokenizer_->Encode(FamilyString(&numbers, RangesOf(family)), INT32_MAX).ids);
+      EXPECT_EQ(crc.Hex(), row["sums"][i].get<std::string>())
+          << family << " strings from " << 100 * i;
+    }
+  }
+  EXPECT_EQ(num_rows, 3);
+}
+
+TEST_P(EncoderGolden, EmbeddingsAreThoseOfSentenceTransformers) {
+  ExpectEmbeddings(*encoder_, GoldenTexts(GetParam()),
+                   GetParam().goldens.string() + ".safetensors");
 }
 
 TEST_P(EncoderGolden, AnEmbeddingDependsOnItsTextOnly) {
@@ -158,23 +169,39 @@ TEST_P(EncoderGolden, AnEmbeddingDependsOnItsTextOnly) {
 INSTANTIATE_TEST_SUITE_P(
     Of, EncoderGolden,
     ::testing::Values(Model{"small", kGoldens / "small", kGoldens / "small/golden"},
-                      Model{"minilm", NEXTGATE_DEPS_PREFIX "/share/minilm", kGoldens / "minilm"}),
+                      Model{"xlmr", kGoldens / "xlmr", kGoldens / "xlmr/golden"},
+                      Model{"e5", kGoldens / "e5", kGoldens / "e5/golden"},
+                      Model{"minilm", NEXTGATE_DEPS_PREFIX "/share/minilm", kGoldens / "minilm"},
+                      Model{"me5", NEXTGATE_DEPS_PREFIX "/share/me5", kGoldens / "me5"}),
     [](const auto& info) { return std::string(info.param.name); });
 
+TEST(EncoderGoldenXlmRoberta, WithWordPieceTooEmbeddingsAreThoseOfSentenceTransformers) {
+  const Model small = {"small", kGoldens / "small", kGoldens / "small/golden"};
+  TempDir dir;
+  fs::copy(small.dir, dir.path(), fs::copy_options::recursive);
+  json config = json::parse(ReadText(dir / "config.json"));
+  config["model_type"] = "xlm-roberta";
+  WriteText(dir / "config.json", config.dump());
+  const auto encoder = SentenceEncoder::Open(dir.path(), 2);
+  ASSERT_TRUE(encoder) << encoder.error().message;
+  ExpectEmbeddings(**encoder, GoldenTexts(small), small.dir / "golden_xlmr.safetensors");
+}
+
 // 3.3 million texts: CONTEXTS of the generator, in its order.
-TEST(WordPieceScalars, EveryUnicodeScalarHasTheReferencesIds) {
-  const fs::path dir = NEXTGATE_DEPS_PREFIX "/share/minilm";
-  if (!fs::exists(dir / "tokenizer.json"))
-    GTEST_SKIP() << "no " << dir << "; scripts/models.sh minilm fetches it";
-  const auto wordpiece = WordPiece::Open(dir);
-  ASSERT_TRUE(wordpiece) << wordpiece.error().message;
+class EncoderScalars : public ::testing::TestWithParam<Model> {};
+
+TEST_P(EncoderScalars, EveryUnicodeScalarHasTheReferencesIds) {
+  if (!fs::exists(GetParam().dir / "tokenizer.json"))
+    GTEST_SKIP() << "no " << GetParam().dir << "; scripts/models.sh " << GetParam().name;
+  const auto tokenizer = TextTokenizer::Open(GetParam().dir);
+  ASSERT_TRUE(tokenizer) << tokenizer.error().message;
   using Context = std::string (*)(const std::string&);
   constexpr std::array<Context, 3> kContexts = {
       [](const std::string& c) { return c; },
       [](const std::string& c) { return "e" + c + "\u0301x"; },
       [](const std::string& c) { return c + c + "\u0327\u0301"; },
   };
-  std::ifstream file(kGoldens / "minilm_scalars.txt");
+  std::ifstream file(GetParam().goldens);
   int num_blocks = 0;
   for (std::string line; std::getline(file, line); ++num_blocks) {
     std::istringstream fields(line);
@@ -186,12 +213,19 @@ TEST(WordPieceScalars, EveryUnicodeScalarHasTheReferencesIds) {
       Crc crc;
       for (uint32_t c = first; c < first + 1024; ++c)
         if (c < 0xD800 || c >= 0xE000)
-          crc.Add((*wordpiece)->Encode(context(Utf8(c)), INT32_MAX).ids);
+          crc.Add((*tokenizer)->Encode(context(Utf8(c)), INT32_MAX).ids);
       EXPECT_EQ(crc.Hex(), expected) << "a scalar of U+" << line.substr(0, 6) << " and 1023 more";
     }
   }
   EXPECT_EQ(num_blocks, 1086);  // 0x110000 / 1024, less two of surrogates
 }
+
+INSTANTIATE_TEST_SUITE_P(Of, EncoderScalars,
+                         ::testing::Values(Model{"minilm", NEXTGATE_DEPS_PREFIX "/share/minilm",
+                                                 kGoldens / "minilm_scalars.txt"},
+                                           Model{"xlmr", kGoldens / "xlmr",
+                                                 kGoldens / "xlmr_scalars.txt"}),
+                         [](const auto& info) { return std::string(info.param.name); });
 
 }  // namespace
 }  // namespace nextgate::engine

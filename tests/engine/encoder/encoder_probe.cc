@@ -22,9 +22,9 @@ std::string AsBytes(const std::vector<T>& values) {
 
 int Serve(const char* dir) {
   const auto encoder = SentenceEncoder::Open(dir, /*threads=*/2);
-  const auto wordpiece = WordPiece::Open(dir);
-  if (!encoder || !wordpiece) {
-    std::fprintf(stderr, "%s\n", (!encoder ? encoder.error() : wordpiece.error()).message.c_str());
+  const auto tokenizer = TextTokenizer::Open(dir);
+  if (!encoder || !tokenizer) {
+    std::fprintf(stderr, "%s\n", (!encoder ? encoder.error() : tokenizer.error()).message.c_str());
     return 1;
   }
   return testing::ServeProbe([&](char op, const std::string& text) -> std::string {
@@ -33,7 +33,7 @@ int Serve(const char* dir) {
       return embeddings ? AsBytes((*embeddings)[0].values) : "";
     }
     const int64_t tokens_max = op == 'T' ? (*encoder)->tokens_max() : INT32_MAX;
-    return AsBytes((*wordpiece)->Encode(text, tokens_max).ids);
+    return AsBytes((*tokenizer)->Encode(text, tokens_max).ids);
   });
 }
 

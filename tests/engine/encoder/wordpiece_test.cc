@@ -1,4 +1,4 @@
-#include "engine/encoder/wordpiece.h"
+#include "engine/encoder/text_tokenizer.h"
 
 #include <gtest/gtest.h>
 
@@ -53,39 +53,39 @@ json SmallTokenizer() {
               {"unab", 10}}}}}};
 }
 
-WordPiece Opened(const json& document = SmallTokenizer()) {
-  auto parts = ParseWordPieceJson(document.dump(), "tokenizer.json");
+TextTokenizer Opened(const json& document = SmallTokenizer()) {
+  auto parts = ParseTextTokenizerJson(document.dump(), "tokenizer.json");
   EXPECT_TRUE(parts) << parts.error().message;
-  return WordPiece(std::move(*parts));
+  return TextTokenizer(std::move(*parts));
 }
 
 // The message of the error when `edit` was applied; empty if there is none.
 std::string ErrorAfter(const std::function<void(json&)>& edit) {
   json document = SmallTokenizer();
   edit(document);
-  const auto parts = ParseWordPieceJson(document.dump(), "tokenizer.json");
+  const auto parts = ParseTextTokenizerJson(document.dump(), "tokenizer.json");
   return parts ? "" : parts.error().message;
 }
 
 TEST(WordPiece, TakesTheLongestPieceAndGivesUpTheWholeWordWhereThereIsNone) {
-  const WordPiece wordpiece = Opened();
+  const TextTokenizer wordpiece = Opened();
   EXPECT_EQ(wordpiece.Encode("doable", 99).ids, (Ids{2, 7, 5, 3}));
   EXPECT_EQ(wordpiece.Encode("unable", 99).ids, (Ids{2, 1, 3}));  // unab + ##le, never un + ##able
-  const WordPieceIds mixed = wordpiece.Encode("Do好é! xyz", 99);
+  const TextIds mixed = wordpiece.Encode("Do好é! xyz", 99);
   EXPECT_EQ(mixed.ids, (Ids{2, 7, 8, 1, 9, 1, 3}));
   EXPECT_EQ(mixed.num_unknown, 2);
 }
 
 TEST(WordPiece, AWordLongerThanItsLimitInCharactersIsUnknown) {
-  const WordPiece wordpiece = Opened();
+  const TextTokenizer wordpiece = Opened();
   EXPECT_EQ(wordpiece.Encode("unaaaaaa", 99).ids, (Ids{2, 4, 6, 6, 6, 6, 6, 6, 3}));
   EXPECT_EQ(wordpiece.Encode("unaaaaaaa", 99).ids, (Ids{2, 1, 3}));
 }
 
 TEST(WordPiece, CutsTheTextAndKeepsTheSpecialTokens) {
-  const WordPiece wordpiece = Opened();
+  const TextTokenizer wordpiece = Opened();
   for (int64_t tokens_max = 2; tokens_max < 8; ++tokens_max) {
-    const WordPieceIds ids = wordpiece.Encode("do do do do", tokens_max);
+    const TextIds ids = wordpiece.Encode("do do do do", tokens_max);
     EXPECT_EQ(static_cast<int64_t>(ids.ids.size()), std::min<int64_t>(tokens_max, 6));
     EXPECT_EQ(ids.ids.front(), 2);
     EXPECT_EQ(ids.ids.back(), 3);
@@ -105,7 +105,7 @@ TEST(WordPiece, TypedSpecialTokensAreRecognisedAndAddedOnesAreNoPieces) {
   json document = SmallTokenizer();
   document["added_tokens"][0]["content"] = "unx";
   document["added_tokens"][0]["id"] = 20;
-  const WordPiece wordpiece = Opened(document);
+  const TextTokenizer wordpiece = Opened(document);
   EXPECT_EQ(wordpiece.size(), 21);
   EXPECT_EQ(wordpiece.Encode("unx", 99).ids, (Ids{2, 20, 3}));
   EXPECT_EQ(wordpiece.Encode("UNX", 99).ids, (Ids{2, 1, 3}));
@@ -124,7 +124,7 @@ TEST(WordPiece, InvalidBytesAndControlCharactersAreNothing) {
 
 TEST(WordPieceJson, RefusesByNameWhatItDoesNotDo) {
   const std::vector<std::pair<std::function<void(json&)>, const char*>> cases = {
-      {[](json& d) { d["model"]["type"] = "Unigram"; }, "model.type"},
+      {[](json& d) { d["model"]["type"] = "BPE"; }, "model.type"},
       {[](json& d) { d["model"].erase("vocab"); }, "model.vocab"},
       {[](json& d) { d["model"]["unk_token"] = "?"; }, "model.unk_token"},
       {[](json& d) { d["model"]["max_input_chars_per_word"] = -1; }, "max_input_chars_per_word"},
@@ -132,7 +132,7 @@ TEST(WordPieceJson, RefusesByNameWhatItDoesNotDo) {
       {[](json& d) { d["normalizer"]["type"] = "NFC"; }, "normalizer.type"},
       {[](json& d) { d["normalizer"]["lowercase"] = 1; }, "normalizer.lowercase"},
       {[](json& d) { d["pre_tokenizer"]["type"] = "Whitespace"; }, "pre_tokenizer.type"},
-      {[](json& d) { d["added_tokens"][0]["lstrip"] = true; }, "lstrip"},
+      {[](json& d) { d["added_tokens"][0]["rstrip"] = true; }, "rstrip"},
       {[](json& d) { d["added_tokens"][0]["id"] = 4; }, "[SEP]"},
       {[](json& d) { d["post_processor"]["type"] = "ByteLevel"; }, "post_processor.type"},
       {[](json& d) { d["post_processor"]["single"].erase(1); }, "post_processor.single"},
