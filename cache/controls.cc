@@ -108,23 +108,38 @@ Status ReadNamespace(const json& value, CacheControls& controls) {
   return {};
 }
 
+Status ReadThreshold(const json& value, CacheControls& controls) {
+  const double threshold = value.is_number() ? value.get<double>() : -1;
+  if (!(threshold >= 0 && threshold <= 1))
+    return InvalidArgument(fmt::format("'cache.threshold' must be a number from 0 to 1, got {}.",
+                                       value.is_number() ? value.dump() : value.type_name()),
+                           "cache.threshold");
+  controls.threshold = static_cast<float>(threshold);
+  return {};
+}
+
 Status ReadMode(const json& value, CacheControls& controls) {
   const std::string mode = value.is_string() ? value.get<std::string>() : "";
-  if (mode == "shadow" || mode == "draft" || mode == "serve")
-    return MakeError(ErrorCode::kUnimplemented,
-                     fmt::format("'cache.mode' \"{}\" is not supported yet: there is no semantic "
-                                 "tier; use \"exact\", \"normalised\" or \"off\".",
-                                 mode),
-                     "cache.mode");
-  if (mode != "exact" && mode != "normalised" && mode != "off")
-    return InvalidArgument(
-        fmt::format(
-            "'cache.mode' must be \"exact\", \"normalised\" or \"off\"; got {}.",
-            value.is_string() ? fmt::format("\"{}\"", mode.substr(0, 64)) : value.type_name()),
+  if (mode == "draft")
+    return MakeError(
+        ErrorCode::kUnimplemented,
+        "'cache.mode' \"draft\" is not supported yet: the engine cannot verify drafts; "
+        "use \"shadow\" or \"serve\".",
         "cache.mode");
-  if (mode != "off") controls.normalised = mode == "normalised";
   controls.mode_off = mode == "off";
-  return {};
+  if (mode == "off") return {};
+  controls.semantic = mode == "serve"    ? SemanticMode::kServe
+                      : mode == "shadow" ? SemanticMode::kShadow
+                                         : SemanticMode::kOff;
+  if (controls.semantic != SemanticMode::kOff) return {};
+  controls.normalised = mode == "normalised";
+  if (mode == "exact" || mode == "normalised") return {};
+  return InvalidArgument(
+      fmt::format(
+          "'cache.mode' must be \"exact\", \"normalised\", \"shadow\", \"serve\" or "
+          "\"off\"; got {}.",
+          value.is_string() ? fmt::format("\"{}\"", mode.substr(0, 64)) : value.type_name()),
+      "cache.mode");
 }
 
 Status ReadMember(const std::string& name, const json& value, CacheControls& controls) {
@@ -145,13 +160,13 @@ Status ReadMember(const std::string& name, const json& value, CacheControls& con
   } else if (name == "mode") {
     return ReadMode(value, controls);
   } else if (name == "threshold") {
-    return MakeError(ErrorCode::kUnimplemented,
-                     "'cache.threshold' is not supported yet: there is no semantic tier.", param);
+    return ReadThreshold(value, controls);
   } else {
-    return InvalidArgument(fmt::format("'cache' has an unknown member \"{}\"; it takes ttl, "
-                                       "s-maxage, no-cache, no-store, namespace and mode.",
-                                       name.substr(0, 64)),
-                           "cache");
+    return InvalidArgument(
+        fmt::format("'cache' has an unknown member \"{}\"; it takes ttl, "
+                    "s-maxage, no-cache, no-store, namespace, mode and threshold.",
+                    name.substr(0, 64)),
+        "cache");
   }
   return {};
 }

@@ -37,6 +37,9 @@ struct Embedding {
   int64_t num_tokens = 0;     // that were embedded; 0: not known
   int64_t num_unknown = 0;    // of these, how many the vocabulary does not know
   bool truncated = false;     // the text's end was too much for the embedder and does not count
+  // Tokens that only spell letters, of a script that the vocabulary has no words of: the values say little
+  // more than which script it is. 0 if it is not known.
+  int64_t num_spelled = 0;
 };
 
 class Embedder {

@@ -68,6 +68,21 @@ std::optional<CacheHit> ExactCache::AcceptNormalised(const Hash128& id,
   return hit;
 }
 
+ExactCache::Fetched ExactCache::Fetch(const Hash128& id, const CachePlan& plan, Deadline deadline,
+                                      bool dry) {
+  std::shared_ptr<const StoredAnswer> entry = dry ? store_.Peek(id) : store_.Get(id);
+  if (entry == nullptr) {
+    Fetched none{.gone = shared_ == nullptr};
+    if (shared_ != nullptr) entry = shared_->Get(id, deadline, &none.gone);
+    if (entry == nullptr) return none;
+    // Until the invalidations have been read once, nobody knows whether it is alive.
+    if (invalidations_ != nullptr && !invalidations_->known()) return {};
+    if (!dry && !Dead(id, *entry)) store_.Put(id, entry);
+  }
+  if (Dead(id, *entry)) return {.gone = true};
+  return {.hit = Alive(id, entry, plan)};
+}
+
 bool ExactCache::Answers(const StoredAnswer& entry, const CacheKey& normalised) {
   const auto material = NormalisedMaterial(entry.material);
   return material && *material == normalised.material;
@@ -81,7 +96,7 @@ std::optional<CacheHit> ExactCache::ProveNormalised(
     return std::nullopt;
   }
   auto hit = Alive(id, entry, plan);
-  if (hit) hit->normalised = true;
+  if (hit) hit->tier = Tier::kNormalised;
   return hit;
 }
 

@@ -23,6 +23,7 @@
 #include "cache/policy.h"
 #include "cache/redis/store.h"
 #include "cache/single_flight.h"
+#include "cache/tier.h"
 
 namespace nextgate::cache {
 
@@ -31,7 +32,7 @@ struct CacheHit {
   int64_t age_s = 0;  // the Age header: whole seconds since the answer was made
   std::shared_ptr<const StoredAnswer> entry;  // whose hits are counted by who replays it
   Hash128 id;                                 // of the entry
-  bool normalised = false;  // the entry answers a request that only means the same
+  Tier tier = Tier::kExact;  // kNormalised, kSemantic: it was made for another request
 };
 
 // Where an answer goes beside this process: to Redis as ever; or nowhere, because the instance that
@@ -72,6 +73,14 @@ class ExactCache {
   std::optional<CacheHit> AcceptNormalised(const Hash128& id,
                                            std::shared_ptr<const StoredAnswer> entry,
                                            const CacheKey& normalised, const CachePlan& plan);
+  // The entry `id`, which the caller proves, wherever it lies; waits for Redis up to `deadline`.
+  // Without a hit, `gone`: it is nowhere, or dead. `dry`: nothing is moved by looking.
+  struct Fetched {
+    std::optional<CacheHit> hit;
+    bool gone = false;
+  };
+  Fetched Fetch(const Hash128& id, const CachePlan& plan, Deadline deadline, bool dry = false);
+
   // Whether the entry answers the normalised request, dead or not.
   static bool Answers(const StoredAnswer& entry, const CacheKey& normalised);
 

@@ -3,13 +3,14 @@
 #include <utf8proc.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <span>
+#include <utility>
+
+#include "cache/last_question.h"
 
 namespace nextgate::cache {
 namespace {
 
-using nlohmann::json;
 using Why = Unnormalisable;
 
 // Words that mean something else with a capital letter. As first words they keep their case, since it may
@@ -217,29 +218,6 @@ bool IsQuestion(std::string_view text) {
          std::ranges::any_of(kQuestionEnds, [&](auto part) { return text.ends_with(part); });
 }
 
-bool Is(const json& request, const char* name, bool value) {
-  const auto found = request.find(name);
-  return found != request.end() && found->is_boolean() && found->get<bool>() == value;
-}
-
-// Answers that go on with the prompt, or show it.
-bool PromptMatters(const json& request) {
-  const auto logprobs = request.find("prompt_logprobs");  // -1: none
-  if (logprobs != request.end() && !(logprobs->is_number() && logprobs->get<double>() < 0))
-    return true;
-  return Is(request, "continue_final_message", true) ||
-         Is(request, "add_generation_prompt", false) || Is(request, "echo", true) ||
-         Is(request, "return_token_ids", true);
-}
-
-// The last user message's text, in place; null: there is not one text.
-json* TextOf(json& content) {
-  if (content.is_string()) return &content;
-  if (!content.is_array() || content.size() != 1 || !content[0].is_object()) return nullptr;
-  const auto text = content[0].find("text");
-  return text != content[0].end() && text->is_string() ? &*text : nullptr;
-}
-
 }  // namespace
 
 std::string_view UnnormalisableCode(Unnormalisable why) {
@@ -286,22 +264,11 @@ std::expected<std::string, Unnormalisable> NormaliseText(std::string_view text) 
 }
 
 std::expected<std::string, Unnormalisable> NormalisedMaterial(std::string_view material) {
-  const std::string_view canonical = SplitMaterial(material).canonical;
-  json request = json::parse(canonical, nullptr, /*allow_exceptions=*/false);
-  if (!request.is_object() || !request.contains("messages") || !request["messages"].is_array())
-    return std::unexpected(Why::kNotChat);
-  if (PromptMatters(request)) return std::unexpected(Why::kPromptMatters);
-  json* last = nullptr;
-  for (json& message : request["messages"])
-    if (message.is_object() && message.value("role", json()) == "user") last = &message;
-  if (last == nullptr) return std::unexpected(Why::kNotChat);
-  json* text = last->contains("content") ? TextOf((*last)["content"]) : nullptr;
-  if (text == nullptr) return std::unexpected(Why::kNotOneText);
-  auto normalised = NormaliseText(text->get_ref<const std::string&>());
+  auto question = TakeLastQuestion(material);
+  if (!question) return std::unexpected(static_cast<Why>(question.error()));
+  auto normalised = NormaliseText(question->text);
   if (!normalised) return std::unexpected(normalised.error());
-  *text = "";
-  std::string out(material.substr(0, material.size() - canonical.size()));
-  out += request.dump();
+  std::string out = std::move(question->rest);
   out += '\n';  // which the JSON has nowhere
   return out += *normalised;
 }

@@ -13,8 +13,7 @@
 // break. A word whose case may be its meaning (US, Polish, iPhone) rules the text out; "I", and first
 // words such as "Polish" or "May", keep the case they have.
 //
-// Only chat requests have one: a prompt is continued, so its end matters, as does that of a message that is
-// continued. Nor do requests whose answer shows the prompt itself (prompt_logprobs, return_token_ids).
+// Only chat requests have one (last_question.h).
 //
 // A key finds, the stored request proves: what is found is served only if its own material, normalised, is
 // the asked one's. So who can write to a Redis still cannot have another answer served.
@@ -38,15 +37,15 @@ namespace nextgate::cache {
 
 // Why there is no normalised key. The codes are what explain shows; they are stable.
 enum class Unnormalisable {
-  kNotChat,        // not_chat: no messages, or none of a user
-  kNotOneText,     // not_one_text: the last user message is not one text
-  kPromptMatters,  // prompt_matters: the answer continues or shows the prompt
-  kEmpty,          // empty: no letters
-  kDigits,         // digits
-  kQuotes,         // quotes
-  kCode,           // code: signs that prose has not, or punctuation where prose has none
-  kLineBreak,      // line_break
-  kCase,           // case: a word whose case is not its sentence's
+  kNotChat,  // the first three are NoQuestion's (last_question.h)
+  kNotOneText,
+  kPromptMatters,
+  kEmpty,      // empty: no letters
+  kDigits,     // digits
+  kQuotes,     // quotes
+  kCode,       // code: signs that prose has not, or punctuation where prose has none
+  kLineBreak,  // line_break
+  kCase,       // case: a word whose case is not its sentence's
 };
 std::string_view UnnormalisableCode(Unnormalisable why);
 

@@ -80,6 +80,33 @@ Status CheckRights(const PolicySettings& settings, const CacheControls& controls
   return {};
 }
 
+// A key's mode goes before its route's, that before the server's; a request may ask for less, and with
+// the right to it for more.
+Result<SemanticMode> ModeOf(const PolicySettings& settings, const RequestFacts& facts,
+                            const CacheControls& controls) {
+  const auto route = std::ranges::find(settings.semantic_by_route, facts.route,
+                                       &std::pair<std::string, SemanticMode>::first);
+  SemanticMode mode = settings.semantic_of_key.value_or(
+      route == settings.semantic_by_route.end() ? settings.semantic : route->second);
+  if (!settings.has_embedder) mode = SemanticMode::kOff;
+  const SemanticMode asked = controls.semantic.value_or(mode);
+  if (asked <= mode) return asked;
+  if (!settings.has_embedder)
+    return MakeError(ErrorCode::kUnimplemented,
+                     fmt::format("'cache.mode' \"{}\": this server has no semantic tier (it was "
+                                 "started without --embedding-model or --embedding-url, or with "
+                                 "--cache-semantic off).",
+                                 SemanticModeName(asked)),
+                     "cache.mode");
+  if (!settings.may_set_semantic)
+    return MakeError(ErrorCode::kPermissionDenied,
+                     fmt::format("requests with this API key, or without one, may not choose the "
+                                 "cache mode \"{}\"; theirs is \"{}\"",
+                                 SemanticModeName(asked), SemanticModeName(mode)),
+                     "cache.mode");
+  return asked;
+}
+
 }  // namespace
 
 bool HasTimeWords(std::string_view text) {
@@ -110,6 +137,8 @@ Result<CachePlan> MakePlan(const PolicySettings& settings, const RequestFacts& f
   const int64_t ttl_s = std::min(controls.ttl_s.value_or(own), settings.ttl_max_s);
 
   CachePlan plan;
+  ASSIGN_OR_RETURN(plan.semantic, ModeOf(settings, facts, controls));
+  plan.threshold = controls.threshold;
   if (!settings.enabled) Bypass(plan, Reason::kDisabled);
   if (controls.no_store) Bypass(plan, Reason::kNoStore);
   if (controls.mode_off) Bypass(plan, Reason::kModeOff);

@@ -15,6 +15,7 @@
 #include "base/status.h"
 #include "cache/key.h"
 #include "cache/reason.h"
+#include "cache/semantic/mode.h"
 
 namespace nextgate::cache {
 
@@ -22,22 +23,25 @@ namespace nextgate::cache {
 // together. Where both speak, the stricter wins (flags are or-ed, max_age is the smaller; ttl is
 // the body's).
 struct CacheControls {
-  bool no_cache = false;             // do not read, refresh
-  bool no_store = false;             // neither read, nor stored, nor published
-  bool only_if_cached = false;       // 504 on a miss
-  bool mode_off = false;             // body mode "off": same effect as no_store
-  std::optional<bool> normalised;    // body mode "normalised" or "exact"; else as the server is set
-  std::optional<int64_t> max_age_s;  // only if Age <= this (header max-age; body "s-maxage")
-  std::optional<int64_t> ttl_s;      // body "ttl": keep my answer this long
-  std::string name_space;            // body "namespace"
+  bool no_cache = false;           // do not read, refresh
+  bool no_store = false;           // neither read, nor stored, nor published
+  bool only_if_cached = false;     // 504 on a miss
+  bool mode_off = false;           // body mode "off": same effect as no_store
+  std::optional<bool> normalised;  // body mode "normalised" or "exact"; else as the server is set
+  std::optional<SemanticMode> semantic;  // body mode: kOff with the two above, or "shadow", "serve"
+  std::optional<float> threshold;        // body "threshold": a stored question's cosine at least
+  std::optional<int64_t> max_age_s;      // only if Age <= this (header max-age; body "s-maxage")
+  std::optional<int64_t> ttl_s;          // body "ttl": keep my answer this long
+  std::string name_space;                // body "namespace"
 };
 
 // `header` is the value of Cache-Control ("" if absent; several header lines joined by ", ");
 // unknown directives are ignored, as HTTP says. `body_cache` is the body's `cache` (nullptr or null
 // if absent):
 // {"ttl": s, "s-maxage": s, "no-cache": bool, "no-store": bool, "namespace": string, "mode":
-// "exact"|"normalised"|"off"}. Errors are kInvalidArgument (kUnimplemented for the semantic modes and
-// "threshold") with a message for the client and the param ("Cache-Control", "cache.ttl", …).
+// "exact"|"normalised"|"shadow"|"serve"|"off", "threshold": cosine}. Errors are kInvalidArgument
+// (kUnimplemented for the mode "draft") with a message for the client and the param ("Cache-Control",
+// "cache.ttl", …).
 Result<CacheControls> ParseControls(std::string_view header, const nlohmann::json* body_cache);
 
 struct PolicySettings {
@@ -45,6 +49,10 @@ struct PolicySettings {
   bool cache_sampled = false;     // temperature above 0 without a seed is eligible too
   bool cache_tools = false;       // requests with tools are eligible
   bool cache_normalised = false;  // the normalised tier too, unless a request says otherwise
+  bool has_embedder = false;      // else there is no semantic tier, whatever is said below
+  SemanticMode semantic =
+      SemanticMode::kShadow;  // unless a route, a key or a request says otherwise
+  std::vector<std::pair<std::string, SemanticMode>> semantic_by_route;  // instead of `semantic`
   int64_t ttl_default_s = 3600;
   std::vector<std::pair<std::string, int64_t>> ttl_by_route_s;  // instead of ttl_default_s
   int64_t ttl_max_s = 7 * 24 * 3600;  // any ttl, a client's too, is clamped to this
@@ -58,7 +66,9 @@ struct PolicySettings {
   // kPermissionDenied. no-store is everybody's right.
   bool may_set_ttl = true;
   bool may_set_namespace = true;
-  bool may_refresh = true;  // no-cache, max-age
+  bool may_refresh = true;       // no-cache, max-age
+  bool may_set_semantic = true;  // a mode beyond its own; less, and a higher threshold, are free
+  std::optional<SemanticMode> semantic_of_key;  // instead of the route's
 };
 
 // What the gateway knows about a request. Views need live only during the call.
@@ -85,6 +95,8 @@ struct CachePlan {
   std::string name_space;       // goes into Scope
   bool normalised = false;      // look in the normalised tier too, and store for it (normalise.h)
   std::vector<Reason> reasons;  // all of them, most important first; empty iff read
+  SemanticMode semantic = SemanticMode::kOff;  // the semantic tier (semantic/semantic_cache.h)
+  std::optional<float> threshold;              // beside what the verifier wants
 };
 
 // `canonical` is Canonicalise's result, whose failure makes the request ineligible. The error is a

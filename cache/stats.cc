@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <span>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "cache/semantic/confidence.h"
 
 namespace nextgate::cache {
 namespace {
@@ -16,6 +18,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr const char* kOther = "(other)";
+constexpr std::array<std::string_view, kNumLabelled> kLabelledNames = {"served", "unproven",
+                                                                       "gated"};
 
 void Add(std::atomic<int64_t>& counter, int64_t value) {
   counter.fetch_add(value, std::memory_order_relaxed);
@@ -47,6 +51,15 @@ std::vector<std::string> MakeCounterNames() {
   for (const std::string_view served : kServed)
     for (size_t bin = 0; bin < kLatencyBins; ++bin)
       names.push_back(fmt::format("latency.{}.{}", served, bin));
+  for (size_t i = 0; i < kNumSemanticOutcomes; ++i)
+    names.push_back(
+        fmt::format("semantic.{}", SemanticOutcomeCode(static_cast<SemanticOutcome>(i))));
+  for (size_t i = 0; i < kNumGates; ++i)
+    names.push_back(fmt::format("gate.{}", GateCode(static_cast<Gate>(i))));
+  for (size_t bin = 0; bin < kCosineBins; ++bin) names.push_back(fmt::format("cosine.{}", bin));
+  for (const std::string_view what : kLabelledNames)
+    for (const char* verdict : {"wrong", "right"})
+      names.push_back(fmt::format("label.{}.{}", what, verdict));
   CHECK(names.size() == kNumCounters);
   return names;
 }
@@ -64,6 +77,35 @@ Json LatencyJson(std::span<const int64_t> bins) {
   return {{"count", std::accumulate(bins.begin(), bins.end(), int64_t{0})},
           {"p50", quantile(0.5)},
           {"p95", quantile(0.95)}};
+}
+
+// The semantic tier's counts.
+Json SemanticJson(const StatsSnapshot& counts) {
+  Json outcomes = Json::object(), gates = Json::object(), cosines = Json::array();
+  for (size_t i = 0; i < kNumSemanticOutcomes; ++i)
+    if (counts.semantic[i] != 0)
+      outcomes[std::string(SemanticOutcomeCode(static_cast<SemanticOutcome>(i)))] =
+          counts.semantic[i];
+  for (size_t i = 0; i < kNumGates; ++i)
+    gates[std::string(GateCode(static_cast<Gate>(i)))] = counts.gates[i];
+  for (const int64_t count : counts.cosines) cosines.push_back(count);
+  Json compared = Json::object();
+  for (size_t i = 0; i < kNumLabelled; ++i) {
+    const int64_t wrong = counts.labels[i][0], all = wrong + counts.labels[i][1];
+    const Interval interval =
+        ClopperPearson(static_cast<double>(wrong), static_cast<double>(all), 0.95);
+    compared[std::string(kLabelledNames[i])] = {{"compared", all},
+                                                {"wrong", wrong},
+                                                {"rate", Rate(wrong, all)},
+                                                {"low", interval.low},
+                                                {"high", interval.high}};
+  }
+  return {{"lookups", std::accumulate(counts.semantic.begin(), counts.semantic.end(), int64_t{0})},
+          {"outcomes", std::move(outcomes)},
+          {"refused_by_gate", std::move(gates)},
+          {"cosines_from", 0.5},
+          {"cosines", std::move(cosines)},
+          {"wrong_hits", std::move(compared)}};
 }
 
 }  // namespace
@@ -138,6 +180,27 @@ void StatsSeries::CountLatency(Served served, int64_t us) {
   Add(counters_.latency[static_cast<size_t>(served)][LatencyBin(us)], 1);
 }
 
+std::string_view LabelledName(Labelled what) { return kLabelledNames[static_cast<size_t>(what)]; }
+
+size_t CosineBin(float cosine) {
+  constexpr float kFrom = 0.5F;
+  const float bin = (cosine - kFrom) / (1 - kFrom) * static_cast<float>(kCosineBins);
+  return static_cast<size_t>(std::clamp(bin, 0.0F, static_cast<float>(kCosineBins - 1)));
+}
+
+void StatsSeries::CountSemantic(SemanticOutcome outcome, std::optional<float> cosine,
+                                GateSet refused) {
+  Add(counters_.semantic[static_cast<size_t>(outcome)], 1);
+  if (cosine) Add(counters_.cosines[CosineBin(*cosine)], 1);
+  if (outcome != SemanticOutcome::kGated) return;
+  for (size_t i = 0; i < kNumGates; ++i)
+    if (refused.contains(static_cast<Gate>(i))) Add(counters_.gates[i], 1);
+}
+
+void StatsSeries::CountSemanticLabel(Labelled what, bool right) {
+  Add(counters_.labels[static_cast<size_t>(what)][right ? 1 : 0], 1);
+}
+
 StatsSnapshot StatsSeries::Snapshot() const {
   std::array<int64_t, kNumCounters> values;
   StatsCounters<std::atomic<int64_t>>::ForEach(
@@ -200,6 +263,7 @@ std::string CountsJson(const StatsSnapshot& counts) {
        {{"stored", LatencyJson(counts.latency[static_cast<size_t>(Served::kStored)])},
         {"coalesced", LatencyJson(counts.latency[static_cast<size_t>(Served::kCoalesced)])},
         {"generated", LatencyJson(counts.latency[static_cast<size_t>(Served::kGenerated)])}}},
+      {"semantic", SemanticJson(counts)},
   };
   return out.dump();
 }

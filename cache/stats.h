@@ -28,23 +28,28 @@
 #include "cache/latency.h"
 #include "cache/reason.h"
 #include "cache/redis/store.h"
+#include "cache/semantic/gates.h"
+#include "cache/semantic/outcome.h"
 #include "cache/single_flight.h"
+#include "cache/tier.h"
 #include "cache/writer.h"
 
 namespace nextgate::cache {
-
-enum class Tier : uint8_t { kExact, kNormalised, kCoalesced, kSemantic, kDraft };
-inline constexpr size_t kNumTiers = 5;
-std::string_view TierName(Tier tier);
-// Whether anything is answered from it; tables leave those out that are not built yet.
-constexpr bool TierIsBuilt(Tier tier) {
-  return tier < Tier::kSemantic;
-}  // "exact", …: X-Cache-Tier
 
 // How an answer reached its client, for the latencies: from a store, beside somebody else's
 // generation, or generated for it.
 enum class Served : uint8_t { kStored, kCoalesced, kGenerated };
 inline constexpr size_t kNumServed = 3;
+
+// What became of a candidate whose stored answer was compared with a generated one: would have been
+// served, was below the threshold, was refused by a gate.
+enum class Labelled : uint8_t { kServed, kUnproven, kGated };
+inline constexpr size_t kNumLabelled = 3;
+std::string_view LabelledName(Labelled what);  // "served", "unproven", "gated"
+
+// Of a histogram of cosines from 0.5 (the first has all below) to 1.
+inline constexpr size_t kCosineBins = 25;
+size_t CosineBin(float cosine);
 
 // Every counter there is, of type T: plain or atomic.
 template <class T>
@@ -58,6 +63,11 @@ struct StatsCounters {
   T completion_tokens_saved{};
   std::array<std::array<T, kLatencyBins>, kNumServed>
       latency{};  // arrival to last byte, status 200
+  std::array<T, kNumSemanticOutcomes>
+      semantic{};                        // lookups of the semantic tier; not part of the sums
+  std::array<T, kNumGates> gates{};      // that refused what else would have been served
+  std::array<T, kCosineBins> cosines{};  // of the nearest stored question
+  std::array<std::array<T, 2>, kNumLabelled> labels{};  // answers compared: wrong, right
 
   // Calls visit(id, counter) for each, always in the same order; ids count from 0.
   template <class Self, class Visit>
@@ -71,10 +81,16 @@ struct StatsCounters {
     visit(id++, self.completion_tokens_saved);
     for (auto& bins : self.latency)
       for (auto& counter : bins) visit(id++, counter);
+    for (auto& counter : self.semantic) visit(id++, counter);
+    for (auto& counter : self.gates) visit(id++, counter);
+    for (auto& counter : self.cosines) visit(id++, counter);
+    for (auto& verdicts : self.labels)
+      for (auto& counter : verdicts) visit(id++, counter);
   }
 };
-inline constexpr size_t kNumCounters =
-    kNumTiers + 1 + 2 * kNumReasons + 2 + kNumServed * kLatencyBins;
+inline constexpr size_t kNumCounters = kNumTiers + 1 + 2 * kNumReasons + 2 +
+                                       kNumServed * kLatencyBins + kNumSemanticOutcomes +
+                                       kNumGates + kCosineBins + 2 * kNumLabelled;
 
 // "hits.exact", "misses", "bypass.sampled", "latency.stored.17": stable, they are written to Redis.
 std::string_view CounterName(size_t id);
@@ -109,6 +125,11 @@ class StatsSeries {
   void CountSaved(const AnswerUsage& usage);
   void CountNotStored(Reason reason);
   void CountLatency(Served served, int64_t us);
+
+  // A semantic lookup: how it ended, the nearest question's cosine if there was one, and the gates that
+  // refused if that was why. Beside it, whether a stored answer would have been right.
+  void CountSemantic(SemanticOutcome outcome, std::optional<float> cosine, GateSet refused);
+  void CountSemanticLabel(Labelled what, bool right);
 
   StatsSnapshot Snapshot() const;
 
@@ -157,7 +178,9 @@ std::string ProcessStatsJson(const StoreStats& store, const WriterStats& writer,
 
 // The counts, as a JSON object: requests, eligible, hits{tier}, hits_total, misses, bypass{reason},
 // bypasses_total, hit_rate (of eligible; null before there was one), hit_rate_of_requests,
-// not_stored{reason}, tokens_saved, latency_ms{stored, coalesced, generated: {count, p50, p95}}.
+// not_stored{reason}, tokens_saved, latency_ms{stored, coalesced, generated: {count, p50, p95}},
+// semantic{lookups, outcomes{code}, refused_by_gate{code}, cosines[kCosineBins], wrong_hits{served, unproven,
+// gated: {compared, wrong, rate, low, high}}}, low and high an exact 95 % interval.
 std::string CountsJson(const StatsSnapshot& counts);
 
 }  // namespace nextgate::cache

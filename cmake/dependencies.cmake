@@ -51,3 +51,18 @@ target_include_directories(jinja::jinja SYSTEM INTERFACE ${jinja_INCLUDE}/nextga
 
 # hiredis 1.5: a pinned archive too.
 nextgate_find_plain(hiredis hiredis/hiredis.h hiredis)
+
+# FAISS: a static library of which one part is used, single-threaded (cache/semantic/vector_graph.cc). That part
+# calls the lock functions of GCC's OpenMP. Other compilers do not find its omp.h; a copy serves them, without the one
+# attribute that they do not know.
+nextgate_find_plain(faiss faiss/impl/HNSW.h faiss)
+execute_process(COMMAND gcc -print-file-name=include/omp.h OUTPUT_VARIABLE omp_HEADER OUTPUT_STRIP_TRAILING_WHITESPACE)
+execute_process(COMMAND gcc -print-file-name=libgomp.so OUTPUT_VARIABLE gomp_LIBRARY OUTPUT_STRIP_TRAILING_WHITESPACE)
+if(NOT EXISTS "${omp_HEADER}" OR NOT EXISTS "${gomp_LIBRARY}")
+  message(FATAL_ERROR "GCC's omp.h and libgomp were not found. Run scripts/deps.sh, then configure again.")
+endif()
+file(READ ${omp_HEADER} omp_text)
+string(REPLACE "__malloc__ (omp_free)" "__malloc__" omp_text "${omp_text}")
+file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/openmp/omp.h CONTENT "${omp_text}" @ONLY)
+target_include_directories(faiss::faiss SYSTEM INTERFACE ${CMAKE_BINARY_DIR}/openmp)
+target_link_libraries(faiss::faiss INTERFACE ${gomp_LIBRARY})

@@ -9,6 +9,7 @@ packages=(
   build-essential cmake ninja-build lld ccache git ca-certificates clang-format-14
   python3 python3-venv libfmt-dev libspdlog-dev nlohmann-json3-dev libutf8proc-dev libssl-dev libxxhash-dev
   libtomlplusplus-dev libzstd-dev prometheus-cpp-dev libgtest-dev libgmock-dev libbenchmark-dev
+  libfaiss-dev
 )
 
 # llama-cpp-python carries two sources: cpp-httplib 0.58 (Debian's 0.11 has a listen backlog of 5 and open

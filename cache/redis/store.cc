@@ -63,13 +63,15 @@ std::shared_ptr<const StoredAnswer> RedisStore::Get(const Hash128& hash) {
   return Get(hash, steady_clock::now() + options_.read_budget);
 }
 
-std::shared_ptr<const StoredAnswer> RedisStore::Get(const Hash128& hash, Deadline deadline) {
+std::shared_ptr<const StoredAnswer> RedisStore::Get(const Hash128& hash, Deadline deadline,
+                                                    bool* absent) {
   const RedisCommand get[] = {{"GET", Key(hash)}};
   const auto replies = client_.Run(get, deadline);
   if (!replies) {
     Count(errors_);
     return nullptr;
   }
+  if (absent != nullptr) *absent = replies->front().type == RedisReply::Type::kNil;
   return Read(hash, replies->front());
 }
 

@@ -69,7 +69,9 @@ class RedisStore {
   // The entry under `hash`, not expired; nullptr if there is none, or none in time. The caller
   // proves it on its material.
   std::shared_ptr<const StoredAnswer> Get(const Hash128& hash);
-  std::shared_ptr<const StoredAnswer> Get(const Hash128& hash, Deadline deadline);
+  // `absent` becomes true if Redis has said that there is none.
+  std::shared_ptr<const StoredAnswer> Get(const Hash128& hash, Deadline deadline,
+                                          bool* absent = nullptr);
 
   // The same or else, at once, the entry that the alias `normalised` leads to.
   RedisFound GetEither(const Hash128& hash, const Hash128& normalised);

@@ -291,7 +291,10 @@ TEST(CacheControls, MalformedOnesAreErrorsThatNameThem) {
       {R"({"mode": 1})", "cache.mode"},
       {R"({"no_store": true})", "cache"},
       {R"({"mode": "draft"})", "cache.mode", ErrorCode::kUnimplemented},
-      {R"({"threshold": 0.9})", "cache.threshold", ErrorCode::kUnimplemented},
+      {R"({"threshold": 1.01})", "cache.threshold"},
+      {R"({"threshold": -0.1})", "cache.threshold"},
+      {R"({"threshold": "0.9"})", "cache.threshold"},
+      {R"({"threshold": true})", "cache.threshold"},
   };
   for (const Row& row : rows) {
     const json body = json::parse(row.body);
@@ -304,9 +307,11 @@ TEST(CacheControls, MalformedOnesAreErrorsThatNameThem) {
   for (const auto& [mode, came] :
        {std::pair{json("fast"), "\"fast\""}, {json(1), "number"}, {json::array(), "array"}}) {
     const json body = {{"mode", mode}};
-    EXPECT_EQ(ParseControls("", &body).error().message,
-              std::string("'cache.mode' must be \"exact\", \"normalised\" or \"off\"; got ") +
-                  came + ".");
+    EXPECT_EQ(
+        ParseControls("", &body).error().message,
+        std::string("'cache.mode' must be \"exact\", \"normalised\", \"shadow\", \"serve\" or "
+                    "\"off\"; got ") +
+            came + ".");
   }
   const json huge = {{"namespace", std::string(257, 'n')}};
   EXPECT_FALSE(ParseControls("", &huge).has_value());

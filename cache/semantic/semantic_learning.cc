@@ -1,0 +1,237 @@
+// What happens behind a request's back: Finish, and the folding of the logs.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <numeric>
+#include <thread>
+#include <utility>
+
+#include "base/log.h"
+#include "cache/hmac.h"
+#include "cache/semantic/semantic_cache.h"
+
+namespace nextgate::cache {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+namespace {
+
+constexpr milliseconds kWait(1000);
+constexpr std::chrono::seconds kSweepInterval(30);  // of expired questions
+constexpr milliseconds kRoom(5);                    // how often a full queue is looked at
+constexpr size_t kHeardIds = 4096;                  // a record that comes twice comes soon
+
+uint64_t RandomId() {
+  const Hash128 hash = HashBytes(RandomBytes(16));
+  return hash.low;
+}
+
+// The text of an answer that has nothing but one text; nothing if there is more to be compared.
+std::optional<std::string> OnlyText(const Answer& answer) {
+  if (answer.choices().size() != 1 || !answer.choices()[0].extras.empty()) return std::nullopt;
+  if (answer.choices()[0].finish_reason != "stop") return std::nullopt;
+  return answer.ChoiceText(0);
+}
+
+}  // namespace
+
+bool SemanticCache::Push(Job job) {
+  const std::lock_guard lock(flush_mutex_);
+  if (!queue_.TryPush(std::move(job))) return false;
+  ++accepted_;
+  return true;
+}
+
+bool SemanticCache::Finish(Finished finished) {
+  if (Push({.finished = std::move(finished)})) return true;
+  const std::lock_guard lock(mutex_);
+  ++counts_.dropped;
+  return false;
+}
+
+bool SemanticCache::Remember(const Hash128& id, const std::shared_ptr<const StoredAnswer>& entry,
+                             milliseconds timeout) {
+  const auto until = steady_clock::now() + timeout;
+  while (!Push({.remembered = entry, .id = id})) {
+    if (steady_clock::now() >= until || stopping_.load(std::memory_order_relaxed)) return false;
+    std::this_thread::sleep_for(kRoom);
+  }
+  return true;
+}
+
+bool SemanticCache::Flush(milliseconds timeout) {
+  std::unique_lock lock(flush_mutex_);
+  const int64_t target = accepted_;
+  return progress_.wait_for(lock, timeout, [&] { return done_ >= target; });
+}
+
+void SemanticCache::Work() {
+  auto sweep_at = steady_clock::now() + kSweepInterval;
+  while (!stopping_.load(std::memory_order_relaxed)) {
+    std::optional<Job> job = queue_.Pop(kWait);
+    if (steady_clock::now() >= sweep_at) {
+      index_.RemoveExpired(s_.clock.UnixMs());
+      sweep_at = steady_clock::now() + kSweepInterval;
+    }
+    if (!job) continue;
+    if (job->finished) Do(*job->finished);
+    if (job->remembered)
+      Announce(job->id, job->remembered->material, job->remembered->expires_unix_ms);
+    job.reset();
+    {
+      const std::lock_guard lock(flush_mutex_);
+      ++done_;
+    }
+    progress_.notify_all();
+  }
+}
+
+void SemanticCache::Do(Finished& finished) {
+  if (finished.generated && finished.plan.semantic == SemanticMode::kShadow) {
+    finished.match = Look(finished.key, finished.plan, options_.background_budget);
+    if (finished.match->outcome == SemanticOutcome::kServed)
+      finished.match->outcome = SemanticOutcome::kWouldServe;
+    if (finished.counts != nullptr) CountMatch(*finished.counts, *finished.match);
+  }
+  if (finished.match) Learn(finished, *finished.match);
+  if (finished.stored)
+    Announce(finished.key.hash, finished.key.material, s_.clock.UnixMs() + finished.plan.ttl_ms);
+}
+
+// Would the stored answer have been right? What was generated says.
+void SemanticCache::Learn(const Finished& finished, const SemanticMatch& match) {
+  if (!match.candidate || match.entry == nullptr) return;
+  // With which probability it comes to be compared. That a hit is observed was drawn by Lookup; what is
+  // generated anyway costs a comparison only.
+  const bool drawn = match.outcome == SemanticOutcome::kObserved;
+  const double observe = drawn ? match.ruling.observe : s_.verifier.options().observe_unserved;
+  if (!drawn && !Chance(observe)) return;
+  const auto stored = OnlyText(*match.entry->answer);
+  const auto generated = OnlyText(*finished.answer);
+  if (!stored || !generated) return;
+  const AnswerVerdict verdict = s_.comparator.Compare(
+      match.asked, *stored, *generated, steady_clock::now() + options_.background_budget);
+  const bool labelled = verdict.label != AnswerVerdict::Label::kNone;
+  {
+    const std::lock_guard lock(mutex_);
+    ++counts_.comparisons;
+    if (!labelled) ++counts_.comparison_failures;
+  }
+  if (!labelled) return;
+  const bool right = verdict.label == AnswerVerdict::Label::kSame;
+  const bool gated = !match.refused.empty();
+  const bool would_serve = !gated && match.outcome != SemanticOutcome::kUnproven;
+  if (finished.counts != nullptr)
+    finished.counts->CountSemanticLabel(would_serve ? Labelled::kServed
+                                        : gated     ? Labelled::kGated
+                                                    : Labelled::kUnproven,
+                                        right);
+  if (gated) return;  // the verifier is about what passes them
+  const EvidenceRecord record{.id = RandomId(),
+                              .evidence = {.candidate = *match.candidate,
+                                           .served = would_serve,
+                                           .observe = observe,
+                                           .right = right,
+                                           .source = Verifier::Evidence::Source::kShadow}};
+  evidence_->Append(codec_.Seal(kEvidenceLog, record));
+}
+
+Result<std::optional<float>> SemanticCache::Feedback(const CacheKey& asked, const CachePlan& plan,
+                                                     const Hash128& entry, bool right) {
+  const auto deadline = steady_clock::now() + options_.background_budget;
+  const auto question = Ask(asked.material, deadline);
+  if (!question)
+    return InvalidArgument(fmt::format("there is no question to be matched in this request: {}",
+                                       SemanticOutcomeCode(question.error())),
+                           "request");
+  const auto fetched = s_.exact.Fetch(entry, plan, deadline, /*dry=*/true);
+  std::optional<float> cosine;
+  if (fetched.hit) {
+    const auto stored = Ask(fetched.hit->entry->material, deadline);
+    if (!stored || stored->question.rest != question->question.rest)
+      return InvalidArgument(
+          "this entry's request differs in more than the last question, so it was never served for "
+          "this one",
+          "entry");
+    cosine = std::inner_product(stored->vector.begin(), stored->vector.end(),
+                                question->vector.begin(), 0.0F);
+    const Verifier::Evidence evidence{
+        .candidate = {.partition = question->partition, .entry = entry, .cosine = *cosine},
+        .served = true,
+        .observe = 1,
+        .right = right,
+        .source = Verifier::Evidence::Source::kFeedback};
+    evidence_->Append(
+        codec_.Seal(kEvidenceLog, EvidenceRecord{.id = RandomId(), .evidence = evidence}));
+  }
+  if (!right)
+    rejections_->Append(
+        codec_.Seal(kRejectionsLog, Rejection{.asked = asked.hash, .entry = entry}));
+  return cosine;
+}
+
+// Puts the question of a stored answer into the index of all instances.
+void SemanticCache::Announce(const Hash128& id, std::string_view material,
+                             int64_t expires_unix_ms) {
+  auto asked = Ask(material, steady_clock::now() + options_.background_budget);
+  if (!asked) return;
+  const QuestionRecord record{.group = asked->group,
+                              .id = id,
+                              .expires_unix_ms = expires_unix_ms,
+                              .vector = std::move(asked->vector)};
+  // While Redis is away what is asked here is found here; it is told the others later.
+  if (s_.client != nullptr && !s_.client->stats().available) Insert(record, kNotInTheLog);
+  questions_->Append(codec_.Seal(questions_log_, record));
+}
+
+void SemanticCache::Insert(const QuestionRecord& record, int64_t position) {
+  index_.Insert({.group = record.group,
+                 .id = record.id,
+                 .vector = record.vector,
+                 .expires_unix_ms = record.expires_unix_ms,
+                 .position = position});
+}
+
+void SemanticCache::HearQuestion(std::string_view bytes, int64_t position) {
+  const auto record = codec_.Open(questions_log_, bytes);
+  const auto* question = record ? std::get_if<QuestionRecord>(&*record) : nullptr;
+  if (question == nullptr ||
+      static_cast<int64_t>(question->vector.size()) != s_.embedder.info().dimension)
+    return CountCorrupt();
+  if (question->expires_unix_ms > s_.clock.UnixMs()) Insert(*question, position);
+}
+
+void SemanticCache::HearEvidence(std::string_view bytes) {
+  const auto record = codec_.Open(kEvidenceLog, bytes);
+  const auto* evidence = record ? std::get_if<EvidenceRecord>(&*record) : nullptr;
+  if (evidence == nullptr) return CountCorrupt();
+  if (!HeardBefore(evidence->id)) s_.verifier.Observe(evidence->evidence);
+}
+
+void SemanticCache::HearRejection(std::string_view bytes) {
+  const auto record = codec_.Open(kRejectionsLog, bytes);
+  const auto* rejection = record ? std::get_if<Rejection>(&*record) : nullptr;
+  if (rejection == nullptr) return CountCorrupt();
+  const std::lock_guard lock(mutex_);
+  rejected_.insert(rejection->Hash());
+}
+
+void SemanticCache::CountCorrupt() {
+  const std::lock_guard lock(mutex_);
+  ++counts_.corrupt;
+}
+
+bool SemanticCache::HeardBefore(uint64_t id) {
+  const std::lock_guard lock(mutex_);
+  if (!heard_ids_.insert(id).second) return true;
+  if (heard_order_.size() < kHeardIds) {
+    heard_order_.push_back(id);
+  } else {
+    heard_ids_.erase(std::exchange(heard_order_[heard_next_], id));
+    heard_next_ = (heard_next_ + 1) % kHeardIds;
+  }
+  return false;
+}
+
+}  // namespace nextgate::cache
