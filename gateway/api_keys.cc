@@ -29,9 +29,9 @@ struct Right {
   bool CacheRights::*member;
 };
 constexpr std::array kRights = {
-    Right{"read", &CacheRights::read}, Right{"write", &CacheRights::write},
-    Right{"ttl", &CacheRights::ttl}, Right{"namespace", &CacheRights::name_space},
-    Right{"refresh", &CacheRights::refresh}};
+    Right{"read", &CacheRights::read},       Right{"write", &CacheRights::write},
+    Right{"ttl", &CacheRights::ttl},         Right{"namespace", &CacheRights::name_space},
+    Right{"refresh", &CacheRights::refresh}, Right{"semantic", &CacheRights::semantic}};
 
 std::string ReadName(FieldReader& read, const char* name) {
   const std::string text = read.Text(name).value_or("");
@@ -90,6 +90,10 @@ Result<Record> ParseRecord(std::string_view line, size_t number) {
     if (rights) p.cache = *rights;
     if (!rights) read.Fail("cache: " + rights.error().message, "cache");
   }
+  if (const auto mode = read.Text("semantic")) {
+    p.semantic = cache::FindSemanticMode(*mode);
+    if (!p.semantic) read.Fail("semantic: expected off, shadow or serve", "semantic");
+  }
   p.limits = {.rpm = read.Whole("rpm", 1, kLimitMax).value_or(0),
               .tpm = read.Whole("tpm", 1, kLimitMax).value_or(0),
               .concurrency = read.Whole("concurrency", 1, kLimitMax).value_or(0)};
@@ -97,7 +101,8 @@ Result<Record> ParseRecord(std::string_view line, size_t number) {
   RETURN_IF_ERROR(read.status());
   if (const auto unknown = read.Unread(); !unknown.empty())
     return InvalidArgument(
-        "unknown member; there are: key_sha256, label, tenant, team, user, models, cache, rpm, "
+        "unknown member; there are: key_sha256, label, tenant, team, user, models, cache, "
+        "semantic, rpm, "
         "tpm, concurrency, expires");
   record.digest = *digest;
   p.id = cache::Hex(*digest).substr(0, kIdDigits);
@@ -134,7 +139,7 @@ Result<CacheRights> ParseCacheRights(const std::vector<std::string>& names) {
   for (const std::string& name : names) {
     const auto found = std::ranges::find(kRights, name, &Right::name);
     if (found == kRights.end())
-      return InvalidArgument("expected some of: read, write, ttl, namespace, refresh");
+      return InvalidArgument("expected some of: read, write, ttl, namespace, refresh, semantic");
     rights.*found->member = true;
   }
   return rights;
@@ -206,6 +211,7 @@ NewApiKey MakeApiKey(const Principal& of, std::string_view expires) {
     for (const Right& right : kRights)
       if (of.cache.*right.member) line["cache"].push_back(right.name);
   }
+  if (of.semantic) line["semantic"] = cache::SemanticModeName(*of.semantic);
   limit("rpm", of.limits.rpm);
   limit("tpm", of.limits.tpm);
   limit("concurrency", of.limits.concurrency);

@@ -12,10 +12,13 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "cache/memory_store.h"
+#include "cache/semantic/embedding_memo.h"
 #include "gateway/admin/dashboard/dashboard.h"
 #include "gateway/admin/routes.h"
 #include "gateway/hub.h"
+#include "gateway/open_embedder.h"
 #include "gateway/routes.h"
+#include "gateway/semantic_tier.h"
 #include "gateway/signals.h"
 
 namespace nextgate::gateway {
@@ -39,6 +42,7 @@ class App {
 
  private:
   explicit App(const ServeOptions& options) : options_(options), effective_(options) {}
+  Status OpenQuestionEmbedder();
   Status OpenModel();
   Result<std::string> OpenGenerationConfig();
   Status OpenUpstream();
@@ -46,6 +50,7 @@ class App {
   Status OpenKeys();
   Status OpenServers(const std::vector<std::string>& args);
   void OpenPipeline();
+  void OpenEmbeddings();
   Status OpenApi();
   Status OpenAdmin(const std::vector<std::string>& args);
 
@@ -58,6 +63,8 @@ class App {
   std::unique_ptr<engine::Engine> engine_;
   std::unique_ptr<EngineGenerator> engine_generator_;  // null, as all above, with upstreams
   std::unique_ptr<Upstream> upstream_;                 // null with a model
+  std::unique_ptr<cache::EmbeddingMemo> embedder_;     // of questions; null: none is asked for
+  OpenedEmbedder opened_embedder_;                     // what the one above has not taken
   openai::ParseLimits limits_;
 
   std::unique_ptr<cache::Keyring> keyring_;  // never null
@@ -74,7 +81,8 @@ class App {
   Flights flights_;  // before the writer, which holds flights until their answers are stored
   std::unique_ptr<cache::Writer> writer_;
   cache::CacheStats cache_stats_;
-  LiveRequests live_;  // before the keeper, who asks how many there are
+  std::unique_ptr<SemanticTier> semantic_;  // null without an embedder, or if it is off
+  LiveRequests live_;                       // before the keeper, who asks how many there are
   std::unique_ptr<cache::StatsKeeper> stats_keeper_;
   std::unique_ptr<cache::Partitioner> partitioner_;
   std::unique_ptr<cache::RedisCatalogue> catalogue_;  // null without --cache-url
@@ -89,6 +97,7 @@ class App {
   std::unique_ptr<RequestReader> reader_;
   std::unique_ptr<SharedFlights> shared_flights_;  // null, too
   std::unique_ptr<ChatPipeline> pipeline_;
+  std::unique_ptr<EmbeddingsEndpoint> embeddings_;  // null as embedder_ is
   std::unique_ptr<RouteContext> context_;
   admin::AdminKeyRing admin_keys_;
   std::unique_ptr<admin::Reloader> reloader_;
@@ -115,11 +124,14 @@ int AdminPort(const ServeOptions& options) {
   return options.admin_port.value_or(options.port == 0 ? 0 : options.port + 1);
 }
 
-cache::PolicySettings PolicyOf(const ServeOptions& o) {
+cache::PolicySettings PolicyOf(const ServeOptions& o, bool has_embedder) {
   return {.enabled = o.enable_answer_cache,
           .cache_sampled = o.cache_sampled,
           .cache_tools = o.cache_tools,
           .cache_normalised = o.cache_normalised,
+          .has_embedder = has_embedder,
+          .semantic = o.cache_semantic,
+          .semantic_by_route = {o.cache_semantic_route.begin(), o.cache_semantic_route.end()},
           .ttl_default_s = o.cache_ttl_s,
           .ttl_by_route_s = {o.cache_route_ttl_s.begin(), o.cache_route_ttl_s.end()},
           .ttl_max_s = o.cache_ttl_max_s,
@@ -135,6 +147,15 @@ CacheRights KeylessRights(const ServeOptions& o) {
   for (const std::string& control : o.cache_controls)
     if (control != "none") rights.push_back(control);
   return *ParseCacheRights(rights);  // the flag took no others
+}
+
+Status App::OpenQuestionEmbedder() {
+  ASSIGN_OR_RETURN(opened_embedder_, OpenEmbedder(options_));
+  if (opened_embedder_.questions == nullptr) return {};
+  embedder_ = std::make_unique<cache::EmbeddingMemo>(std::move(opened_embedder_.questions));
+  const cache::EmbedderInfo& info = embedder_->info();
+  LogInfo("embedder={} revision={} dimension={}", info.id, info.revision, info.dimension);
+  return {};
 }
 
 Status App::OpenModel() {
@@ -261,7 +282,7 @@ Status App::OpenCache() {
     redis_->WaitAvailable(
         milliseconds(2000));  // says itself whether it is; serving does not need it
   }
-  partitioner_ = std::make_unique<cache::Partitioner>(std::move(secret));
+  partitioner_ = std::make_unique<cache::Partitioner>(secret);
   invalidation_log_ = std::make_unique<cache::InvalidationLog>(
       cache::InvalidationLog::Options{
           .name_space = options_.cache_namespace,
@@ -278,6 +299,16 @@ Status App::OpenCache() {
       std::make_unique<cache::ExactCache>(*store_, shared_.get(), Clock::System(), &invalidations_,
                                           static_cast<size_t>(options_.cache_memory_bytes) / 1024);
   writer_ = std::make_unique<cache::Writer>(*exact_);
+  if (embedder_ != nullptr && WantsSemanticTier(options_)) {
+    semantic_ = std::make_unique<SemanticTier>(options_,
+                                               SemanticTier::Services{.embedder = *embedder_,
+                                                                      .exact = *exact_,
+                                                                      .redis = redis_.get(),
+                                                                      .tail = tail_.get(),
+                                                                      .catalogue = catalogue_.get(),
+                                                                      .keys = *keyring_,
+                                                                      .secret = std::move(secret)});
+  }
   stats_keeper_ = std::make_unique<cache::StatsKeeper>(cache_stats_, *store_, redis_.get(),
                                                        options_.cache_namespace);
   return {};
@@ -315,7 +346,7 @@ void App::OpenPipeline() {
                              .shared_flights = shared_flights_.get(),
                              .writer = *writer_,
                              .stats = cache_stats_,
-                             .policy = PolicyOf(options_),
+                             .policy = PolicyOf(options_, semantic_ != nullptr),
                              .partitioner = *partitioner_,
                              .metrics = *metrics_,
                              .access_log = !options_.disable_access_log,
@@ -323,7 +354,24 @@ void App::OpenPipeline() {
                              .keyless = KeylessRights(options_),
                              .invalidations = invalidation_log_.get(),
                              .keeper = stats_keeper_.get(),
-                             .live = &live_});
+                             .live = &live_,
+                             .semantic = semantic_ ? &semantic_->cache() : nullptr});
+}
+
+void App::OpenEmbeddings() {
+  if (embedder_ == nullptr) return;
+  const bool remote = opened_embedder_.documents != nullptr;
+  embeddings_ = std::make_unique<EmbeddingsEndpoint>(EmbeddingsEndpoint::Parts{
+      .embedder = remote ? *opened_embedder_.documents : embedder_->embedder(),
+      .names = opened_embedder_.names,
+      .hop = opened_embedder_.hop,
+      .batch_texts_max = remote ? size_t{32} : size_t{8},
+      .batch_bytes_max = remote ? size_t{64} << 10 : size_t{256},  // about 20 ms on a core
+      .auth = *auth_,
+      .admission = *admission_,
+      .metrics = *metrics_,
+      .access_log = !options_.disable_access_log,
+      .ready = ready_});
 }
 
 Status App::OpenApi() {
@@ -342,6 +390,8 @@ Status App::OpenApi() {
                                                   .auth = *auth_,
                                                   .admission = *admission_,
                                                   .reader = *reader_,
+                                                  .embeddings = embeddings_.get(),
+                                                  .embedder = embedder_.get(),
                                                   .model_root = options_.model,
                                                   .ready = ready_,
                                                   .created_s = Clock::System().UnixMs() / 1000});
@@ -365,6 +415,7 @@ Status App::OpenServers(const std::vector<std::string>& args) {
   metrics_ = std::make_unique<Metrics>(names_.front());
   RETURN_IF_ERROR(OpenKeys());
   OpenPipeline();
+  OpenEmbeddings();
   RETURN_IF_ERROR(OpenApi());
   RETURN_IF_ERROR(OpenAdmin(args));
   stats_keeper_->Start(fmt::format("{}:{}", options_.host, api_->port()),
@@ -408,6 +459,7 @@ Status App::OpenAdmin(const std::vector<std::string>& args) {
                           .engine = engine_.get(),
                           .generator = engine_generator_.get(),
                           .reloader = reloader_.get(),
+                          .semantic = semantic_.get(),
                           .server = admin_.get()});
   RegisterAdminRoutes(*admin_, *context_);
   admin::RegisterAdminApi(*admin_, *admin_context_);
@@ -428,6 +480,7 @@ Result<std::unique_ptr<App>> App::Open(const ServeOptions& options,
                                        const std::vector<std::string>& args) {
   RETURN_IF_ERROR(CheckAddresses(options));
   std::unique_ptr<App> app(new App(options));
+  RETURN_IF_ERROR(app->OpenQuestionEmbedder());
   RETURN_IF_ERROR(options.upstreams.empty() ? app->OpenModel() : app->OpenUpstream());
   RETURN_IF_ERROR(app->OpenServers(args));
   return app;

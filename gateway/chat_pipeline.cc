@@ -34,6 +34,14 @@ bool MayShareAFlight(const cache::CachePlan& plan) {
   return plan.read && plan.write && !plan.max_age_ms && !plan.only_if_cached;
 }
 
+// Whether who asks under `plan` takes what was found for somebody else who asked the same.
+bool MayTake(const cache::CachePlan& plan, const cache::CacheHit& hit) {
+  if (hit.tier == cache::Tier::kNormalised) return plan.normalised;
+  if (hit.tier == cache::Tier::kSemantic)
+    return plan.semantic == cache::SemanticMode::kServe && !plan.threshold;
+  return true;
+}
+
 }  // namespace
 
 struct ChatPipeline::Exchange {
@@ -57,7 +65,8 @@ struct ChatPipeline::Exchange {
   bool from_cache = false;  // somebody else's generation
   bool generating = false;  // our own: it costs tokens
   int64_t tokens_heard = 0;
-  std::unique_ptr<LiveRequests::Handle> live;  // null: nobody keeps a list
+  std::unique_ptr<LiveRequests::Handle> live;    // null: nobody keeps a list
+  std::optional<cache::SemanticMatch> semantic;  // what was found in other words, served or not
 
   void Enter(LiveRequests::Phase phase) const {
     if (live != nullptr) live->SetPhase(phase);
@@ -136,7 +145,7 @@ bool ChatPipeline::FromCache(const std::shared_ptr<Exchange>& x, const ServerReq
     }
     switch (flight->WaitBegun(http.client_left)) {
       case Flight::Begun::kStored:
-        if (!flight->stored().normalised || x->plan.normalised) return replay(flight->stored());
+        if (MayTake(x->plan, flight->stored())) return replay(flight->stored());
         alone = true;  // the one in front takes what only means the same
         break;
       case Flight::Begun::kGenerating:
@@ -161,10 +170,21 @@ bool ChatPipeline::FromCache(const std::shared_ptr<Exchange>& x, const ServerReq
     x->flight->Begin(std::move(turn.remote));
     return Follow(x, x->flight, http, reply), true;
   }
-  lead = std::move(turn.lead);
-  if (!turn.hit) return false;
+  if (!turn.hit) turn.hit = SameInOtherWords(*x);
+  if (!turn.hit) {
+    lead = std::move(turn.lead);
+    return false;
+  }
   if (x->flight != nullptr) x->flight->BeginStored(*turn.hit);
   return replay(std::move(*turn.hit));
+}
+
+// The stored answer to a question that means the same, if that may be the answer.
+std::optional<cache::CacheHit> ChatPipeline::SameInOtherWords(Exchange& x) {
+  if (s_.semantic == nullptr || x.plan.semantic != cache::SemanticMode::kServe) return std::nullopt;
+  x.semantic = s_.semantic->Lookup(x.key, x.plan);
+  cache::CountMatch(*x.counts, *x.semantic);
+  return std::exchange(x.semantic->hit, std::nullopt);
 }
 
 // The same answer is being generated for somebody else.
@@ -226,6 +246,8 @@ void ChatPipeline::CountUnanswered(Exchange& x, ServerReply& reply) {
     x.counts->CountMiss();
     x.record.cache = "MISS";
     reply.headers.emplace_back("X-Cache", "MISS");
+    if (x.semantic)
+      reply.headers.emplace_back("X-Cache-Reason", cache::SemanticOutcomeCode(x.semantic->outcome));
     reply.headers.emplace_back("Cache-Status",
                                x.plan.only_if_cached ? CacheStatusUnanswered() : CacheStatusMiss());
     return;
@@ -258,6 +280,8 @@ Result<ChatPipeline::Planned> ChatPipeline::Plan(const ApiRequest& request,
   policy.may_read = rights.read;
   policy.may_write = rights.write;
   policy.may_set_ttl = rights.ttl;
+  policy.may_set_semantic = rights.semantic;
+  policy.semantic_of_key = principal.semantic;
   policy.may_set_namespace = rights.name_space;
   policy.may_refresh = rights.refresh;
   Planned planned;
@@ -302,17 +326,18 @@ void ChatPipeline::Replay(const std::shared_ptr<Exchange>& x, cache::CacheHit hi
   s_.generator.Remember(*x->request, *x->answer);
   x->from_cache = true;
   x->record.path = "cache";
-  const auto tier = hit.normalised ? cache::Tier::kNormalised : cache::Tier::kExact;
-  x->record.cache = fmt::format("HIT({})", cache::TierName(tier));
+  x->record.cache = fmt::format("HIT({})", cache::TierName(hit.tier));
   x->Enter(LiveRequests::Phase::kReplay);
   x->served = cache::Served::kStored;
-  x->counts->CountHit(tier);
+  x->counts->CountHit(hit.tier);
   if (hit.entry != nullptr) {
     hit.entry->hits.Count();
     if (s_.keeper != nullptr) s_.keeper->CountEntryHit(hit.id, *hit.entry);
   }
   reply.headers.emplace_back("X-Cache", "HIT");
-  reply.headers.emplace_back("X-Cache-Tier", cache::TierName(tier));
+  reply.headers.emplace_back("X-Cache-Tier", cache::TierName(hit.tier));
+  if (hit.tier == cache::Tier::kSemantic)  // what feedback is about
+    reply.headers.emplace_back("X-Cache-Entry", hit.id.Hex());
   reply.headers.emplace_back("Age", std::to_string(hit.age_s));
   const int64_t expires_ms = hit.entry != nullptr ? hit.entry->expires_unix_ms : 0;
   reply.headers.emplace_back("Cache-Status",
@@ -442,12 +467,13 @@ int64_t ChatPipeline::TokensUsed(const Exchange& x) {
   return counted > 0 ? counted : PromptTokensAbout(*x.request) + x.tokens_heard;
 }
 
-// After the last byte: an answer that is complete is kept.
-void ChatPipeline::Store(Exchange& x) {
-  if (!x.plan.write || !x.heard_out || !x.flight->TakeStoring()) return;
+// After the last byte: an answer that is complete is kept. True if it will be, here and for others.
+bool ChatPipeline::Store(Exchange& x) {
+  if (!x.plan.write || !x.heard_out || !x.flight->TakeStoring()) return false;
   const AnswerSource::Outcome& outcome = x.flight->outcome();
   cache::Reason reason = Storable(x);
   x.origin.position = x.flight->position();  // who stores it may have come later than it began
+  const bool for_others = !outcome.sharing.here_only;
   if (reason == cache::Reason::kNone)
     reason = s_.writer.Enqueue({.key = x.key,
                                 .plan = x.plan,
@@ -455,7 +481,24 @@ void ChatPipeline::Store(Exchange& x) {
                                 .sharing = outcome.sharing,
                                 .origin = x.origin,
                                 .held = std::move(x.flight)});
-  if (reason != cache::Reason::kNone) x.counts->CountNotStored(reason);
+  if (reason == cache::Reason::kNone) return for_others;
+  x.counts->CountNotStored(reason);
+  return false;
+}
+
+// What the semantic tier learns of a generated answer: its question, and whether what was stored for a
+// similar one would have done.
+void ChatPipeline::Learn(Exchange& x, bool stored) {
+  if (s_.semantic == nullptr || x.answer == nullptr) return;
+  const bool generated = x.generating && x.plan.read;
+  if (!generated && !stored) return;
+  s_.semantic->Finish({.key = std::move(x.key),
+                       .plan = x.plan,
+                       .answer = x.answer,
+                       .generated = generated,
+                       .stored = stored,
+                       .match = std::move(x.semantic),
+                       .counts = x.counts});
 }
 
 void ChatPipeline::End(Exchange& x) {
@@ -471,7 +514,7 @@ void ChatPipeline::End(Exchange& x) {
   if (x.counts != nullptr && x.answer != nullptr && x.record.status == 200)
     x.counts->CountLatency(x.served, (s_.clock.MonotonicNs() - x.record.began_ns) / 1000);
   x.ticket.Settle(TokensUsed(x));
-  Store(x);
+  Learn(x, Store(x));
   const auto seconds = [&](int64_t ns) {
     return static_cast<double>(ns - x.record.began_ns) / 1e9;
   };

@@ -13,6 +13,7 @@
 #include "cache/exact_cache.h"
 #include "cache/policy.h"
 #include "cache/redis/invalidation_log.h"
+#include "cache/semantic/semantic_cache.h"
 #include "cache/stats.h"
 #include "cache/stats_keeper.h"
 #include "cache/writer.h"
@@ -47,6 +48,7 @@ class ChatPipeline {
     const cache::InvalidationLog* invalidations = nullptr;  // null: nothing is ever too stale
     cache::StatsKeeper* keeper = nullptr;  // hears of the hits of entries; may be null
     LiveRequests* live = nullptr;          // where requests are listed while they run; may be null
+    cache::SemanticCache* semantic = nullptr;  // null: nobody makes vectors
   };
   explicit ChatPipeline(const Services& services) : s_(services) {}
 
@@ -76,6 +78,7 @@ class ChatPipeline {
   void CountUnanswered(Exchange& x, ServerReply& reply);
   bool FromCache(const std::shared_ptr<Exchange>& x, const ServerRequest& http, ServerReply& reply,
                  std::shared_ptr<cache::Lead>& lead);
+  std::optional<cache::CacheHit> SameInOtherWords(Exchange& x);
   void Replay(const std::shared_ptr<Exchange>& x, cache::CacheHit hit, ServerReply& reply);
   void Follow(const std::shared_ptr<Exchange>& x, std::shared_ptr<Flight> flight,
               const ServerRequest& http, ServerReply& reply);
@@ -89,7 +92,8 @@ class ChatPipeline {
   static cache::Reason Storable(const Exchange& x);
   void Hear(Exchange& x, const cache::AnswerDelta& delta) const;
   static int64_t TokensUsed(const Exchange& x);
-  void Store(Exchange& x);
+  bool Store(Exchange& x);
+  void Learn(Exchange& x, bool stored);
   void End(Exchange& x);
   void Fail(Exchange& x, const Error& error, ServerReply& reply, std::string_view code = "");
   static void PassOn(Exchange& x, const ForeignReply& refusal, ServerReply& reply);

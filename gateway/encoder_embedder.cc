@@ -31,7 +31,11 @@ EncoderEmbedder::EncoderEmbedder(std::string id, std::unique_ptr<engine::Sentenc
 }
 
 EncoderEmbedder::~EncoderEmbedder() {
-  queue_.Close();
+  {
+    const std::lock_guard lock(mutex_);
+    closing_ = true;
+  }
+  work_.notify_one();
   thread_.join();
 }
 
@@ -40,25 +44,43 @@ Result<std::vector<cache::Embedding>> EncoderEmbedder::Embed(std::span<const std
   auto job = std::make_shared<Job>();
   job->texts.assign(texts.begin(), texts.end());
   job->deadline = deadline;
-  if (!queue_.TryPush(std::shared_ptr<Job>(job)))
-    return MakeError(ErrorCode::kResourceExhausted, "too many texts wait to be embedded");
+  {
+    const std::lock_guard lock(mutex_);
+    if (waiting_.size() >= kWaitingMax)
+      return MakeError(ErrorCode::kResourceExhausted, "too many texts wait to be embedded");
+    waiting_.emplace(deadline, job);
+  }
+  work_.notify_one();
   std::unique_lock lock(job->mutex);
-  if (!job->ready.wait_until(lock, deadline, [&] { return job->result.has_value(); }))
+  const auto done = [&] { return job->result.has_value(); };
+  if (deadline == Deadline::max()) {
+    job->ready.wait(lock, done);
+  } else if (!job->ready.wait_until(lock, deadline, done)) {
     return TooLate();
+  }
   return std::move(*job->result);
 }
 
+size_t EncoderEmbedder::num_waiting() const {
+  const std::lock_guard lock(mutex_);
+  return waiting_.size();
+}
+
+std::shared_ptr<EncoderEmbedder::Job> EncoderEmbedder::Next() {
+  std::unique_lock lock(mutex_);
+  work_.wait(lock, [&] { return closing_ || !waiting_.empty(); });
+  if (waiting_.empty()) return nullptr;
+  return waiting_.extract(waiting_.begin()).mapped();
+}
+
 void EncoderEmbedder::Work() {
-  while (true) {
-    const auto job = queue_.Pop(std::chrono::seconds(1));
-    if (!job && queue_.closed()) return;
-    if (!job) continue;
-    Result<std::vector<cache::Embedding>> result = Compute(**job);
+  while (const std::shared_ptr<Job> job = Next()) {
+    Result<std::vector<cache::Embedding>> result = Compute(*job);
     {
-      std::lock_guard lock((*job)->mutex);
-      (*job)->result = std::move(result);
+      const std::lock_guard lock(job->mutex);
+      job->result = std::move(result);
     }
-    (*job)->ready.notify_one();
+    job->ready.notify_one();
   }
 }
 
@@ -67,7 +89,8 @@ Result<std::vector<cache::Embedding>> EncoderEmbedder::Compute(const Job& job) {
   std::vector<cache::Embedding> embeddings;
   for (engine::SentenceEmbedding& one : encoded) {
     MakeUnit(one.values);
-    embeddings.push_back({std::move(one.values), one.num_tokens, one.num_unknown, one.truncated});
+    embeddings.push_back(
+        {std::move(one.values), one.num_tokens, one.num_unknown, one.truncated, one.num_spelled});
   }
   return embeddings;
 }

@@ -1,11 +1,13 @@
 // The engine's sentence encoder as the answer cache's Embedder: one thread computes, callers wait for
-// it up to their deadlines. What nobody waits for any more is not begun, and given up between two
-// layers if it was.
+// it up to their deadlines, and whose deadline is nearest is next, so that a question goes before the
+// documents that somebody has embedded in numbers. What nobody waits for any more is not begun, and
+// given up between two layers if it was.
 //
 // Threads: as cache/embedder.h has it; `embedder` is its own.
 #pragma once
 
 #include <condition_variable>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -14,7 +16,6 @@
 #include <thread>
 #include <vector>
 
-#include "base/queue.h"
 #include "cache/embedder.h"
 #include "engine/encoder/sentence_encoder.h"
 
@@ -33,6 +34,8 @@ class EncoderEmbedder final : public cache::Embedder {
   const cache::EmbedderInfo& info() const override { return info_; }
   Result<std::vector<cache::Embedding>> Embed(std::span<const std::string> texts,
                                               Deadline deadline) override;
+  // Calls that are not begun yet.
+  size_t num_waiting() const;
 
  private:
   struct Job {
@@ -43,11 +46,15 @@ class EncoderEmbedder final : public cache::Embedder {
     std::optional<Result<std::vector<cache::Embedding>>> result;  // under the mutex
   };
   void Work();
+  std::shared_ptr<Job> Next();  // waits for one; null once this object closes
   Result<std::vector<cache::Embedding>> Compute(const Job& job);
 
   cache::EmbedderInfo info_;
   std::unique_ptr<engine::SentenceEncoder> encoder_;
-  BoundedQueue<std::shared_ptr<Job>> queue_{kWaitingMax};
+  mutable std::mutex mutex_;  // guards the next two
+  std::multimap<Deadline, std::shared_ptr<Job>> waiting_;
+  bool closing_ = false;
+  std::condition_variable work_;
   std::thread thread_;  // last: it uses all of the above
 };
 

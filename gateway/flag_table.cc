@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "cache/redis/endpoint.h"
+#include "cache/semantic/gates.h"
 #include "gateway/flags.h"
 #include "gateway/upstream/peer.h"
 
@@ -135,6 +136,11 @@ Status AppendUpstream(ServeOptions& o, std::string_view v) {
   o.upstreams.emplace_back(v);
   return {};
 }
+Status SetEmbeddingUrl(ServeOptions& o, std::string_view v) {
+  RETURN_IF_ERROR(ParseUpstreamUrl(v));
+  o.embedding_url = v;
+  return {};
+}
 Status AppendRouteTtl(ServeOptions& o, std::string_view v) {
   const size_t equals = std::min(v.find('='), v.size());
   const std::string route(v.substr(0, equals));
@@ -146,8 +152,41 @@ Status AppendRouteTtl(ServeOptions& o, std::string_view v) {
 }
 Status AppendCacheControl(ServeOptions& o, std::string_view v) {
   std::string control;
-  RETURN_IF_ERROR(SetChoice(control, v, {"ttl", "namespace", "refresh", "none"}));
+  RETURN_IF_ERROR(SetChoice(control, v, {"ttl", "namespace", "refresh", "semantic", "none"}));
   o.cache_controls.push_back(std::move(control));
+  return {};
+}
+Status SetMode(cache::SemanticMode& mode, std::string_view v) {
+  const auto found = cache::FindSemanticMode(v);
+  if (!found) return InvalidArgument(fmt::format("expected off, shadow or serve, got '{}'", v));
+  mode = *found;
+  return {};
+}
+Status AppendRouteMode(ServeOptions& o, std::string_view v) {
+  const size_t equals = std::min(v.find('='), v.size());
+  const std::string route(v.substr(0, equals));
+  if (equals == v.size() || route != "/v1/chat/completions")
+    return InvalidArgument(
+        fmt::format("expected /v1/chat/completions=off, =shadow or =serve, got '{}'", v));
+  return SetMode(o.cache_semantic_route[route], v.substr(equals + 1));
+}
+Status AppendGate(ServeOptions& o, std::string_view v) {
+  if (v != "all" && v != "none" && !cache::FindGate(v)) {
+    std::string codes = "all, none";
+    for (size_t i = 0; i < cache::kNumGates; ++i)
+      codes += fmt::format(", {}", cache::GateCode(static_cast<cache::Gate>(i)));
+    return InvalidArgument(fmt::format("expected some of: {}; got '{}'", codes, v));
+  }
+  o.cache_semantic_gates.emplace_back(v);
+  return {};
+}
+Status SetWithin(double& field, std::string_view text, double low, double high) {
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || !(value >= low && value <= high))
+    return InvalidArgument(
+        fmt::format("expected a number from {} to {}, got '{}'", low, high, text));
+  field = value;
   return {};
 }
 Status AppendOrigin(ServeOptions& options, std::string_view text) {
@@ -174,6 +213,7 @@ constexpr std::string_view kModel = "Model";
 constexpr std::string_view kEngine = "Engine";
 constexpr std::string_view kServer = "Server";
 constexpr std::string_view kCache = "Answer cache";
+constexpr std::string_view kEmbedder = "Embedder";
 constexpr std::string_view kUpstream = "Upstreams, instead of a model";
 
 const Flag kImplementedFlags[] = {
@@ -288,7 +328,7 @@ const Flag kImplementedFlags[] = {
      [](Options o, Text v) { return SetInteger(o.cache_prompt_bytes_max, v, 0, int64_t{1} << 32); }},
     {"cache-entry-bytes-max", "", kCache, kValue, kImplemented, "largest answer that is stored, with its request, uncompressed (default: 16777216)",
      [](Options o, Text v) { return SetInteger(o.cache_entry_bytes_max, v, 1024, int64_t{1} << 28); }},
-    {"cache-controls", "", kCache, kList, kImplemented, "what who has no key of --api-key-file may choose of the answer cache: ttl, namespace, refresh, or none (default: all)", AppendCacheControl},
+    {"cache-controls", "", kCache, kList, kImplemented, "what who has no key of --api-key-file may choose of the answer cache: ttl, namespace, refresh, semantic, or none (default: all)", AppendCacheControl},
     {"cache-sampled", "", kCache, kBool, kImplemented, "also answers sampled above temperature 0 without a seed (default: off)",
      [](Options o, Text v) { return SetBool(o.cache_sampled, v); }},
     {"cache-replay-tokens-per-s", "", kCache, kValue, kImplemented, "pace of a stored answer that is streamed; 0 is at once (default: 0)",
@@ -297,6 +337,24 @@ const Flag kImplementedFlags[] = {
      [](Options o, Text v) { return SetBool(o.cache_normalised, v); }},
     {"cache-tools", "", kCache, kBool, kImplemented, "also answers to requests with tools (default: off)",
      [](Options o, Text v) { return SetBool(o.cache_tools, v); }},
+    {"cache-semantic", "", kCache, kValue, kImplemented, "stored answers to questions in other words, with an embedder: off, shadow (recorded, not served) or serve (default: shadow)",
+     [](Options o, Text v) { return SetMode(o.cache_semantic, v); }},
+    {"cache-semantic-route", "", kCache, kList, kImplemented, "the same of one route: /v1/chat/completions=MODE (default: cache-semantic)", AppendRouteMode},
+    {"cache-semantic-verifier", "", kCache, kValue, kImplemented, "what lets an answer be served: static (a threshold) or verified (evidence that few are wrong) (default: verified)",
+     [](Options o, Text v) { return SetChoice(o.cache_semantic_verifier, v, {"static", "verified"}); }},
+    {"cache-semantic-threshold", "", kCache, kValue, kImplemented, "static: cosine from which an answer is served (default: 0.80)",
+     [](Options o, Text v) { return SetWithin(o.cache_semantic_threshold, v, 0, 1); }},
+    {"cache-semantic-error-max", "", kCache, kValue, kImplemented, "verified: share of the answers served that may be wrong (default: 0.01)",
+     [](Options o, Text v) { return SetWithin(o.cache_semantic_error_max, v, 0.0001, 0.5); }},
+    {"cache-semantic-confidence", "", kCache, kValue, kImplemented, "verified: how sure that must be (default: 0.95)",
+     [](Options o, Text v) { return SetWithin(o.cache_semantic_confidence, v, 0.5, 0.9999); }},
+    {"cache-semantic-observe", "", kCache, kValue, kImplemented, "share of such hits that are generated all the same and compared (default: 0.02)",
+     [](Options o, Text v) { return SetWithin(o.cache_semantic_observe, v, 0, 1); }},
+    {"cache-semantic-gates", "", kCache, kList, kImplemented, "gates that are on: all, none or numbers, names, negation, antonyms, order, language, length, margin (default: all)", AppendGate},
+    {"cache-semantic-entries-max", "", kCache, kValue, kImplemented, "questions that can be found, of all instances together; the same on all (default: 200000)",
+     [](Options o, Text v) { return SetInteger(o.cache_semantic_entries_max, v, 1, 10'000'000); }},
+    {"cache-semantic-dir", "", kCache, kValue, kImplemented, "directory for the index of questions, so that a start need not build it from Redis; whoever reads it learns roughly what was asked (default: none)",
+     [](Options o, Text v) { return SetText(o.cache_semantic_dir, v); }},
     {"cache-url", "", kCache, kValue, kImplemented, "a Redis or Valkey that instances share: redis://[USER@]HOST[:PORT][/DB], redis+sentinel://HOST,…/MASTER[/DB], redis+cluster://HOST,…; rediss for TLS (default: none)",
      SetCacheUrl},
     {"cache-secret-file", "", kCache, kValue, kImplemented, "secret of all instances that share or exchange exports, at least 16 bytes; also NEXTGATE_CACHE_SECRET",
@@ -310,6 +368,26 @@ const Flag kImplementedFlags[] = {
      [](Options o, Text v) { return SetText(o.cache_encryption_key_file, v); }},
     {"cache-tls-ca-file", "", kCache, kValue, kImplemented, "authorities (PEM) that sign the Redis' certificate (default: the system's)",
      [](Options o, Text v) { return SetText(o.cache_tls_ca_file, v); }},
+
+    {"embedding-model", "", kEmbedder, kValue, kImplemented, "directory of a sentence-transformers model that turns questions into vectors, and serves /v1/embeddings; minilm is what scripts/models.sh minilm fetches (default: none)",
+     [](Options o, Text v) { return SetText(o.embedding_model, v); }},
+    {"embedding-threads", "", kEmbedder, kValue, kImplemented, "threads of --embedding-model; 0 is one per core (default: 1)",
+     [](Options o, Text v) { return SetInteger(o.embedding_threads, v, 0, 1024); }},
+    {"embedding-url", "", kEmbedder, kValue, kImplemented, "instead of --embedding-model a server with OpenAI's /v1/embeddings: http://HOST:PORT/v1 (default: none)", SetEmbeddingUrl},
+    {"embedding-url-model", "", kEmbedder, kValue, kImplemented, "model to ask it for",
+     [](Options o, Text v) { return SetText(o.embedding_url_model, v); }},
+    {"embedding-dimension", "", kEmbedder, kValue, kImplemented, "values in its vectors; others are refused",
+     [](Options o, Text v) { return SetInteger(o.embedding_dimension, v, 1, 1 << 16); }},
+    {"embedding-shorten", "", kEmbedder, kBool, kImplemented, "ask it for vectors of --embedding-dimension values, which only some models can make (default: off)",
+     [](Options o, Text v) { return SetBool(o.embedding_shorten, v); }},
+    {"embedding-revision", "", kEmbedder, kValue, kImplemented, "your name for what it serves; vectors of another one are not compared",
+     [](Options o, Text v) { return SetText(o.embedding_revision, v); }},
+    {"embedding-api-key-file", "", kEmbedder, kValue, kImplemented, "key for it; also NEXTGATE_EMBEDDING_API_KEY",
+     [](Options o, Text v) { return SetText(o.embedding_api_key_file, v); }},
+    {"embedding-tls-ca-file", "", kEmbedder, kValue, kImplemented, "authorities (PEM) that sign its certificate (default: the system's)",
+     [](Options o, Text v) { return SetText(o.embedding_tls_ca_file, v); }},
+    {"embedding-timeout-ms", "", kEmbedder, kValue, kImplemented, "ms that a question which is looked up waits for its vector; then it is a miss (default: 20)",
+     [](Options o, Text v) { return SetInteger(o.embedding_timeout_ms, v, 1, 60'000); }},
 
     {"upstream", "", kUpstream, kList, kImplemented, "URLs of OpenAI-compatible servers that answer what is not stored, in order of preference: http://HOST:PORT/v1", AppendUpstream},
     {"upstream-api-key-file", "", kUpstream, kValue, kImplemented, "key for the upstreams; also NEXTGATE_UPSTREAM_API_KEY",

@@ -303,6 +303,10 @@ Status ReadApiKeys(ServeOptions& o, std::vector<std::string>& warnings) {
   return {};
 }
 
+bool VisibleAscii(std::string_view key) {
+  return std::ranges::all_of(key, [](char c) { return c > ' ' && c < 0x7f; });
+}
+
 // What there is of a model does not go with upstreams; what only tunes it does nothing.
 Status CheckUpstreams(const GivenFlags& given, ServeOptions& o,
                       std::vector<std::string>& warnings) {
@@ -323,9 +327,43 @@ Status CheckUpstreams(const GivenFlags& given, ServeOptions& o,
         "upstream");
   RETURN_IF_ERROR(ReadSecret("upstream-api-key-file", o.upstream_api_key_file,
                              "NEXTGATE_UPSTREAM_API_KEY", o.upstream_api_key, warnings));
-  if (!std::ranges::all_of(o.upstream_api_key, [](char c) { return c > ' ' && c < 0x7f; }))
+  if (!VisibleAscii(o.upstream_api_key))
     return InvalidArgument("the key for the upstreams must be visible ASCII characters",
                            "upstream-api-key-file");
+  return {};
+}
+
+// A model of this process or a server, and of each only what it takes.
+Status CheckEmbedder(const GivenFlags& given, ServeOptions& o, std::vector<std::string>& warnings) {
+  const bool url = !o.embedding_url.empty(), model = !o.embedding_model.empty();
+  if (url && model)
+    return InvalidArgument("--embedding-model and --embedding-url exclude each other",
+                           "embedding-url");
+  for (const auto& [name, entry] : given) {
+    if (!name.starts_with("embedding-") || name == "embedding-model" || name == "embedding-url")
+      continue;
+    const bool of_both = name == "embedding-timeout-ms", of_model = name == "embedding-threads";
+    if (of_both ? url || model : (of_model ? model : url)) continue;
+    return InvalidArgument(fmt::format("--{} needs {}", name,
+                                       of_both    ? "--embedding-model or --embedding-url"
+                                       : of_model ? "--embedding-model"
+                                                  : "--embedding-url"),
+                           std::string(name));
+  }
+  if (!url) return {};
+  if (o.embedding_url_model.empty())
+    return InvalidArgument("--embedding-url needs --embedding-url-model NAME",
+                           "embedding-url-model");
+  if (o.embedding_dimension == 0)
+    return InvalidArgument(
+        "--embedding-url needs --embedding-dimension N, the number of values in its vectors: it is "
+        "part of what stored answers are found by, also while the server is away",
+        "embedding-dimension");
+  RETURN_IF_ERROR(ReadSecret("embedding-api-key-file", o.embedding_api_key_file,
+                             "NEXTGATE_EMBEDDING_API_KEY", o.embedding_api_key, warnings));
+  if (!VisibleAscii(o.embedding_api_key))
+    return InvalidArgument("the key for the embedder must be visible ASCII characters",
+                           "embedding-api-key-file");
   return {};
 }
 
@@ -343,6 +381,20 @@ Status CheckCacheLimits(const ServeOptions& o) {
     return InvalidArgument(fmt::format("--cache-prompt-bytes-min {} is above -max {}",
                                        o.cache_prompt_bytes_min, o.cache_prompt_bytes_max),
                            "cache-prompt-bytes-min");
+  if (o.cache_semantic_observe == 0 && o.cache_semantic_verifier == "verified")
+    return InvalidArgument(
+        "--cache-semantic-observe 0 goes with --cache-semantic-verifier static only: who is never "
+        "compared cannot be known to be right",
+        "cache-semantic-observe");
+  if (!o.cache_semantic_dir.empty() && o.cache_url.empty())
+    return InvalidArgument(
+        "--cache-semantic-dir needs --cache-url: without it nothing outlives a restart",
+        "cache-semantic-dir");
+  if (!o.cache_semantic_dir.empty() && !o.cache_encryption_key_file.empty())
+    return InvalidArgument(
+        "--cache-semantic-dir: its file is not encrypted, and --cache-encryption-key-file asks for "
+        "encryption",
+        "cache-semantic-dir");
   if (o.cache_controls.size() > 1 &&
       std::ranges::find(o.cache_controls, "none") != o.cache_controls.end())
     return InvalidArgument("--cache-controls: none goes with no other", "cache-controls");
@@ -386,6 +438,7 @@ Result<ParsedServe> ParseServeFlags(std::span<const std::string> args) {
   AddKeysOfEnvironment(parsed.options);
   RETURN_IF_ERROR(ReadCacheSecrets(parsed.options, parsed.warnings));
   RETURN_IF_ERROR(CheckUpstreams(line.given, parsed.options, parsed.warnings));
+  RETURN_IF_ERROR(CheckEmbedder(line.given, parsed.options, parsed.warnings));
   RETURN_IF_ERROR(ReadAdminKeys(parsed.options, parsed.warnings));
   RETURN_IF_ERROR(ReadApiKeys(parsed.options, parsed.warnings));
   RETURN_IF_ERROR(CheckTogether(parsed.options));

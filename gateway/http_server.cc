@@ -172,11 +172,12 @@ void HttpServer::Impl::AddCors(const httplib::Request& request, httplib::Respons
   const std::string asked = request.get_header_value("Access-Control-Request-Headers");
   response.set_header("Access-Control-Allow-Headers",
                       asked.empty() ? "Authorization, Content-Type" : asked);
-  response.set_header("Access-Control-Expose-Headers",
-                      "X-Request-Id, X-Cache, X-Cache-Tier, X-Cache-Reason, Age, Cache-Status, "
-                      "Retry-After, x-ratelimit-limit-requests, x-ratelimit-remaining-requests, "
-                      "x-ratelimit-reset-requests, x-ratelimit-limit-tokens, "
-                      "x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens");
+  response.set_header(
+      "Access-Control-Expose-Headers",
+      "X-Request-Id, X-Cache, X-Cache-Tier, X-Cache-Reason, X-Cache-Entry, Age, "
+      "Cache-Status, Retry-After, x-ratelimit-limit-requests, x-ratelimit-remaining-requests, "
+      "x-ratelimit-reset-requests, x-ratelimit-limit-tokens, "
+      "x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens");
   response.set_header("Vary", "Origin, Access-Control-Request-Headers");
 }
 

@@ -223,6 +223,32 @@ std::vector<MetricFamily> AnswerCacheFamilies(const cache::StatsSnapshot& stats,
   };
 }
 
+std::vector<MetricFamily> SemanticFamilies(const cache::StatsSnapshot& stats) {
+  std::vector<Sample> outcomes, gates, compared;
+  for (size_t i = 0; i < cache::kNumSemanticOutcomes; ++i)
+    outcomes.push_back({static_cast<double>(stats.semantic[i]),
+                        {{"outcome", std::string(cache::SemanticOutcomeCode(
+                                         static_cast<cache::SemanticOutcome>(i)))}}});
+  for (size_t i = 0; i < cache::kNumGates; ++i)
+    gates.push_back({static_cast<double>(stats.gates[i]),
+                     {{"gate", std::string(cache::GateCode(static_cast<cache::Gate>(i)))}}});
+  for (size_t i = 0; i < cache::kNumLabelled; ++i)
+    for (const size_t right : {0, 1})
+      compared.push_back(
+          {static_cast<double>(stats.labels[i][right]),
+           {{"candidate", std::string(cache::LabelledName(static_cast<cache::Labelled>(i)))},
+            {"verdict", right == 1 ? "right" : "wrong"}}});
+  return {
+      FamilyOf("answer_cache_semantic_lookups_total", "Lookups of questions in other words",
+               MetricType::Counter, outcomes),
+      FamilyOf("answer_cache_semantic_refusals_total",
+               "Answers that one gate or several kept from being served", MetricType::Counter,
+               gates),
+      FamilyOf("answer_cache_semantic_compared_total",
+               "Stored answers compared with a generated one", MetricType::Counter, compared),
+  };
+}
+
 std::vector<MetricFamily> SharedFamilies(const cache::SharedStats& shared) {
   const auto one = [](int64_t value) {
     return std::vector<Sample>{{static_cast<double>(value), {}}};
@@ -424,6 +450,7 @@ std::string Metrics::Expose(const std::optional<engine::EngineStats>& engine,
       families.push_back(std::move(family));
   }
   for (auto& family : AnswerCacheFamilies(answers, store)) families.push_back(std::move(family));
+  for (auto& family : SemanticFamilies(answers)) families.push_back(std::move(family));
   if (shared)
     for (auto& family : SharedFamilies(*shared)) families.push_back(std::move(family));
   if (invalidations != nullptr)
@@ -431,6 +458,25 @@ std::string Metrics::Expose(const std::optional<engine::EngineStats>& engine,
   if (!upstreams.empty())
     for (auto& family : UpstreamFamilies(upstreams)) families.push_back(std::move(family));
   return prometheus::TextSerializer().Serialize(families);
+}
+
+std::string Metrics::ExposeEmbedder(const cache::EmbeddingMemoStats& stats) {
+  const auto number = [](int64_t value) { return static_cast<double>(value); };
+  return prometheus::TextSerializer().Serialize(
+      {FamilyOf("embedder_texts_total",
+                "Questions whose vector was asked for: remembered, on its way already, or computed",
+                MetricType::Counter,
+                {{number(stats.hits), {{"source", "memory"}}},
+                 {number(stats.coalesced), {{"source", "coalesced"}}},
+                 {number(stats.misses), {{"source", "embedder"}}}}),
+       FamilyOf("embedder_failures_total", "Look-ups of vectors that failed, or were too late",
+                MetricType::Counter,
+                {{number(stats.errors), {{"reason", "error"}}},
+                 {number(stats.deadlines), {{"reason", "deadline"}}}}),
+       FamilyOf("embedder_memory_bytes", "Bytes of remembered vectors with their texts",
+                MetricType::Gauge, {{number(stats.bytes), {}}}),
+       FamilyOf("embedder_memory_entries", "Remembered vectors", MetricType::Gauge,
+                {{number(stats.entries), {}}})});
 }
 
 }  // namespace nextgate::gateway

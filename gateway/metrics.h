@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "cache/redis/invalidation_log.h"
+#include "cache/semantic/embedding_memo.h"
 #include "cache/stats.h"
 #include "engine/engine.h"
 #include "gateway/upstream/peer.h"
@@ -52,6 +53,9 @@ class Metrics {
                      const std::optional<cache::SharedStats>& shared,
                      const std::vector<UpstreamStats>& upstreams = {},
                      const cache::InvalidationLog* invalidations = nullptr) const;
+
+  // What an embedder's memo counted, to be put behind the above.
+  static std::string ExposeEmbedder(const cache::EmbeddingMemoStats& stats);
 
   static constexpr std::string_view kContentType = "text/plain; version=0.0.4; charset=utf-8";
 

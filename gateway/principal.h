@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "cache/key.h"
+#include "cache/semantic/mode.h"
 
 namespace nextgate::gateway {
 
@@ -28,6 +29,7 @@ struct CacheRights {
   bool ttl = true;         // choose for how long
   bool name_space = true;  // choose a namespace
   bool refresh = true;     // no-cache, max-age
+  bool semantic = true;    // choose a semantic mode beyond its own
   bool operator==(const CacheRights&) const = default;
 };
 
@@ -37,6 +39,7 @@ struct Principal {
   cache::Scope scope;  // tenant, team and user: answers of other scopes do not exist for it
   std::vector<std::string> models;  // empty: all
   CacheRights cache;
+  std::optional<cache::SemanticMode> semantic;  // instead of the route's
   KeyLimits limits;
   std::optional<int64_t> expires_unix_s;
 };

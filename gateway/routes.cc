@@ -101,18 +101,38 @@ Json ModelJson(const RouteContext& c, const std::string& name) {
   return json;
 }
 
+Json EmbeddingModelJson(const RouteContext& c) {
+  Json json;
+  json["id"] = c.embeddings->names().front();
+  json["object"] = "model";
+  json["created"] = c.created_s;
+  json["owned_by"] = "nextgate";
+  return json;
+}
+
 void ListModels(const RouteContext& c, const ServerRequest&, ServerReply& reply) {
   Json json;
   json["object"] = "list";
   json["data"] = Json::array();
   for (const std::string& name : c.reader.model_names) json["data"].push_back(ModelJson(c, name));
+  if (c.embeddings != nullptr) json["data"].push_back(EmbeddingModelJson(c));
   Answer(reply, json);
 }
 
 void OneModel(const RouteContext& c, const ServerRequest& http, ServerReply& reply) {
+  if (c.embeddings != nullptr && http.parameter == c.embeddings->names().front())
+    return Answer(reply, EmbeddingModelJson(c));
   if (Status status = c.reader.CheckModel(http.parameter); !status)
     return Answer(reply, status.error(), "model_not_found");
   Answer(reply, ModelJson(c, http.parameter));
+}
+
+void NoEmbeddings(const RouteContext&, const ServerRequest&, ServerReply& reply) {
+  Answer(reply,
+         Error{ErrorCode::kNotFound,
+               "this server makes no embeddings: it was started without --embedding-model and "
+               "--embedding-url",
+               ""});
 }
 
 // vLLM's /tokenize: `prompt`, or `messages` through the chat template.
@@ -206,6 +226,7 @@ void Expose(const RouteContext& c, const ServerRequest&, ServerReply& reply) {
       engine, c.cache_stats.Snapshot(), c.exact.store().stats(),
       admin::SharedStatsOf(c.exact, c.single_flight),
       c.upstream == nullptr ? std::vector<UpstreamStats>() : c.upstream->stats(), c.invalidations);
+  if (c.embedder != nullptr) reply.body += Metrics::ExposeEmbedder(c.embedder->stats());
 }
 
 void Version(const RouteContext&, const ServerRequest&, ServerReply& reply) {
@@ -269,6 +290,12 @@ void RegisterApiRoutes(HttpServer& server, const RouteContext& c) {
   server.Route("POST", "/v1/completions", [&c](const ServerRequest& http, ServerReply& reply) {
     Generate(c, openai::Endpoint::kCompletion, http, reply);
   });
+  server.Route(
+      "POST", "/v1/embeddings",
+      c.embeddings == nullptr ? Keyed(c, NoEmbeddings)
+                              : [&c](const ServerRequest& http, ServerReply& reply) {
+                                  c.embeddings->Handle(http, reply);
+                                });
   const bool pass_on = c.upstream != nullptr;
   server.Route("GET", "/v1/models", Keyed(c, pass_on ? PassOn : ListModels));
   server.Route("GET", "/v1/models/*", Keyed(c, pass_on ? PassOn : OneModel));

@@ -9,9 +9,11 @@
 #include <string>
 #include <vector>
 
+#include "cache/semantic/embedding_memo.h"
 #include "gateway/admission.h"
 #include "gateway/auth.h"
 #include "gateway/chat_pipeline.h"
+#include "gateway/embeddings_endpoint.h"
 #include "gateway/engine_generator.h"
 #include "gateway/http_server.h"
 #include "gateway/recorder.h"
@@ -36,6 +38,8 @@ struct RouteContext {
   const Auth& auth;
   Admission& admission;
   const RequestReader& reader;
+  const EmbeddingsEndpoint* embeddings = nullptr;  // null, as the next one: no embedder
+  const cache::EmbeddingMemo* embedder = nullptr;
   std::string model_root;  // directory or hub id, shown by /v1/models
   const std::atomic<bool>& ready;
   int64_t created_s = 0;

@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "cache/semantic/mode.h"
+
 namespace nextgate::gateway {
 
 struct ServeOptions {
@@ -75,6 +77,18 @@ struct ServeOptions {
   int64_t cache_entry_bytes_max = 16 << 20;  // of an answer with its request
   std::vector<std::string> cache_controls;   // of who has no key of a file; empty: all of them
 
+  // The semantic tier, if there is an embedder
+  cache::SemanticMode cache_semantic = cache::SemanticMode::kShadow;
+  std::map<std::string, cache::SemanticMode, std::less<>> cache_semantic_route;  // instead of that
+  std::string cache_semantic_verifier = "verified";                              // or static
+  double cache_semantic_threshold = 0.80;  // of static: a cosine
+  double cache_semantic_error_max = 0.01;  // of verified: share of served hits that may be wrong
+  double cache_semantic_confidence = 0.95;
+  double cache_semantic_observe = 0.02;           // share of hits that are generated all the same
+  std::vector<std::string> cache_semantic_gates;  // "all", "none" or codes; empty: all
+  int64_t cache_semantic_entries_max = 200'000;   // questions of all instances together
+  std::string cache_semantic_dir;                 // of the index' file; empty: none
+
   // Upstreams, instead of a model
   std::vector<std::string> upstreams;  // URLs in order of preference
   std::string upstream_model;          // asked for whatever the client says; empty: what it says
@@ -87,6 +101,19 @@ struct ServeOptions {
   int32_t upstream_first_byte_timeout_s = 600;
   int32_t upstream_idle_timeout_s = 120;
   int32_t upstream_timeout_s = 3600;
+
+  // Embedder: what turns questions into vectors; a model or a URL, or none
+  std::string embedding_model;  // a directory, or a name that gateway/open_embedder.h knows
+  std::string embedding_url;    // of a server with OpenAI's /v1/embeddings
+  std::string embedding_url_model;
+  std::string embedding_api_key_file,
+      embedding_api_key;              // the second is the first's text. Never logged
+  std::string embedding_tls_ca_file;  // PEM; empty: the system's
+  int32_t embedding_dimension = 0;    // of the URL's vectors
+  bool embedding_shorten = false;     // asks the URL for vectors of that dimension
+  std::string embedding_revision;     // the operator's name for what the URL serves
+  int32_t embedding_timeout_ms = 20;  // of a question that is looked up
+  int32_t embedding_threads = 1;      // of the model; 0: one per core
 
   // What instances share
   std::string cache_url;  // as ParseRedisUrl reads it; empty: this process alone

@@ -54,6 +54,21 @@ const std::vector<CommandSpec>& Specs() {
        1,
        1,
        {"endpoint", "cache-control"}},
+      {"thresholds",
+       "",
+       "cosines from which stored answers might be served to questions in other words, by what is "
+       "known",
+       0,
+       0,
+       {}},
+      {"feedback",
+       "--entry ID --verdict right|wrong --file FILE\n"
+       "          [--endpoint /v1/chat/completions|/v1/completions]",
+       "whether the stored answer ID (X-Cache-Entry) answers the request in FILE; wrong: never "
+       "again",
+       0,
+       0,
+       {"entry", "verdict", "file", "endpoint"}},
       {"export",
        "[FILE] [--scope S]",
        "all entries as JSON lines (default: to stdout)",
@@ -84,13 +99,15 @@ const std::vector<CommandSpec>& Specs() {
        "[new ROLE [LABEL]]\n"
        "       new-api [LABEL] [--tenant T] [--team T] [--user U] [--models M,…] [--cache "
        "RIGHT,…]\n"
-       "          [--rpm N] [--tpm N] [--concurrency N] [--expires YYYY-MM-DD]",
+       "          [--semantic off|shadow|serve] [--rpm N] [--tpm N] [--concurrency N] [--expires "
+       "YYYY-MM-DD]",
        "the admin keys it knows; `new read` or `new write` makes one, `new-api` a client's key, "
        "without a "
        "server",
        0,
        3,
-       {"tenant", "team", "user", "models", "cache", "rpm", "tpm", "concurrency", "expires"}},
+       {"tenant", "team", "user", "models", "cache", "semantic", "rpm", "tpm", "concurrency",
+        "expires"}},
   };
   return specs;
 }
@@ -184,6 +201,10 @@ int MakeApiKeyCommand(const AdminCommandLine& line) {
     const auto rights = ParseCacheRights(list("cache"));
     if (!rights) return usage("--cache: " + rights.error().message);
     of.cache = *rights;
+  }
+  if (line.options.contains("semantic")) {
+    of.semantic = cache::FindSemanticMode(text("semantic"));
+    if (!of.semantic) return usage("--semantic: expected off, shadow or serve");
   }
   for (const auto& [name, value] : {std::pair{"rpm", &of.limits.rpm},
                                     {"tpm", &of.limits.tpm},

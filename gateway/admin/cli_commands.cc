@@ -152,6 +152,29 @@ Result<bool> ExplainCommand(const AdminCommandLine& line, const AdminClient& cli
   return true;
 }
 
+Result<bool> ThresholdsCommand(const AdminCommandLine& line, const AdminClient& client,
+                               std::ostream& out) {
+  return Show(line, client, out, "/admin/cache/thresholds", ThresholdsTable);
+}
+
+Result<bool> FeedbackCommand(const AdminCommandLine& line, const AdminClient& client,
+                             std::ostream& out) {
+  for (const char* name : {"entry", "verdict", "file"})
+    if (!line.options.contains(name))
+      return InvalidArgument(
+          fmt::format("feedback: expected --{}; all of --entry ID, --verdict right|wrong and "
+                      "--file FILE are needed",
+                      name),
+          "command line");
+  ASSIGN_OR_RETURN(Json asked, QuestionOf(line, Option(line, "file")));
+  const Json question = {{"entry", Option(line, "entry")},
+                         {"verdict", Option(line, "verdict")},
+                         {"asked", std::move(asked)}};
+  ASSIGN_OR_RETURN(const std::string body, Post(client, "/admin/cache/feedback", question));
+  RETURN_IF_ERROR(Print(line, body, FeedbackText, out));
+  return true;
+}
+
 Result<bool> PrefixCommand(const AdminCommandLine& line, const AdminClient& client,
                            std::ostream& out) {
   const std::string& what = line.positional[0];
@@ -297,6 +320,7 @@ AdminCommandFunction FindAdminCommand(std::string_view command) {
       {"stats", StatsCommand},           {"entries", EntriesCommand},
       {"entry", EntryCommand},           {"delete", DeleteCommand},
       {"explain", ExplainCommand},       {"export", ExportCommand},
+      {"thresholds", ThresholdsCommand}, {"feedback", FeedbackCommand},
       {"import", ImportCommand},         {"prefix", PrefixCommand},
       {"requests", RequestsCommand},     {"config", ConfigCommand},
       {"reload", ReloadCommand},         {"keys", KeysCommand},

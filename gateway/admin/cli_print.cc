@@ -68,6 +68,84 @@ size_t Width(std::string_view text) {
       text, [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
 }
 
+// "0.83 %": small rates are what matters.
+std::string Rate(const Json& object, const char* name) {
+  const Json& value = Member(object, name);
+  return value.is_number() ? fmt::format("{:.2f} %", 100 * value.get<double>()) : "-";
+}
+
+// "2 of 120 wrong: 1.67 %, at 95 % between 0.20 % and 5.89 %" of a rate of wrong hits.
+std::string WrongHits(const Json& rate, bool with_confidence) {
+  return fmt::format("{} of {} wrong: {}, {}between {} and {}", Text(rate, "wrong"),
+                     Text(rate, "compared"), Rate(rate, "rate"), with_confidence ? "at 95 % " : "",
+                     Rate(rate, "low"), Rate(rate, "high"));
+}
+
+std::string Reembedding(const Json& state) {
+  return Member(state, "done") == true
+             ? fmt::format("done, {} questions", Text(state, "entries"))
+             : fmt::format("under way, {} questions so far", Text(state, "entries"));
+}
+
+// The semantic tier's lines of the statistics; nothing without an embedder.
+void AddSemanticRows(const Json& semantic, std::vector<std::vector<std::string>>& rows) {
+  const Json& embedder = Member(semantic, "embedder");
+  if (!embedder.is_object() || embedder.empty()) return;
+  const Json& index = Member(semantic, "index");
+  rows.push_back({"questions in other words", Text(semantic, "mode")});
+  rows.push_back(
+      {"  embedder", fmt::format("{} ({}), {} values", Text(embedder, "id"),
+                                 Text(embedder, "revision"), Text(embedder, "dimension"))});
+  rows.push_back(
+      {"  index", fmt::format("{} in {}, {}", Counted(Member(index, "entries"), "question"),
+                              Counted(Member(index, "groups"), "group"), Bytes(index, "bytes"))});
+  rows.push_back({"  lookups", Text(semantic, "lookups")});
+  for (const auto& [outcome, count] : Member(semantic, "outcomes").items())
+    rows.push_back({"    " + outcome, count.dump()});
+  for (const auto& [gate, count] : Member(semantic, "refused_by_gate").items())
+    if (count != 0) rows.push_back({"  refused by the gate " + gate, count.dump()});
+  const Json& wrong = Member(semantic, "wrong_hits");
+  rows.push_back({"  compared, served", WrongHits(Member(wrong, "served"), true)});
+  rows.push_back({"  compared, unproven", WrongHits(Member(wrong, "unproven"), true)});
+  rows.push_back({"  compared, gated", WrongHits(Member(wrong, "gated"), true)});
+  rows.push_back(
+      {"  served, corrected, all time", WrongHits(Member(semantic, "served_error"), false)});
+  rows.push_back({"  rejected pairs", Text(semantic, "rejections")});
+  if (Member(semantic, "reembedding").is_object() && semantic.contains("reembedding"))
+    rows.push_back({"  embedding again", Reembedding(Member(semantic, "reembedding"))});
+}
+
+// What is near a request, and which gates refuse it; nothing if nothing is.
+std::string NeighbourTable(const Json& tier) {
+  std::vector<std::vector<std::string>> rows = {{"NEIGHBOUR", "COSINE", "REFUSED BY"}};
+  for (const Json& neighbour : Member(tier, "neighbours")) {
+    std::string refusing;
+    for (const Json& gate : Member(neighbour, "gates")) {
+      if (Text(gate, "verdict") != "refuse") continue;
+      refusing += fmt::format("{}{}{} ({})", refusing.empty() ? "" : "; ", Text(gate, "gate"),
+                              Member(gate, "on") == false ? ", off" : "", Text(gate, "detail"));
+    }
+    if (refusing.empty())
+      refusing = Member(neighbour, "gates").empty() ? "- (not stored any more)" : "no gate";
+    rows.push_back({Text(neighbour, "id"), Text(neighbour, "cosine"), std::move(refusing)});
+  }
+  return rows.size() == 1 ? "" : "\n" + Table(rows);
+}
+
+// What a tier says beside its verdict.
+std::string TierDetail(const Json& tier) {
+  if (Text(tier, "tier") != "semantic" || !tier.contains("mode")) return Text(tier, "detail");
+  std::string detail = "mode " + Text(tier, "mode");
+  if (tier.contains("cosine")) {
+    const Json& threshold = Member(tier, "threshold");
+    const bool never = threshold.is_number() && threshold.get<double>() > 1;
+    detail += fmt::format(", cosine {}, {}, right with {}", Text(tier, "cosine"),
+                          never ? "no threshold supported" : "threshold " + Text(tier, "threshold"),
+                          Percent(tier, "p_right"));
+  }
+  return detail;
+}
+
 std::string Indented(const Json& json) {
   return Printable(json.dump(2, ' ', false, Json::error_handler_t::replace));
 }
@@ -134,6 +212,7 @@ std::string StatsTable(const Json& stats) {
   rows.push_back({"bytes", Bytes(stats, "bytes")});
   rows.push_back({"evictions", Text(stats, "evictions")});
   rows.push_back({"live requests", Text(stats, "live_requests")});
+  AddSemanticRows(Member(stats, "semantic"), rows);
   std::string out = Table(rows);
   if (stats.contains("note")) out += fmt::format("\n{}\n", Printable(Text(stats, "note")));
   if (stats.contains("groups")) {
@@ -200,16 +279,54 @@ std::string ExplainText(const Json& explained) {
                            {"id", Text(key, "id")},
                            {"scope", Text(key, "scope_id")}});
   std::vector<std::vector<std::string>> rows = {{"TIER", "WHERE", "VERDICT", "AGE", "DETAIL"}};
-  for (const Json& tier : Member(explained, "tiers"))
+  std::string neighbours;
+  for (const Json& tier : Member(explained, "tiers")) {
     rows.push_back({Text(tier, "tier"), Text(tier, "where"), Text(tier, "verdict"),
-                    Seconds(tier, "age_s"), Text(tier, "detail")});
-  out += "\n" + Table(rows);
+                    Seconds(tier, "age_s"), TierDetail(tier)});
+    neighbours += NeighbourTable(tier);
+  }
+  out += "\n" + Table(rows) + neighbours;
   rows = {{"RULE", "VERDICT", "DETAIL"}};
   for (const Json& rule : Member(explained, "rules"))
     rows.push_back({Text(rule, "rule"), Text(rule, "verdict"), Text(rule, "detail")});
   out += "\n" + Table(rows);
   return out +
          fmt::format("\ncanonical request\n{}\n", Indented(Member(explained, "canonical_request")));
+}
+
+std::string ThresholdsTable(const Json& thresholds) {
+  std::vector<std::vector<std::string>> rows = {{"verifier", Text(thresholds, "verifier")}};
+  if (Text(thresholds, "threshold") != "-")
+    rows.push_back({"threshold", Text(thresholds, "threshold")});
+  if (Text(thresholds, "error_max") != "-")
+    rows.push_back({"wrong at most", Rate(thresholds, "error_max")});
+  rows.push_back({"confidence", Percent(thresholds, "confidence")});
+  rows.push_back({"served", WrongHits(Member(thresholds, "served"), false)});
+  std::string out = Table(rows);
+  rows = {
+      {"PARTITION", "WRONG AT MOST", "THRESHOLD", "WOULD SERVE", "COMPARED", "WRONG", "AT MOST"}};
+  for (const Json& one : Member(thresholds, "suggestions")) {
+    const Json& error = Member(one, "error");
+    const bool none = Text(one, "threshold") == "-";
+    rows.push_back({Text(one, "partition"), Rate(one, "error_max"),
+                    none ? "not known yet" : Text(one, "threshold"),
+                    none ? "-" : Percent(one, "share_served"), Text(error, "compared"),
+                    Text(error, "wrong"), Rate(error, "high")});
+  }
+  if (rows.size() == 1) return out + "\nnothing was compared yet, so no threshold is suggested\n";
+  return out + "\n" + Table(rows);
+}
+
+std::string FeedbackText(const Json& taken) {
+  std::string text = fmt::format("entry {}: {}\n", Printable(Text(taken, "entry")),
+                                 Printable(Text(taken, "verdict")));
+  text += Member(taken, "counted") == true
+              ? fmt::format("counted as evidence, at a cosine of {}\n", Text(taken, "cosine"))
+              : "the entry is gone, so it is no evidence\n";
+  if (Text(taken, "verdict") != "wrong") return text;
+  return text +
+         fmt::format("the two are never matched again; the entry is invalidated, record {}\n",
+                     Printable(Text(taken, "invalidation")));
 }
 
 std::string PrefixStatsTable(const Json& stats) {

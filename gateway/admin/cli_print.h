@@ -15,6 +15,8 @@ std::string StatsTable(const nlohmann::ordered_json& stats);
 std::string EntriesTable(const nlohmann::ordered_json& listing);
 std::string EntryText(const nlohmann::ordered_json& entry);
 std::string ExplainText(const nlohmann::ordered_json& explained);
+std::string ThresholdsTable(const nlohmann::ordered_json& thresholds);
+std::string FeedbackText(const nlohmann::ordered_json& taken);
 std::string PrefixStatsTable(const nlohmann::ordered_json& stats);
 std::string PrefixExplainText(const nlohmann::ordered_json& explained);
 std::string PrefixResetText(const nlohmann::ordered_json& reset);

@@ -78,12 +78,29 @@ Json CacheFlags(const ServeOptions& o) {
           {"cache-prompt-bytes-min", o.cache_prompt_bytes_min},
           {"cache-prompt-bytes-max", o.cache_prompt_bytes_max},
           {"cache-entry-bytes-max", o.cache_entry_bytes_max},
-          {"cache-controls", o.cache_controls.empty() ? Json({"ttl", "namespace", "refresh"})
-                                                      : Json(o.cache_controls)},
+          {"cache-controls", o.cache_controls.empty()
+                                 ? Json({"ttl", "namespace", "refresh", "semantic"})
+                                 : Json(o.cache_controls)},
           {"cache-sampled", o.cache_sampled},
           {"cache-replay-tokens-per-s", o.cache_replay_tokens_per_s},
           {"cache-tools", o.cache_tools},
           {"cache-normalised", o.cache_normalised}};
+}
+Json SemanticFlags(const ServeOptions& o) {
+  Json routes = Json::object();
+  for (const auto& [route, mode] : o.cache_semantic_route)
+    routes[route] = cache::SemanticModeName(mode);
+  return {{"cache-semantic", cache::SemanticModeName(o.cache_semantic)},
+          {"cache-semantic-route", std::move(routes)},
+          {"cache-semantic-verifier", o.cache_semantic_verifier},
+          {"cache-semantic-threshold", o.cache_semantic_threshold},
+          {"cache-semantic-error-max", o.cache_semantic_error_max},
+          {"cache-semantic-confidence", o.cache_semantic_confidence},
+          {"cache-semantic-observe", o.cache_semantic_observe},
+          {"cache-semantic-gates",
+           o.cache_semantic_gates.empty() ? Json({"all"}) : Json(o.cache_semantic_gates)},
+          {"cache-semantic-entries-max", o.cache_semantic_entries_max},
+          {"cache-semantic-dir", TextOrNull(o.cache_semantic_dir)}};
 }
 Json SharedCacheFlags(const ServeOptions& o) {
   return {{"cache-url", TextOrNull(o.cache_url)},
@@ -106,13 +123,26 @@ Json UpstreamFlags(const ServeOptions& o) {
           {"upstream-idle-timeout-s", o.upstream_idle_timeout_s},
           {"upstream-timeout-s", o.upstream_timeout_s}};
 }
+Json EmbedderFlags(const ServeOptions& o) {
+  return {
+      {"embedding-model", TextOrNull(o.embedding_model)},
+      {"embedding-threads", o.embedding_threads},
+      {"embedding-url", TextOrNull(o.embedding_url)},
+      {"embedding-url-model", TextOrNull(o.embedding_url_model)},
+      {"embedding-dimension", o.embedding_dimension == 0 ? Json() : Json(o.embedding_dimension)},
+      {"embedding-shorten", o.embedding_shorten},
+      {"embedding-revision", TextOrNull(o.embedding_revision)},
+      {"embedding-api-key-file", TextOrNull(o.embedding_api_key_file)},
+      {"embedding-tls-ca-file", TextOrNull(o.embedding_tls_ca_file)},
+      {"embedding-timeout-ms", o.embedding_timeout_ms}};
+}
 
 }  // namespace
 
 Json EffectiveFlags(const ServeOptions& o) {
   Json flags = Json::object();
-  for (const auto& group :
-       {ModelFlags, EngineFlags, ServerFlags, CacheFlags, SharedCacheFlags, UpstreamFlags})
+  for (const auto& group : {ModelFlags, EngineFlags, ServerFlags, CacheFlags, SemanticFlags,
+                            SharedCacheFlags, EmbedderFlags, UpstreamFlags})
     flags.update(group(o));
   return o.upstreams.empty() ? flags : WithoutModel(std::move(flags));
 }
@@ -129,6 +159,7 @@ Status ShowConfig(const AdminContext& c, const AdminRequest& request, ServerRepl
                      {"secrets",
                       {{"cache-secret", Masked(c.options.cache_secret)},
                        {"cache-password", Masked(c.options.cache_password)},
+                       {"embedding-api-key", Masked(c.options.embedding_api_key)},
                        {"upstream-api-key", Masked(c.options.upstream_api_key)}}}});
   return {};
 }

@@ -27,6 +27,7 @@
 #include "gateway/live_requests.h"
 #include "gateway/recorder.h"
 #include "gateway/request_reader.h"
+#include "gateway/semantic_tier.h"
 #include "gateway/serve_options.h"
 
 namespace nextgate::gateway::admin {
@@ -52,6 +53,7 @@ struct AdminContext {
   engine::Engine* engine = nullptr;  // null, as the next, with upstreams
   const EngineGenerator* generator = nullptr;
   Reloader* reloader = nullptr;        // null: nothing can be reloaded
+  SemanticTier* semantic = nullptr;    // null: nobody makes vectors
   const HttpServer* server = nullptr;  // which knows its port; null: the options do
   const Clock& clock = Clock::System();
 };

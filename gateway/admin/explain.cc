@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "gateway/admin/entries.h"
+#include "gateway/admin/semantic.h"
 #include "gateway/openai/field_reader.h"
 #include "gateway/prefix_scope.h"
 
@@ -134,7 +135,9 @@ class TierWalk {
       const auto id = c_.catalogue->Alias(p_.normalised.hash);
       tiers_.push_back(AskNormalised("redis", redis, id.value_or(std::nullopt), /*taken=*/true));
     }
-    tiers_.push_back({{"tier", "semantic"}, {"verdict", "disabled"}});
+    tiers_.push_back(ExplainSemantic(c_, p_, asking()));
+    if (tiers_.back()["verdict"] == cache::SemanticOutcomeCode(cache::SemanticOutcome::kServed))
+      found_ = "HIT";
     return std::move(tiers_);
   }
   const std::string& found() const { return found_; }  // "HIT", "COALESCED" or ""

@@ -26,6 +26,7 @@ std::vector<std::string> Different(const ServeOptions& a, const ServeOptions& b)
   add("cache-secret-file", a.cache_secret != b.cache_secret);
   add("cache-password-file", a.cache_password != b.cache_password);
   add("cache-encryption-key-file", a.cache_encryption_keys != b.cache_encryption_keys);
+  add("embedding-api-key-file", a.embedding_api_key != b.embedding_api_key);
   add("upstream-api-key-file", a.upstream_api_key != b.upstream_api_key);
   return names;
 }

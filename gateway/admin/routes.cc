@@ -7,6 +7,7 @@
 #include "gateway/admin/prefix.h"
 #include "gateway/admin/query.h"
 #include "gateway/admin/requests.h"
+#include "gateway/admin/semantic.h"
 #include "gateway/admin/stats.h"
 #include "gateway/admin/transfer.h"
 #include "gateway/openai/error.h"
@@ -35,6 +36,8 @@ constexpr AdminRoute kRoutes[] = {
     {"GET", "/admin/cache/entries/*", Role::kRead, ShowEntry},
     {"DELETE", "/admin/cache/entries/*", Role::kWrite, DeleteEntry},
     {"POST", "/admin/cache/explain", Role::kRead, Explain},
+    {"POST", "/admin/cache/feedback", Role::kWrite, TakeFeedback},
+    {"GET", "/admin/cache/thresholds", Role::kRead, ShowThresholds},
     {"GET", "/admin/cache/export", Role::kRead, Export},
     {"POST", "/admin/cache/import", Role::kWrite, Import},
     {"POST", "/admin/cache/invalidate", Role::kWrite, Invalidate},

@@ -8,6 +8,7 @@
 #include <map>
 
 #include "gateway/admin/entries.h"
+#include "gateway/admin/semantic.h"
 
 namespace nextgate::gateway::admin {
 namespace {
@@ -152,6 +153,7 @@ Status ShowStats(const AdminContext& c, const AdminRequest& request, ServerReply
   out.update(Json::parse(cache::ProcessStatsJson(c.exact.store().stats(), c.writer.stats(),
                                                  c.exact.collisions(),
                                                  SharedStatsOf(c.exact, c.single_flight))));
+  out["semantic"].update(SemanticStatsJson(c));
   out["live_requests"] = c.live.size();
   if (cluster) AddInstances(c, figures.instances, out);
   if (group_by == "time") {

@@ -15,6 +15,7 @@ namespace {
 
 constexpr size_t kWriteBytes = 64 << 10;
 constexpr size_t kErrorsShown = 10;
+constexpr std::chrono::milliseconds kPatience(10'000);  // with the queue of the semantic tier
 constexpr size_t kDepthMax = 8;
 
 // Lines, gathered into larger writes.
@@ -159,6 +160,7 @@ class Importer {
     }
     if (put) {
       ++imported_;
+      if (c_.semantic != nullptr) c_.semantic->cache().Remember(id, shared, kPatience);
     } else {
       Reject("larger than the answer cache takes");
     }

@@ -15,6 +15,7 @@ import pytest
 
 from conftest import BINARY
 from redis_server import RedisServer
+from semantic_test import MINILM
 
 QUESTION = {"model": "dictionary", "messages": [{"role": "user", "content": "Define harbour."}], "max_tokens": 16}
 
@@ -236,11 +237,12 @@ def test_the_command_line_has_tables_errors_and_exit_codes(start, keys):
     assert "exit codes" in admin("--help").stdout
 
 
-def test_the_server_is_as_its_description_says(start, redis, secret, keys, tmp_path):
+@pytest.mark.parametrize("more", [[], ["--embedding-model", MINILM, "--embedding-timeout-ms", "1000"]], ids=["alone", "embedder"])
+def test_the_server_is_as_its_description_says(start, redis, secret, keys, tmp_path, more):
     path, _, write = keys
-    server = start("--cache-url", redis.url, "--cache-secret-file", str(secret), "--admin-api-key-file", str(path))
-    for word in ("harbour", "rope"):
-        server.chat(f"Define {word}.")
+    server = start("--cache-url", redis.url, "--cache-secret-file", str(secret), "--admin-api-key-file", str(path), *more)
+    for question in ("Define harbour.", "What does harbour mean?", "What is the meaning of harbour?", "Define rope."):
+        server.chat(question)
     until(lambda: admin_json("entries", server=server, key=write)["entries"])
     schemathesis = pathlib.Path(sys.executable).with_name("schemathesis")
     config = pathlib.Path(__file__).with_name("schemathesis.toml")

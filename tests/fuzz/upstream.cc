@@ -1,14 +1,17 @@
 // What an upstream's bytes go through: each reader stays within its input, and gives the same result however
 // the bytes are split.
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/check.h"
+#include "gateway/openai/embeddings.h"
 #include "gateway/upstream/chunk.h"
 #include "gateway/upstream/convert.h"
+#include "gateway/upstream/embeddings_client.h"
 #include "gateway/upstream/http_response_parser.h"
 #include "gateway/upstream/json_members.h"
 #include "gateway/upstream/recorded.h"
@@ -98,6 +101,22 @@ void FuzzChunk(std::string_view bytes, size_t step) {
   CHECK(FactsOf(*rest).tokens == facts.tokens - std::min(step, facts.tokens));
 }
 
+// An answer of /v1/embeddings is vectors of length 1 or nothing, and so is a request's list of texts.
+void FuzzEmbeddings(std::string_view bytes, size_t step) {
+  const size_t count = step % 3;
+  if (const auto vectors = ReadEmbeddings(bytes, count, /*dimension=*/2)) {
+    CHECK(vectors->size() == count);
+    for (const std::vector<float>& values : *vectors) {
+      CHECK(values.size() == 2);
+      const double length = std::hypot(values[0], values[1]);
+      CHECK(length == 0 || std::abs(length - 1) < 1e-6);
+    }
+  }
+  const auto request = openai::ParseEmbeddingsRequest(bytes);
+  CHECK(!request ||
+        (!request->input.empty() && request->input.size() <= openai::kEmbeddingInputsMax));
+}
+
 }  // namespace
 
 void FuzzUpstream(std::string_view input) {
@@ -119,6 +138,9 @@ void FuzzUpstream(std::string_view input) {
       break;
     case 6:
       FuzzChunk(input, step);
+      break;
+    case 7:
+      FuzzEmbeddings(input, step);
       break;
     default:
       ChunkReader().Next(input);

@@ -38,6 +38,7 @@ TEST(ApiKeys, ALineSaysEverythingAboutAKey) {
                   {"user", "u"},
                   {"models", {"a", "b"}},
                   {"cache", {"read", "namespace"}},
+                  {"semantic", "serve"},
                   {"rpm", 60},
                   {"tpm", 1000},
                   {"concurrency", 2},
@@ -53,9 +54,13 @@ TEST(ApiKeys, ALineSaysEverythingAboutAKey) {
   EXPECT_EQ(one->scope.team, "search");
   EXPECT_EQ(one->scope.user, "u");
   EXPECT_THAT(one->models, ElementsAre("a", "b"));
-  EXPECT_EQ(one->cache,
-            (CacheRights{
-                .read = true, .write = false, .ttl = false, .name_space = true, .refresh = false}));
+  EXPECT_EQ(one->cache, (CacheRights{.read = true,
+                                     .write = false,
+                                     .ttl = false,
+                                     .name_space = true,
+                                     .refresh = false,
+                                     .semantic = false}));
+  EXPECT_EQ(one->semantic, cache::SemanticMode::kServe);
   EXPECT_EQ(one->limits, (KeyLimits{.rpm = 60, .tpm = 1000, .concurrency = 2}));
   EXPECT_EQ(one->expires_unix_s, 1'801'390'830);
   const PrincipalPtr two = keys->Find(Sha256("k2"));
@@ -63,6 +68,9 @@ TEST(ApiKeys, ALineSaysEverythingAboutAKey) {
   EXPECT_FALSE(two->cache.read || two->cache.write || two->cache.refresh);
   EXPECT_EQ(two->expires_unix_s, 1'800'000'000);
   EXPECT_EQ(keys->Find(Sha256("k3"))->cache, CacheRights());
+  EXPECT_TRUE(CacheRights().semantic);
+  EXPECT_EQ(keys->Find(Sha256("k3"))->semantic, std::nullopt)
+      << "as the route or the server has it";
   EXPECT_EQ(keys->Find(Sha256("k4")), nullptr);
 }
 
@@ -79,6 +87,8 @@ TEST(ApiKeys, ErrorsNameTheLineAndTheMemberAndNothingElse) {
                                                 {{{"tenant", std::string(129, 'x')}}, "tenant"},
                                                 {{{"models", json::array()}}, "models"},
                                                 {{{"cache", {"all"}}}, "cache"},
+                                                {{{"semantic", "on"}}, "semantic: expected off"},
+                                                {{{"semantic", true}}, "semantic"},
                                                 {{{"label", "two words"}}, "label"},
                                                 {{{"expires", "tomorrow"}}, "expires"},
                                                 {{{"expires", "2027-02-29"}}, "expires"},
@@ -92,12 +102,24 @@ TEST(ApiKeys, ErrorsNameTheLineAndTheMemberAndNothingElse) {
   }
 }
 
+TEST(ApiKeys, ASemanticModeOfItsOwnIsOneOfThree) {
+  for (const char* name : {"off", "shadow", "serve"}) {
+    const auto keys =
+        ApiKeys::Parse(Line("k", {{"semantic", name}, {"cache", {"read", "semantic"}}}));
+    ASSERT_TRUE(keys) << keys.error().message;
+    const PrincipalPtr found = keys->Find(Sha256("k"));
+    EXPECT_EQ(found->semantic, cache::FindSemanticMode(name));
+    EXPECT_TRUE(found->cache.semantic && !found->cache.write);
+  }
+}
+
 TEST(ApiKeys, AFreshKeysLineIsTakenAndHoldsNotTheKey) {
   const Principal of{.label = "web",
                      .id = {},
                      .scope = {.tenant = "t", .team = {}, .user = {}, .name_space = {}},
                      .models = {"m"},
                      .cache = {.refresh = false},
+                     .semantic = cache::SemanticMode::kShadow,
                      .limits = {.rpm = 5},
                      .expires_unix_s = {}};
   const NewApiKey made = MakeApiKey(of, "2030-01-01");
@@ -109,6 +131,7 @@ TEST(ApiKeys, AFreshKeysLineIsTakenAndHoldsNotTheKey) {
   EXPECT_EQ(found->label, "web");
   EXPECT_EQ(found->scope, of.scope);
   EXPECT_EQ(found->cache, of.cache);
+  EXPECT_EQ(found->semantic, of.semantic);
   EXPECT_EQ(found->limits, of.limits);
   EXPECT_EQ(found->expires_unix_s, 1'893'456'000);
   EXPECT_NE(MakeApiKey(of, "").key, made.key);

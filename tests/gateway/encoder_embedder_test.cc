@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cmath>
+#include <functional>
+#include <optional>
 #include <thread>
 
 namespace nextgate::gateway {
@@ -11,7 +14,7 @@ namespace {
 using Deadline = cache::Embedder::Deadline;
 using Clock = std::chrono::steady_clock;
 
-std::unique_ptr<cache::Embedder> Small() {
+std::unique_ptr<EncoderEmbedder> Small() {
   auto encoder =
       engine::SentenceEncoder::Open(NEXTGATE_SOURCE_DIR "/tests/golden/data/encoder/small", 1);
   EXPECT_TRUE(encoder) << encoder.error().message;
@@ -53,6 +56,46 @@ TEST(EncoderEmbedder, NobodyWaitsPastTheDeadlineAndTheNextOneIsAnswered) {
   ASSERT_FALSE(past);
   EXPECT_EQ(past.error().code, ErrorCode::kDeadlineExceeded);
   EXPECT_TRUE(embedder->Embed(std::span(many).first(1), Deadline::max()));
+}
+
+// Whether `what` came to be in a second.
+bool Soon(const std::function<bool()>& what) {
+  const auto until = Clock::now() + std::chrono::seconds(1);
+  while (!what() && Clock::now() < until) std::this_thread::yield();
+  return what();
+}
+
+// While the thread is busy documents arrive, then a question. Nothing: it did not come to that, by the
+// machine's scheduling; else whether the question was answered before the documents, which are as much work again.
+std::optional<bool> QuestionWasFirst(EncoderEmbedder& embedder) {
+  const std::vector<std::string> many(5'000, "what is the capital of france?");
+  std::atomic<bool> busy_done = false, busy_first = false, documents_done = false, first = false;
+  std::vector<std::thread> threads;
+  const auto ask = [&](int hours, size_t count, const std::function<void()>& then) {
+    threads.emplace_back([&, hours, count, then] {
+      const auto deadline = Clock::now() + std::chrono::hours(hours);
+      EXPECT_TRUE(embedder.Embed(std::span(many).first(count), deadline));
+      then();
+    });
+  };
+  ask(1, many.size(), [&] {
+    busy_first = !documents_done;
+    busy_done = true;
+  });
+  bool arranged = Soon([&] { return embedder.num_waiting() == 0; });
+  ask(3, many.size(), [&] { documents_done = true; });
+  arranged = arranged && Soon([&] { return embedder.num_waiting() == 1; });
+  ask(2, 1, [&] { first = !documents_done; });
+  arranged = arranged && Soon([&] { return embedder.num_waiting() == 2; }) && !busy_done;
+  for (std::thread& thread : threads) thread.join();
+  return arranged && busy_first ? std::optional<bool>(first) : std::nullopt;
+}
+
+TEST(EncoderEmbedder, WhoseDeadlineIsNearestIsNext) {
+  const auto embedder = Small();
+  std::optional<bool> first;
+  for (int i = 0; i < 10 && !first; ++i) first = QuestionWasFirst(*embedder);
+  EXPECT_EQ(first, true);
 }
 
 TEST(EncoderEmbedder, ManyThreadsGetWhatOneGets) {

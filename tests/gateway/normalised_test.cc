@@ -109,7 +109,7 @@ TEST_F(NormalisedTest, AFollowerOfTheExactTierIsNotServedFromTheNormalisedOne) {
   EXPECT_EQ(Say("What is it?", {{"model", "m"}}).cache, "MISS");
   cache::CacheHit near;
   store_.ForEach([&](const Hash128& id, const auto& entry) {
-    near = {.answer = entry->answer, .entry = entry, .id = id, .normalised = true};
+    near = {.answer = entry->answer, .entry = entry, .id = id, .tier = cache::Tier::kNormalised};
   });
   flight->BeginStored(near);
   EXPECT_EQ(Say("what is it", {{"model", "m"}}, "exact"), (Got{"MISS", "", "Answer xx"}));

@@ -27,6 +27,7 @@ const Asset kAssets[] = {
     {"/dashboard/explain.js", kScript, kExplainJs},
     {"/dashboard/invalidate.js", kScript, kInvalidateJs},
     {"/dashboard/prefix.js", kScript, kPrefixJs},
+    {"/dashboard/semantic.js", kScript, kSemanticJs},
 };
 
 }  // namespace

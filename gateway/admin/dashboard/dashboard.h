@@ -30,5 +30,6 @@ extern const std::string_view kEntriesJs;
 extern const std::string_view kExplainJs;
 extern const std::string_view kInvalidateJs;
 extern const std::string_view kPrefixJs;
+extern const std::string_view kSemanticJs;
 
 }  // namespace nextgate::gateway::admin

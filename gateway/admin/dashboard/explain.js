@@ -1,6 +1,7 @@
 // The explain box: what would become of a request, rule by rule and tier by tier.
 
-import { REASONS, count, counted, duration, find, make, sentence, table } from "./elements.js";
+import { REASONS, count, counted, duration, find, make, percent, sentence, table } from "./elements.js";
+import { GATES, OUTCOMES as SEMANTIC } from "./semantic.js";
 import { ask } from "./server.js";
 
 const EXAMPLES = {
@@ -14,6 +15,8 @@ const OUTCOMES = {
   BYPASS: ["bypassed", "It would not be looked up."],
 };
 const VERDICTS = { hit: "found", miss: "not there", not_asked: "not asked", disabled: "not in use" };
+
+const MODES = { off: "off", shadow: "shadow: recorded, not served", serve: "serving" };
 
 let model = "";
 let engine = false; // with a prefix cache
@@ -31,6 +34,31 @@ function restOf(form) {
   };
 }
 
+function detailOf(tier) {
+  if (tier.mode == null) return tier.detail ?? "";
+  const parts = [MODES[tier.mode] ?? tier.mode];
+  if (tier.cosine != null)
+    parts.push(`cosine ${tier.cosine.toFixed(3)}`, tier.threshold > 1 ? "no threshold is supported by evidence yet"
+      : `served from ${tier.threshold.toFixed(3)}`, `right with ${percent(tier.p_right)}`);
+  return parts.join("; ");
+}
+
+// The stored questions near it, the nearest first, with what every gate says of them.
+function neighbourList(tiers) {
+  const near = tiers.find((tier) => tier.tier === "semantic")?.neighbours ?? [];
+  return near.length === 0 ? [] : [make("h3", {}, "Stored questions near it"), ...near.map((one, i) => {
+    const refusing = one.gates.filter((gate) => gate.verdict === "refuse");
+    const gates = make("div", { class: "scroll" });
+    table(gates, [["Gate", ""], ["Verdict", ""], ["Refuses", ""], ["What it saw", ""]], one.gates.map((gate) => [
+      make("code", {}, gate.gate), gate.verdict === "pass" ? "passes" : make("strong", { class: gate.on ? "wrong" : "gate-off" },
+        gate.on ? "refuses" : "refuses, off"), GATES[gate.gate] ?? "", gate.detail ?? ""]), "It is not stored any more.");
+    return make("details", { class: "neighbour", open: i === 0 },
+      make("summary", {}, `Cosine ${one.cosine.toFixed(3)}: `, one.gates.length === 0 ? "not stored any more"
+        : refusing.length === 0 ? "every gate passes" : `refused by ${refusing.map((gate) => gate.gate).join(", ")}`),
+      make("p", {}, "Id ", make("code", {}, one.id)), gates);
+  })];
+}
+
 function show(explained) {
   const [kind, words] = OUTCOMES[explained.outcome];
   const then = explained.would_generate ? "An answer would be generated" +
@@ -39,8 +67,8 @@ function show(explained) {
   const holding = explained.rules.filter((rule) => rule.verdict === "bypass");
   const tiers = make("div", { class: "scroll" }), rules = make("div", { class: "scroll" });
   table(tiers, [["Tier", ""], ["Where", ""], ["Verdict", ""], ["Age", "number"], ["Detail", ""]],
-    explained.tiers.map((tier) => [tier.tier, tier.where ?? "", VERDICTS[tier.verdict] ?? tier.verdict,
-      tier.age_s == null ? "" : duration(tier.age_s), tier.detail ?? ""]), "");
+    explained.tiers.map((tier) => [tier.tier, tier.where ?? "", VERDICTS[tier.verdict] ?? SEMANTIC[tier.verdict] ?? tier.verdict,
+      tier.age_s == null ? "" : duration(tier.age_s), detailOf(tier)]), "");
   table(rules, [["Rule", ""], ["Verdict", ""], ["Detail", ""]], explained.rules.map((rule) =>
     [REASONS[rule.rule] ?? rule.rule, rule.verdict === "pass" ? "does not hold" : "holds", rule.detail ?? ""]), "");
   find("outcome").className = "";
@@ -49,6 +77,7 @@ function show(explained) {
     holding.length > 0 && make("ul", { class: "reasons" }, holding.map((rule) =>
       make("li", {}, sentence(REASONS[rule.rule] ?? rule.rule), rule.detail ? ` ${rule.detail}` : ""))) || "",
     tiers,
+    ...neighbourList(explained.tiers),
     make("details", {}, make("summary", {}, "All rules"), rules),
     make("details", {}, make("summary", {}, "Canonical request and key"),
       explained.key ? make("p", {}, "Id ", make("code", {}, explained.key.id)) : "",

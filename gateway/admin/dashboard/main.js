@@ -5,6 +5,7 @@ import * as entries from "./entries.js";
 import * as explain from "./explain.js";
 import * as invalidate from "./invalidate.js";
 import * as prefix from "./prefix.js";
+import { showSemantic } from "./semantic.js";
 import { ask, key } from "./server.js";
 import { showRequests, showStats } from "./traffic.js";
 
@@ -35,6 +36,7 @@ async function refresh() {
     const [stats, requests] = await Promise.all([ask.stats(scope(), chosen("window")), ask.requests()]);
     if (mine !== round) return;
     showStats(stats);
+    showSemantic(stats.semantic);
     showRequests(requests, stats.scope === "cluster");
     find("updated").textContent = `Updated ${clock(Date.now() / 1000, true)}`;
     alarm("");

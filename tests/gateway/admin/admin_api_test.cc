@@ -98,7 +98,8 @@ TEST_F(AdminApiTest, StatsCountEveryRequestInOneClassInEveryGrouping) {
   std::vector<std::string> tiers;
   const json by_tier = Get("/admin/cache/stats?group_by=tier");
   for (const json& group : by_tier["groups"]) tiers.push_back(group["group"]);
-  EXPECT_THAT(tiers, ::testing::ElementsAre("exact", "normalised", "coalesced", "miss", "bypass"))
+  EXPECT_THAT(tiers, ::testing::ElementsAre("exact", "normalised", "coalesced", "semantic", "miss",
+                                            "bypass"))
       << "those that are not built have no row";
   const json scopes = Get("/admin/cache/stats?group_by=scope")["groups"];
   ASSERT_EQ(scopes.size(), 2u);
@@ -383,6 +384,7 @@ TEST_F(AdminApiTest, AWebPageOfAnotherOriginChangesNothing) {
 TEST_F(AdminApiTest, ConfigHasEveryFlagThatHasAnEffectAndNoSecret) {
   options_.api_keys = {"hunter2-hunter2"};
   options_.cache_secret = options_.cache_password = options_.upstream_api_key = "hunter2-hunter2";
+  options_.embedding_api_key = "hunter2-hunter2";
   options_.admin_api_keys = "read:hunter2-hunter2";
   const std::string reply = Send("GET", "/admin/config");
   EXPECT_THAT(reply, Not(HasSubstr("hunter2")));
@@ -440,7 +442,7 @@ TEST_F(AdminApiTest, AnInvalidationThatIsNotUnderstoodInvalidatesNothing) {
 
 TEST_F(AdminApiTest, TheDescriptionNamesEveryRoute) {
   const json paths = Get("/admin/openapi.json")["paths"];
-  EXPECT_EQ(paths.size(), 17u);
+  EXPECT_EQ(paths.size(), 19u);
   for (const auto& [path, operations] : paths.items())
     for (const auto& [method, operation] : operations.items()) {
       std::string target = path;

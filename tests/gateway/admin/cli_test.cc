@@ -9,6 +9,7 @@ namespace nextgate::gateway::admin {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 using Args = std::vector<std::string>;
 
 TEST(AdminCommandLine, IsTakenApart) {
@@ -56,7 +57,7 @@ TEST(AdminCommandLine, ErrorsNameWhatThereIs) {
   }
   EXPECT_TRUE(ParseAdminCommandLine(Args{"entry", "--help"})->help);
   for (const char* command : {"stats", "entries", "entry", "delete", "explain", "export", "import",
-                              "prefix", "requests", "config", "keys"}) {
+                              "prefix", "requests", "config", "keys", "thresholds", "feedback"}) {
     EXPECT_NE(FindAdminCommand(command), nullptr) << command;
     EXPECT_THAT(AdminHelp(), HasSubstr(command));
   }
@@ -96,14 +97,95 @@ TEST(AdminPrint, StatsSayWhyTheyAreNotTheClusters) {
   EXPECT_THAT(StatsTable(stats), HasSubstr("\nwhy?\n"));
 }
 
+TEST(AdminPrint, StatsSayHowTheSemanticTierDoes) {
+  using nlohmann::ordered_json;
+  const char* counts =
+      R"("lookups": 7, "outcomes": {"would_serve": 4, "gated": 3},
+         "refused_by_gate": {"numbers": 3, "names": 0},
+         "wrong_hits": {"served": {"compared": 120, "wrong": 2, "rate": 0.016667, "low": 0.00202, "high": 0.0589},
+                        "unproven": {"compared": 0, "wrong": 0, "rate": null, "low": 0, "high": 1}})";
+  const std::string without =
+      StatsTable(ordered_json::parse(std::string(R"({"semantic": {)") + counts + "}}"));
+  EXPECT_THAT(without, Not(HasSubstr("other words")));
+  const std::string with = StatsTable(ordered_json::parse(
+      std::string(
+          R"({"semantic": {"embedder": {"id": "mini\u001bLM", "revision": "r", "dimension": 384},
+         "mode": "shadow", "index": {"entries": 5, "groups": 2, "bytes": 2048}, "rejections": 1,
+         "served_error": {"compared": 9, "wrong": 0, "rate": 0, "low": 0, "high": 0.3},
+         "reembedding": {"done": false, "entries": 6}, )") +
+      counts + "}}"));
+  for (const char* line :
+       {"questions in other words       shadow\n", "mini?LM (r), 384 values\n",
+        "5 questions in 2 groups, 2.0 KiB\n", "would_serve", "refused by the gate numbers  3\n",
+        "2 of 120 wrong: 1.67 %, at 95 % between 0.20 % and 5.89 %\n", "0 of 0 wrong: -, ",
+        "0 of 9 wrong: 0.00 %, between 0.00 % and 30.00 %\n", "under way, 6 questions so far\n"})
+    EXPECT_THAT(with, HasSubstr(line)) << with;
+  EXPECT_THAT(with, Not(HasSubstr("gate names")));
+}
+
+TEST(AdminPrint, AnExplanationSaysWhichGatesRefuse) {
+  const std::string text = ExplainText(nlohmann::ordered_json::parse(
+      R"({"tiers": [{"tier": "semantic", "verdict": "gated", "mode": "serve", "cosine": 0.91234,
+          "threshold": 2, "p_right": 0.5, "neighbours": [
+            {"id": "00aa", "cosine": 0.91234, "gates": [
+              {"gate": "numbers", "on": true, "verdict": "refuse", "detail": "2 is not 3\u001b"},
+              {"gate": "names", "on": false, "verdict": "refuse", "detail": "rope"},
+              {"gate": "order", "on": true, "verdict": "pass"}]},
+            {"id": "00bb", "cosine": 0.7, "gates": [
+              {"gate": "order", "on": true, "verdict": "pass"}]}]}]})"));
+  EXPECT_THAT(text,
+              HasSubstr("mode serve, cosine 0.912, no threshold supported, right with 50.0 %"));
+  EXPECT_THAT(text, HasSubstr("00aa       0.912   numbers (2 is not 3?); names, off (rope)\n"));
+  EXPECT_THAT(text, HasSubstr("00bb       0.700   no gate\n"));
+}
+
+TEST(AdminPrint, ThresholdsThatAreNotKnownAreNotNumbers) {
+  using nlohmann::ordered_json;
+  const char* head =
+      R"({"verifier": "verified", "threshold": null, "error_max": 0.01, "confidence": 0.95,
+      "served": {"compared": 0, "wrong": 0, "rate": null, "low": 0, "high": 1}, "suggestions": [)";
+  const auto table = [&](const std::string& suggestions) {
+    return ThresholdsTable(ordered_json::parse(head + suggestions + "]}"));
+  };
+  EXPECT_THAT(table(""), HasSubstr("nothing was compared yet"));
+  const std::string rows = table(
+      R"({"partition": "p", "error_max": 0.005, "threshold": null, "share_served": 0,
+          "error": {"compared": 9, "wrong": 0, "rate": 0, "low": 0, "high": 0.28}},
+         {"partition": "p", "error_max": 0.05, "threshold": 0.93, "share_served": 0.4,
+          "error": {"compared": 80, "wrong": 1, "rate": 0.0125, "low": 0, "high": 0.0458}})");
+  EXPECT_THAT(
+      rows,
+      HasSubstr(
+          "p          0.50 %         not known yet  -            9         0      28.00 %\n"));
+  EXPECT_THAT(
+      rows,
+      HasSubstr("p          5.00 %         0.930          40.0 %       80        1      4.58 %\n"));
+}
+
+TEST(AdminPrint, FeedbackSaysWhatItDid) {
+  using nlohmann::ordered_json;
+  EXPECT_EQ(
+      FeedbackText(ordered_json::parse(
+          R"({"entry": "e", "verdict": "right", "counted": true, "cosine": 0.9, "invalidation": null})")),
+      "entry e: right\ncounted as evidence, at a cosine of 0.900\n");
+  EXPECT_THAT(
+      FeedbackText(ordered_json::parse(
+          R"({"entry": "e", "verdict": "wrong", "counted": false, "cosine": null, "invalidation": "r1"})")),
+      HasSubstr("it is no evidence\nthe two are never matched again; the entry is invalidated, "
+                "record r1\n"));
+}
+
 TEST(AdminPrint, TablesTakeAnyJson) {
   for (
       const char* text :
       {"{}", R"({"hits": 3, "groups": [], "instances": [null]})",
-       R"({"entries": [{"scope": null, "id": 7}], "keys": [1], "tiers": {}, "prompts": [7, {}]})"}) {
+       R"({"entries": [{"scope": null, "id": 7}], "keys": [1], "tiers": {}, "prompts": [7, {}]})",
+       R"({"semantic": 7, "suggestions": [null, 7], "served": [], "tiers": [7, {"tier": "semantic", "mode": "serve", "neighbours": [7, {"gates": 3}]}]})",
+       R"({"semantic": {"embedder": {"id": 7}, "outcomes": 3, "reembedding": null, "wrong_hits": [1]}})"}) {
     const auto json = nlohmann::ordered_json::parse(text);
-    for (const auto print : {StatsTable, EntriesTable, EntryText, ExplainText, RequestsTable,
-                             ConfigText, KeysTable, PrefixStatsTable, PrefixResetText})
+    for (const auto print :
+         {StatsTable, EntriesTable, EntryText, ExplainText, RequestsTable, ConfigText, KeysTable,
+          PrefixStatsTable, PrefixResetText, ThresholdsTable, FeedbackText})
       EXPECT_FALSE(print(json).empty());
     (void)PrefixExplainText(json);
   }

@@ -1,0 +1,52 @@
+// The semantic tier of one server: what SemanticCache needs beside the services that others have, built
+// from ServeOptions.
+#pragma once
+
+#include <memory>
+
+#include "cache/aead.h"
+#include "cache/embedder.h"
+#include "cache/exact_cache.h"
+#include "cache/redis/catalogue.h"
+#include "cache/redis/client.h"
+#include "cache/redis/tail.h"
+#include "cache/semantic/answer_comparator.h"
+#include "cache/semantic/reembed.h"
+#include "cache/semantic/semantic_cache.h"
+#include "cache/semantic/verifier.h"
+#include "gateway/serve_options.h"
+
+namespace nextgate::gateway {
+
+class SemanticTier {
+ public:
+  struct Services {
+    cache::Embedder& embedder;
+    cache::ExactCache& exact;
+    cache::RedisClient* redis = nullptr;  // both or none
+    cache::RedisTail* tail = nullptr;
+    cache::RedisCatalogue* catalogue = nullptr;  // with the two
+    const cache::Keyring& keys;
+    std::string secret;  // of all instances
+  };
+  // All services must outlive it.
+  SemanticTier(const ServeOptions& options, const Services& services);
+
+  cache::SemanticCache& cache() { return *cache_; }
+  const cache::Reembedder* reembedder() const { return reembedder_.get(); }
+  const cache::Verifier& verifier() const { return verifier_; }
+
+ private:
+  cache::Verifier verifier_;
+  cache::AnswerComparator comparator_;
+  std::unique_ptr<cache::SemanticCache> cache_;
+  std::unique_ptr<cache::Reembedder> reembedder_;  // null without Redis
+};
+
+// Whether any request may come to it.
+bool WantsSemanticTier(const ServeOptions& options);
+
+// What --cache-semantic-gates says. REQUIRES: each is "all", "none" or a gate's code.
+cache::GateSet GatesOf(const std::vector<std::string>& codes);
+
+}  // namespace nextgate::gateway
