@@ -1,0 +1,170 @@
+// semantic_comparator: how often cache/semantic/answer_comparator.h is wrong about two answers.
+//
+//   semantic_comparator --model DIR [--pairs FILE]
+//
+// On the even subjects of the pairs the cosine is chosen from which on answers count as the same:
+// the one with the fewest errors of both kinds, a false same counting two false differents.
+// On the odd ones both errors are counted, with their intervals.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <fstream>
+#include <map>
+#include <sstream>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/status.h"
+#include "cache/semantic/answer_comparator.h"
+#include "cache/semantic/confidence.h"
+#include "engine/encoder/sentence_encoder.h"
+#include "gateway/encoder_embedder.h"
+
+namespace nextgate {
+namespace {
+
+struct Pair {
+  int64_t subject = 0;
+  bool same = false;
+  std::string language, kind, first, second;
+  cache::AnswerVerdict verdict;  // at a cosine_min of -1: who has a cosine, has passed all else
+
+  bool CalledSame(float cosine_min) const {
+    return verdict.cosine ? *verdict.cosine >= cosine_min
+                          : verdict.label == cache::AnswerVerdict::Label::kSame;
+  }
+};
+
+struct Errors {
+  cache::ComparatorError counts;
+  int64_t no_label = 0;
+};
+
+Errors CountErrors(const std::vector<Pair>& pairs, std::string_view language, bool even,
+                   float cosine_min) {
+  Errors errors;
+  for (const Pair& pair : pairs) {
+    if (pair.language != language || (pair.subject % 2 == 0) != even) continue;
+    if (pair.verdict.label == cache::AnswerVerdict::Label::kNone) {
+      ++errors.no_label;
+      continue;
+    }
+    const bool same = pair.CalledSame(cosine_min);
+    ++(pair.same ? errors.counts.num_right : errors.counts.num_wrong);
+    errors.counts.false_different += pair.same && !same ? 1 : 0;
+    errors.counts.false_same += !pair.same && same ? 1 : 0;
+  }
+  return errors;
+}
+
+// The fewest errors of both kinds, a false same counting kFalseSameCost false differents.
+float ChooseCosine(const std::vector<Pair>& pairs) {
+  constexpr int64_t kFalseSameCost = 2;
+  std::pair<int64_t, float> best = {INT64_MAX, 1.0f};
+  for (int step = 40; step <= 99; ++step) {
+    const float cosine_min = static_cast<float>(step) / 100;
+    const cache::ComparatorError counts = CountErrors(pairs, "en", true, cosine_min).counts;
+    const int64_t cost = kFalseSameCost * counts.false_same + counts.false_different;
+    if (cost <= best.first) best = {cost, cosine_min};
+  }
+  return best.second;
+}
+
+Result<std::vector<Pair>> ReadPairs(const std::string& path) {
+  std::ifstream in(path);
+  if (!in) return NotFound("cannot read " + path);
+  std::vector<Pair> pairs;
+  for (std::string line; std::getline(in, line);) {
+    if (line.starts_with('#') || line.empty()) continue;
+    std::istringstream fields(line);
+    Pair pair;
+    std::string subject, label;
+    std::getline(fields, subject, '\t');
+    std::getline(fields, label, '\t');
+    std::getline(fields, pair.language, '\t');
+    std::getline(fields, pair.kind, '\t');
+    std::getline(fields, pair.first, '\t');
+    std::getline(fields, pair.second, '\t');
+    pair.subject = std::stoll(subject);
+    pair.same = label == "same";
+    pairs.push_back(std::move(pair));
+  }
+  return pairs;
+}
+
+void PrintHalf(const std::vector<Pair>& pairs, std::string_view language, bool even,
+               float cosine_min) {
+  constexpr double kConfidence = 0.95;
+  const Errors errors = CountErrors(pairs, language, even, cosine_min);
+  const cache::ComparatorError& counts = errors.counts;
+  const auto interval = [](int64_t hits, int64_t count) {
+    const cache::Interval found =
+        cache::ClopperPearson(static_cast<double>(hits), static_cast<double>(count), kConfidence);
+    return fmt::format(
+        "{} / {} = {:.1f} % ({:.1f} to {:.1f})", hits, count,
+        count > 0 ? 100.0 * static_cast<double>(hits) / static_cast<double>(count) : 0,
+        100 * found.low, 100 * found.high);
+  };
+  fmt::print("| {} | {} | {:.2f} | {} | {} | {} |\n", language, even ? "even, chosen on" : "odd",
+             cosine_min, interval(counts.false_same, counts.num_wrong),
+             interval(counts.false_different, counts.num_right), errors.no_label);
+}
+
+Status Run(const std::string& model, const std::string& path) {
+  ASSIGN_OR_RETURN(std::vector<Pair> pairs, ReadPairs(path));
+  ASSIGN_OR_RETURN(auto encoder, engine::SentenceEncoder::Open(model, 2));
+  gateway::EncoderEmbedder embedder("minilm", std::move(encoder));
+  cache::AnswerComparator comparator({.cosine_min = -1}, &embedder, nullptr);
+  for (Pair& pair : pairs)
+    pair.verdict = comparator.Compare("", pair.first, pair.second,
+                                      std::chrono::steady_clock::now() + std::chrono::seconds(10));
+
+  const float cosine_min = ChooseCosine(pairs);
+  fmt::print(
+      "| language | half | cosine | false same | false different | no label |\n"
+      "|---|---|---|---|---|---|\n");
+  for (const std::string_view language : {"en", "zh"})
+    for (const bool even : {true, false}) PrintHalf(pairs, language, even, cosine_min);
+  for (const float other : {0.6f, 0.7f, 0.8f, 0.9f, 0.95f}) PrintHalf(pairs, "en", false, other);
+
+  std::map<std::string, std::pair<int, int>> kinds;  // false sames, pairs
+  std::map<std::string, int> reasons;                // of what was wrong about right answers
+  for (const Pair& pair : pairs) {
+    if (pair.language != "en" || pair.subject % 2 == 0) continue;
+    if (!pair.same) {
+      ++kinds[pair.kind].second;
+      kinds[pair.kind].first += pair.CalledSame(cosine_min) ? 1 : 0;
+    } else if (!pair.CalledSame(cosine_min)) {
+      ++reasons[std::string(NameOf(pair.verdict.reason))];
+    }
+  }
+  fmt::print("\nOdd half, English. False sames by kind of difference:");
+  for (const auto& [kind, count] : kinds) fmt::print(" {} {}/{};", kind, count.first, count.second);
+  fmt::print("\nFalse differents by reason:");
+  for (const auto& [reason, count] : reasons) fmt::print(" {} {};", reason, count);
+  fmt::print("\n");
+  return {};
+}
+
+}  // namespace
+}  // namespace nextgate
+
+int main(int argc, char** argv) {
+  std::string model, pairs = NEXTGATE_SOURCE_DIR "/tests/cache/semantic/data/answer_pairs.tsv";
+  for (int i = 1; i + 1 < argc; i += 2) {
+    const std::string_view flag = argv[i];
+    if (flag == "--model") model = argv[i + 1];
+    if (flag == "--pairs") pairs = argv[i + 1];
+  }
+  if (model.empty()) {
+    fmt::print(stderr, "usage: semantic_comparator --model DIR [--pairs FILE]\n");
+    return 2;
+  }
+  const nextgate::Status status = nextgate::Run(model, pairs);
+  if (!status) fmt::print(stderr, "{}\n", status.error().message);
+  return status ? 0 : 1;
+}
