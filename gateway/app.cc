@@ -81,11 +81,11 @@ class App {
   Flights flights_;  // before the writer, which holds flights until their answers are stored
   std::unique_ptr<cache::Writer> writer_;
   cache::CacheStats cache_stats_;
-  std::unique_ptr<SemanticTier> semantic_;  // null without an embedder, or if it is off
-  LiveRequests live_;                       // before the keeper, who asks how many there are
+  std::unique_ptr<cache::RedisCatalogue> catalogue_;  // null without --cache-url
+  std::unique_ptr<SemanticTier> semantic_;            // null without an embedder, or if it is off
+  LiveRequests live_;  // before the keeper, who asks how many there are
   std::unique_ptr<cache::StatsKeeper> stats_keeper_;
   std::unique_ptr<cache::Partitioner> partitioner_;
-  std::unique_ptr<cache::RedisCatalogue> catalogue_;  // null without --cache-url
 
   std::unique_ptr<Auth> auth_;
   std::unique_ptr<Metrics> metrics_;
@@ -299,6 +299,8 @@ Status App::OpenCache() {
       std::make_unique<cache::ExactCache>(*store_, shared_.get(), Clock::System(), &invalidations_,
                                           static_cast<size_t>(options_.cache_memory_bytes) / 1024);
   writer_ = std::make_unique<cache::Writer>(*exact_);
+  if (embedder_ == nullptr && options_.cache_semantic == cache::SemanticMode::kServe)
+    LogWarning("--cache-semantic serve has no effect without --embedding-model or --embedding-url");
   if (embedder_ != nullptr && WantsSemanticTier(options_)) {
     semantic_ = std::make_unique<SemanticTier>(options_,
                                                SemanticTier::Services{.embedder = *embedder_,

@@ -181,11 +181,20 @@ void HttpServer::Impl::AddCors(const httplib::Request& request, httplib::Respons
   response.set_header("Vary", "Origin, Access-Control-Request-Headers");
 }
 
+// Of the URL alone: the library adds the fields of a body that passes for a form, as curl's -d does.
+decltype(ServerRequest::query) QueryOf(const httplib::Request& request) {
+  httplib::Params params;
+  const size_t mark = request.target.find('?');
+  if (mark != std::string::npos)
+    httplib::detail::parse_query_text(request.target.substr(mark + 1), params);
+  return {params.begin(), params.end()};
+}
+
 ServerRequest HttpServer::Impl::OursOf(const httplib::Request& request) const {
   return {.method = request.method,
           .path = request.path,
           .body = request.body,
-          .query = {request.params.begin(), request.params.end()},
+          .query = QueryOf(request),
           .remote_address = request.remote_addr,
           .header =
               [&request](const std::string& name) {

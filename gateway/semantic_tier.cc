@@ -44,6 +44,7 @@ SemanticTier::SemanticTier(const ServeOptions& options, const Services& services
               .embed_budget = std::chrono::milliseconds(options.embedding_timeout_ms),
               .entries_max = options.cache_semantic_entries_max,
               .gates = GatesOf(options.cache_semantic_gates),
+              .questions_expiry = std::chrono::seconds(options.cache_ttl_max_s + 3600),
               .snapshot_dir = options.cache_semantic_dir},
           cache::SemanticCache::Services{.embedder = services.embedder,
                                          .exact = services.exact,

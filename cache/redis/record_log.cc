@@ -17,7 +17,8 @@ using std::chrono::steady_clock;
 
 namespace {
 
-constexpr size_t kBatch = 128;  // records of one pipeline
+constexpr size_t kBatch = 128;     // records of one pipeline
+constexpr milliseconds kAway(50);  // how often it is looked whether Redis is back
 constexpr size_t kBatchBytes = size_t{1} << 20;
 
 // The id of the first or the last of XRANGE's reply; "" if there is none.
@@ -141,15 +142,17 @@ RecordLogStats RecordLog::stats() const {
 
 void RecordLog::Keep() {
   auto check_at = steady_clock::now();
+  bool unanswered = false;  // the last check
   std::unique_lock lock(mutex_);
   while (!stopping_) {
     const bool away = !client_->stats().available;
-    changed_.wait_for(lock, away ? milliseconds(50) : options_.check,
-                      [&] { return stopping_ || doubtful_ || (!away && !queue_.empty()); });
+    changed_.wait_for(lock, away ? kAway : options_.check, [&] {
+      return stopping_ || (!away && !unanswered && (doubtful_ || !queue_.empty()));
+    });
     const bool check = doubtful_ || steady_clock::now() >= check_at;
     lock.unlock();
     if (check && client_->stats().available) {
-      Check();
+      unanswered = !Check();
       check_at = steady_clock::now() + options_.check;
     }
     if (client_->stats().available) Flush();
@@ -176,19 +179,22 @@ size_t RecordLog::Flush() {
     }
   }
   if (commands.empty()) return 0;
+  const size_t records = commands.size();
+  if (options_.expiry.count() > 0)
+    commands.push_back({"PEXPIRE", Key(options_.name), std::to_string(options_.expiry.count())});
   const auto replies = client_->Run(commands, steady_clock::now() + options_.budget);
   if (!replies) return 0;
   size_t taken = 0, refused = 0;
-  for (const RedisReply& reply : *replies) ++(reply.is_error() ? refused : taken);
+  for (size_t i = 0; i < records; ++i) ++((*replies)[i].is_error() ? refused : taken);
   const std::lock_guard lock(mutex_);
-  queue_.erase(queue_.begin(), queue_.begin() + static_cast<std::ptrdiff_t>(commands.size()));
+  queue_.erase(queue_.begin(), queue_.begin() + static_cast<std::ptrdiff_t>(records));
   stats_.appended += static_cast<int64_t>(taken);
   stats_.dropped += static_cast<int64_t>(refused);
   return taken;
 }
 
-// Is it the Redis that was heard, and does it still have what was heard last?
-void RecordLog::Check() {
+// Is it the Redis that was heard, and does it still have what was heard last? False if it does not say.
+bool RecordLog::Check() {
   Place place;
   {
     const std::lock_guard telling(telling_);
@@ -199,7 +205,7 @@ void RecordLog::Check() {
   if (!place.last_id.empty())
     commands.push_back({"XRANGE", Key(options_.name), place.last_id, place.last_id});
   const auto replies = client_->Run(commands, steady_clock::now() + options_.budget);
-  if (!replies || std::ranges::any_of(*replies, &RedisReply::is_error)) return;
+  if (!replies || std::ranges::any_of(*replies, &RedisReply::is_error)) return false;
   const std::string& generation = (*replies)[0].text;
   const std::string first_id = FirstId((*replies)[1]);
   const bool another =
@@ -207,7 +213,10 @@ void RecordLog::Check() {
   // Trimmed, it is before the first one; else it is gone although it should be there.
   const bool gone = !place.last_id.empty() && FirstId((*replies)[2]).empty() &&
                     (first_id.empty() || PositionOf(first_id) <= PositionOf(place.last_id));
-  if (another || gone) return Restart();
+  if (another || gone) {
+    Restart();
+    return true;
+  }
   {
     const std::lock_guard telling(telling_);
     if (!generation.empty()) place_.generation = generation;
@@ -215,6 +224,7 @@ void RecordLog::Check() {
   }
   const std::lock_guard lock(mutex_);
   doubtful_ = false;
+  return true;
 }
 
 // REQUIRES: telling_ is held.

@@ -54,6 +54,7 @@ class RecordLog {
     std::string name;  // "questions"
     size_t records_max = 200'000;
     size_t queue_max = 10'000;
+    std::chrono::milliseconds expiry{0};    // of the stream, after its last record; 0: none
     std::chrono::milliseconds pace{20};     // how old news may be
     std::chrono::milliseconds check{1000};  // how often it is looked whether it is the same Redis
     std::chrono::milliseconds budget{1000};
@@ -95,7 +96,7 @@ class RecordLog {
   void Heard(const std::vector<RedisTail::Record>& records);
   void Keep();
   size_t Flush();
-  void Check();
+  bool Check();
   void Restart();
   void TellTrimmed(const std::string& first_id);
 

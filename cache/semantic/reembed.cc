@@ -16,7 +16,6 @@ using std::chrono::steady_clock;
 namespace {
 
 constexpr milliseconds kPatience(2000);  // with Redis
-constexpr milliseconds kRoom(500);       // for the queue of the semantic tier, at a time
 
 }  // namespace
 
@@ -49,7 +48,10 @@ void Reembedder::Run() {
   while (true) {
     const Turn turn = Take();
     if (turn == Turn::kDone) break;
-    if (turn == Turn::kOurs && Walk() && Say("done", /*for_good=*/true)) break;
+    if (turn == Turn::kOurs) {
+      if (Walk() && Say("done", /*for_good=*/true)) break;
+      GiveUp();  // to whoever is next
+    }
     if (Stopped(options_.retry)) return;
   }
   done_.store(true, std::memory_order_relaxed);
@@ -65,6 +67,11 @@ Reembedder::Turn Reembedder::Take() {
   return replies->back().text == "done" ? Turn::kDone : Turn::kAnothers;
 }
 
+void Reembedder::GiveUp() {
+  const RedisCommand del[] = {{"DEL", key_}};
+  (void)client_.Run(del, steady_clock::now() + kPatience);  // else the lease ends
+}
+
 bool Reembedder::Say(const char* what, bool for_good) {
   RedisCommand set = {"SET", key_, what};
   if (!for_good) {
@@ -78,15 +85,15 @@ bool Reembedder::Say(const char* what, bool for_good) {
 
 // True if every entry was told.
 bool Reembedder::Walk() {
+  told_.store(0, std::memory_order_relaxed);
   auto renew_at = steady_clock::now() + options_.lease / 3;
   bool whole = true;
   const Status status = catalogue_.ForEachEntry(
       [&](const Hash128& id, const std::shared_ptr<const StoredAnswer>& entry) {
-        while (!semantic_.Remember(id, entry, kRoom)) {
-          if (Stopped(milliseconds(0))) return whole = false;
-        }
-        told_.fetch_add(1, std::memory_order_relaxed);
         if (Stopped(milliseconds(0))) return whole = false;
+        // An embedder that is away ends the walk, which begins anew later.
+        if (!semantic_.Remember(id, *entry)) return whole = false;
+        told_.fetch_add(1, std::memory_order_relaxed);
         if (steady_clock::now() < renew_at) return true;
         renew_at = steady_clock::now() + options_.lease / 3;
         return whole = Say("at work", /*for_good=*/false);

@@ -4,6 +4,10 @@
 //
 //   {ns}:reembed:<log>  "at work", for as long as somebody says so, or "done"
 //
+// The walk is done when every question was embedded; an embedder that fails ends it, and it begins anew
+// after `retry`. For an embedder that comes back after another one was used nobody walks again: what was
+// stored meanwhile is found by exact matches until it is asked anew.
+//
 // Two may walk at the same time after a failover: an entry that is told twice is there once.
 //
 // Threads: one inside ("reembed"), which ends when the walk is done, by whomever.
@@ -37,16 +41,15 @@ class Reembedder {
   Reembedder(const Reembedder&) = delete;
   Reembedder& operator=(const Reembedder&) = delete;
 
-  int64_t told() const {
-    return told_.load(std::memory_order_relaxed);
-  }                                                                    // entries, by this instance
-  bool done() const { return done_.load(std::memory_order_relaxed); }  // by any
+  int64_t told() const { return told_.load(std::memory_order_relaxed); }  // entries, in its walk
+  bool done() const { return done_.load(std::memory_order_relaxed); }     // by any
 
  private:
   enum class Turn { kOurs, kAnothers, kDone, kUnknown };
   void Run();
   Turn Take();
   bool Walk();
+  void GiveUp();
   bool Say(const char* what, bool for_good);
   bool Stopped(std::chrono::milliseconds wait);
 

@@ -19,10 +19,10 @@ using std::chrono::steady_clock;
 
 namespace {
 
-constexpr size_t kNeighbours = 8;  // asked of the index at once
-constexpr int kSearches = 4;       // again, if all that was near is gone
-constexpr size_t kEvidenceMax = 200'000;
-constexpr size_t kRejectionsMax = 100'000;
+constexpr size_t kNeighbours = 8;           // asked of the index at once
+constexpr int kSearches = 4;                // again, if all that was near is gone
+constexpr size_t kQuestionBytesMax = 8192;  // longer ones are no paraphrases of each other
+constexpr milliseconds kDrain(1000);        // for what is queued, at the end
 
 std::string KeyText(const EmbedderInfo& info) {
   return fmt::format("{}\n{}\n{}", info.id, info.revision, info.dimension);
@@ -73,7 +73,9 @@ SemanticCache::SemanticCache(Options options, const Services& services)
   RecordLog::Place resume;
   if (!snapshot.empty()) resume = LoadSnapshot(index_, snapshot, embedder_key_);
   questions_ =
-      OpenLog(questions_log_, static_cast<size_t>(options_.entries_max),
+      OpenLog({.name = questions_log_,
+               .records_max = static_cast<size_t>(options_.entries_max),
+               .expiry = options_.questions_expiry},
               {.heard = [this](std::string_view record, int64_t at) { HearQuestion(record, at); },
                .trimmed = [this](int64_t first) { index_.EraseBefore(first); },
                .lost = [this] { index_.Clear(); }},
@@ -82,18 +84,20 @@ SemanticCache::SemanticCache(Options options, const Services& services)
     snapshots_ = std::make_unique<SnapshotKeeper>(index_, *questions_, snapshot, embedder_key_);
   // What was learned stays true whatever Redis forgets.
   evidence_ =
-      OpenLog(kEvidenceLog, kEvidenceMax,
+      OpenLog({.name = std::string(kEvidenceLog), .records_max = kEvidenceMax},
               {.heard = [this](std::string_view record, int64_t /*at*/) { HearEvidence(record); }});
-  rejections_ = OpenLog(
-      kRejectionsLog, kRejectionsMax,
-      {.heard = [this](std::string_view record, int64_t /*at*/) { HearRejection(record); }});
+  rejections_ =
+      OpenLog({.name = std::string(kRejectionsLog), .records_max = kRejectionsMax},
+              {.heard = [this](std::string_view record, int64_t at) { HearRejection(record, at); },
+               .trimmed = [this](int64_t first) { TrimRejections(first); }});
   thread_ = std::thread([this] { Work(); });
   pthread_setname_np(thread_.native_handle(), "semantic");
 }
 
 SemanticCache::~SemanticCache() {
-  stopping_.store(true, std::memory_order_relaxed);
   queue_.Close();
+  Flush(kDrain);
+  stopping_.store(true, std::memory_order_relaxed);
   thread_.join();
   snapshots_.reset();
   questions_.reset();  // they write out what waits, and tell nothing afterwards
@@ -101,13 +105,12 @@ SemanticCache::~SemanticCache() {
   rejections_.reset();
 }
 
-std::unique_ptr<RecordLog> SemanticCache::OpenLog(std::string_view name, size_t records_max,
+std::unique_ptr<RecordLog> SemanticCache::OpenLog(RecordLog::Options log,
                                                   RecordLog::Listener listener,
                                                   RecordLog::Place resume) const {
-  return std::make_unique<RecordLog>(
-      RecordLog::Options{
-          .name_space = options_.name_space, .name = std::string(name), .records_max = records_max},
-      s_.client, s_.tail, std::move(listener), std::move(resume));
+  log.name_space = options_.name_space;
+  return std::make_unique<RecordLog>(std::move(log), s_.client, s_.tail, std::move(listener),
+                                     std::move(resume));
 }
 
 // "": none.
@@ -125,6 +128,7 @@ std::expected<SemanticCache::Asked, SemanticOutcome> SemanticCache::Ask(
     std::string_view material, Embedder::Deadline deadline) {
   auto question = TakeLastQuestion(material);
   if (!question) return std::unexpected(WithoutQuestion(question.error()));
+  if (question->text.size() > kQuestionBytesMax) return std::unexpected(SemanticOutcome::kTooLong);
   const auto embeddings = s_.embedder.Embed(std::span(&question->text, 1), deadline);
   if (!embeddings) return std::unexpected(Failed(embeddings.error()));
   const Embedding& embedding = embeddings->front();
@@ -151,6 +155,10 @@ SemanticCache::Found SemanticCache::FindNear(const Asked& asked, const Hash128& 
     for (auto& neighbour :
          index_.Search(asked.group, asked.vector, kNeighbours, s_.clock.UnixMs())) {
       if (neighbour.cosine < options_.look_from || found.near.size() == max) break;
+      if (steady_clock::now() >= deadline) {
+        found.gone = found.near.empty();
+        return found;
+      }
       if (neighbour.id == own) continue;
       auto fetched = s_.exact.Fetch(neighbour.id, plan, deadline, dry);
       if (fetched.gone && !dry) erased = index_.Erase(neighbour.id) || erased;
@@ -158,6 +166,7 @@ SemanticCache::Found SemanticCache::FindNear(const Asked& asked, const Hash128& 
       if (!fetched.hit) continue;
       auto stored = TakeLastQuestion(fetched.hit->entry->material);
       if (!stored || stored->rest != asked.question.rest) continue;
+      if (!OnlyText(*fetched.hit->answer)) continue;
       if (Rejected({.asked = own, .entry = neighbour.id})) {
         found.rejected = true;
         continue;

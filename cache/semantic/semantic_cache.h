@@ -35,6 +35,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
@@ -80,7 +81,8 @@ void CountMatch(StatsSeries& counts, const SemanticMatch& match);
 struct SemanticStats {
   QuestionIndex::Stats index;
   RecordLogStats questions, evidence;
-  int64_t queued = 0;               // of Finish and Remember, now
+  int64_t queued = 0;               // of Finish, now
+  int64_t unembedded = 0;           // stored questions that the embedder failed to make a vector of
   int64_t dropped = 0;              // of Finish: the queue was full
   int64_t rejections = 0;           // pairs that feedback forbids
   int64_t corrupt = 0;              // records that were not ours, or damaged
@@ -100,6 +102,8 @@ class SemanticCache {
     GateSet gates = GateSet::all();
     float look_from = 0.5F;  // cosine below which nothing is a candidate
     size_t queue_max = 1024;
+    // Longer than any entry lives: what an embedder leaves behind that is not used any more.
+    std::chrono::milliseconds questions_expiry = std::chrono::hours(24 * 8);
     std::string snapshot_dir;  // of the index' file (snapshot.h); "": none. Needs Redis
   };
   struct Services {
@@ -136,10 +140,10 @@ class SemanticCache {
   // Never waits. False if it was dropped.
   bool Finish(Finished finished);
 
-  // An entry that came some other way (import, another embedder's), to be found soon. Waits for room
-  // in the queue; false if there was none for `timeout`.
-  bool Remember(const Hash128& id, const std::shared_ptr<const StoredAnswer>& entry,
-                std::chrono::milliseconds timeout);
+  // An entry that came some other way (import, another embedder's), to be found from now on. Waits for
+  // the embedder; false if that failed, so that it may be tried again. An entry whose question has no
+  // vector at all is done with.
+  bool Remember(const Hash128& id, const StoredAnswer& entry);
 
   // Somebody's word on whether `entry` answers the request `asked`: evidence, and if it is wrong the
   // two are never matched again. The cosine of the two questions; nothing if the entry is gone, which
@@ -182,13 +186,9 @@ class SemanticCache {
     bool gone = false;       // something was near, and could not be read
     bool rejected = false;   // or feedback forbids it
   };
-  struct Job {  // one of the two
-    std::optional<Finished> finished = std::nullopt;
-    std::shared_ptr<const StoredAnswer> remembered = nullptr;
-    Hash128 id = {};  // of `remembered`
-  };
   static constexpr std::string_view kEvidenceLog = "evidence";
   static constexpr std::string_view kRejectionsLog = "rejections";
+  static constexpr size_t kEvidenceMax = 200'000, kRejectionsMax = 100'000;  // records
   static constexpr int64_t kNotInTheLog = INT64_MAX;  // position of what only this process knows
 
   std::expected<Asked, SemanticOutcome> Ask(std::string_view material, Embedder::Deadline deadline);
@@ -201,19 +201,21 @@ class SemanticCache {
   bool Rejected(const Rejection& pair) const;
   bool Chance(double probability);
 
-  bool Push(Job job);
+  // The text of an answer that is one whole text; nothing if there is more, or less, to it: that can be
+  // neither compared nor served for another question.
+  static std::optional<std::string> OnlyText(const Answer& answer);
   void Work();
   void Do(Finished& finished);
   void Learn(const Finished& finished, const SemanticMatch& match);
-  void Announce(const Hash128& id, std::string_view material, int64_t expires_unix_ms);
+  bool Announce(const Hash128& id, std::string_view material, int64_t expires_unix_ms);
   void Insert(const QuestionRecord& record, int64_t position);
-  std::unique_ptr<RecordLog> OpenLog(std::string_view name, size_t records_max,
-                                     RecordLog::Listener listener,
+  std::unique_ptr<RecordLog> OpenLog(RecordLog::Options log, RecordLog::Listener listener,
                                      RecordLog::Place resume = {}) const;
   std::string SnapshotPath() const;
   void HearQuestion(std::string_view bytes, int64_t position);
   void HearEvidence(std::string_view bytes);
-  void HearRejection(std::string_view bytes);
+  void HearRejection(std::string_view bytes, int64_t position);
+  void TrimRejections(int64_t first);
   bool HeardBefore(uint64_t id);
   void CountCorrupt();
 
@@ -224,10 +226,10 @@ class SemanticCache {
   const std::string questions_log_;
   QuestionIndex index_;
 
-  mutable std::mutex mutex_;                // guards what follows
-  std::unordered_set<Hash128> rejected_;    // a hash of each pair
-  std::unordered_set<uint64_t> heard_ids_;  // of evidence, the latest
-  std::vector<uint64_t> heard_order_;       // the same, a ring
+  mutable std::mutex mutex_;                       // guards what follows
+  std::unordered_map<Hash128, int64_t> rejected_;  // a hash of each pair → its place in the log
+  std::unordered_set<uint64_t> heard_ids_;         // of evidence, the latest
+  std::vector<uint64_t> heard_order_;              // the same, a ring
   size_t heard_next_ = 0;
   std::mt19937_64 random_;
   SemanticStats counts_;
@@ -238,7 +240,7 @@ class SemanticCache {
   int64_t done_ = 0;
 
   std::atomic<bool> stopping_ = false;
-  BoundedQueue<Job> queue_;
+  BoundedQueue<Finished> queue_;
   std::unique_ptr<RecordLog> questions_, evidence_, rejections_;
   std::unique_ptr<SnapshotKeeper> snapshots_;  // null: none are made
   std::thread thread_;                         // last: it uses all of the above

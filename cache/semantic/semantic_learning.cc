@@ -19,45 +19,36 @@ namespace {
 
 constexpr milliseconds kWait(1000);
 constexpr std::chrono::seconds kSweepInterval(30);  // of expired questions
-constexpr milliseconds kRoom(5);                    // how often a full queue is looked at
-constexpr size_t kHeardIds = 4096;                  // a record that comes twice comes soon
 
 uint64_t RandomId() {
   const Hash128 hash = HashBytes(RandomBytes(16));
   return hash.low;
 }
 
-// The text of an answer that has nothing but one text; nothing if there is more to be compared.
-std::optional<std::string> OnlyText(const Answer& answer) {
-  if (answer.choices().size() != 1 || !answer.choices()[0].extras.empty()) return std::nullopt;
-  if (answer.choices()[0].finish_reason != "stop") return std::nullopt;
-  return answer.ChoiceText(0);
-}
-
 }  // namespace
 
-bool SemanticCache::Push(Job job) {
-  const std::lock_guard lock(flush_mutex_);
-  if (!queue_.TryPush(std::move(job))) return false;
-  ++accepted_;
-  return true;
+std::optional<std::string> SemanticCache::OnlyText(const Answer& answer) {
+  if (answer.choices().size() != 1 || answer.choices()[0].finish_reason != "stop")
+    return std::nullopt;
+  std::string text = answer.ChoiceText(0);
+  return text.empty() ? std::nullopt : std::optional(std::move(text));
 }
 
 bool SemanticCache::Finish(Finished finished) {
-  if (Push({.finished = std::move(finished)})) return true;
+  {
+    const std::lock_guard lock(flush_mutex_);
+    if (queue_.TryPush(std::move(finished))) {
+      ++accepted_;
+      return true;
+    }
+  }
   const std::lock_guard lock(mutex_);
   ++counts_.dropped;
   return false;
 }
 
-bool SemanticCache::Remember(const Hash128& id, const std::shared_ptr<const StoredAnswer>& entry,
-                             milliseconds timeout) {
-  const auto until = steady_clock::now() + timeout;
-  while (!Push({.remembered = entry, .id = id})) {
-    if (steady_clock::now() >= until || stopping_.load(std::memory_order_relaxed)) return false;
-    std::this_thread::sleep_for(kRoom);
-  }
-  return true;
+bool SemanticCache::Remember(const Hash128& id, const StoredAnswer& entry) {
+  return !OnlyText(*entry.answer) || Announce(id, entry.material, entry.expires_unix_ms);
 }
 
 bool SemanticCache::Flush(milliseconds timeout) {
@@ -69,15 +60,14 @@ bool SemanticCache::Flush(milliseconds timeout) {
 void SemanticCache::Work() {
   auto sweep_at = steady_clock::now() + kSweepInterval;
   while (!stopping_.load(std::memory_order_relaxed)) {
-    std::optional<Job> job = queue_.Pop(kWait);
+    std::optional<Finished> job = queue_.Pop(kWait);
     if (steady_clock::now() >= sweep_at) {
       index_.RemoveExpired(s_.clock.UnixMs());
       sweep_at = steady_clock::now() + kSweepInterval;
     }
+    if (!job && queue_.closed()) return;
     if (!job) continue;
-    if (job->finished) Do(*job->finished);
-    if (job->remembered)
-      Announce(job->id, job->remembered->material, job->remembered->expires_unix_ms);
+    Do(*job);
     job.reset();
     {
       const std::lock_guard lock(flush_mutex_);
@@ -95,13 +85,15 @@ void SemanticCache::Do(Finished& finished) {
     if (finished.counts != nullptr) CountMatch(*finished.counts, *finished.match);
   }
   if (finished.match) Learn(finished, *finished.match);
-  if (finished.stored)
+  if (finished.stored && OnlyText(*finished.answer))
     Announce(finished.key.hash, finished.key.material, s_.clock.UnixMs() + finished.plan.ttl_ms);
 }
 
 // Would the stored answer have been right? What was generated says.
 void SemanticCache::Learn(const Finished& finished, const SemanticMatch& match) {
   if (!match.candidate || match.entry == nullptr) return;
+  const bool gated = !match.refused.empty();
+  if (gated && !match.ruling.serve) return;  // twice not served: it says nothing about either
   // With which probability it comes to be compared. That a hit is observed was drawn by Lookup; what is
   // generated anyway costs a comparison only.
   const bool drawn = match.outcome == SemanticOutcome::kObserved;
@@ -120,7 +112,6 @@ void SemanticCache::Learn(const Finished& finished, const SemanticMatch& match) 
   }
   if (!labelled) return;
   const bool right = verdict.label == AnswerVerdict::Label::kSame;
-  const bool gated = !match.refused.empty();
   const bool would_serve = !gated && match.outcome != SemanticOutcome::kUnproven;
   if (finished.counts != nullptr)
     finished.counts->CountSemanticLabel(would_serve ? Labelled::kServed
@@ -171,11 +162,18 @@ Result<std::optional<float>> SemanticCache::Feedback(const CacheKey& asked, cons
   return cosine;
 }
 
-// Puts the question of a stored answer into the index of all instances.
-void SemanticCache::Announce(const Hash128& id, std::string_view material,
+// Puts the question of a stored answer into the index of all instances. False if the embedder failed.
+bool SemanticCache::Announce(const Hash128& id, std::string_view material,
                              int64_t expires_unix_ms) {
   auto asked = Ask(material, steady_clock::now() + options_.background_budget);
-  if (!asked) return;
+  if (!asked) {
+    const bool failed = asked.error() == SemanticOutcome::kDeadline ||
+                        asked.error() == SemanticOutcome::kEmbedderError ||
+                        asked.error() == SemanticOutcome::kBusy;
+    const std::lock_guard lock(mutex_);
+    if (failed) ++counts_.unembedded;
+    return !failed;
+  }
   const QuestionRecord record{.group = asked->group,
                               .id = id,
                               .expires_unix_ms = expires_unix_ms,
@@ -183,6 +181,7 @@ void SemanticCache::Announce(const Hash128& id, std::string_view material,
   // While Redis is away what is asked here is found here; it is told the others later.
   if (s_.client != nullptr && !s_.client->stats().available) Insert(record, kNotInTheLog);
   questions_->Append(codec_.Seal(questions_log_, record));
+  return true;
 }
 
 void SemanticCache::Insert(const QuestionRecord& record, int64_t position) {
@@ -209,12 +208,17 @@ void SemanticCache::HearEvidence(std::string_view bytes) {
   if (!HeardBefore(evidence->id)) s_.verifier.Observe(evidence->evidence);
 }
 
-void SemanticCache::HearRejection(std::string_view bytes) {
+void SemanticCache::HearRejection(std::string_view bytes, int64_t position) {
   const auto record = codec_.Open(kRejectionsLog, bytes);
   const auto* rejection = record ? std::get_if<Rejection>(&*record) : nullptr;
   if (rejection == nullptr) return CountCorrupt();
   const std::lock_guard lock(mutex_);
-  rejected_.insert(rejection->Hash());
+  rejected_[rejection->Hash()] = position;
+}
+
+void SemanticCache::TrimRejections(int64_t first) {
+  const std::lock_guard lock(mutex_);
+  std::erase_if(rejected_, [&](const auto& pair) { return pair.second < first; });
 }
 
 void SemanticCache::CountCorrupt() {
@@ -225,11 +229,11 @@ void SemanticCache::CountCorrupt() {
 bool SemanticCache::HeardBefore(uint64_t id) {
   const std::lock_guard lock(mutex_);
   if (!heard_ids_.insert(id).second) return true;
-  if (heard_order_.size() < kHeardIds) {
+  if (heard_order_.size() < kEvidenceMax) {
     heard_order_.push_back(id);
   } else {
     heard_ids_.erase(std::exchange(heard_order_[heard_next_], id));
-    heard_next_ = (heard_next_ + 1) % kHeardIds;
+    heard_next_ = (heard_next_ + 1) % kEvidenceMax;
   }
   return false;
 }

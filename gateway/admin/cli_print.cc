@@ -138,7 +138,7 @@ std::string TierDetail(const Json& tier) {
   std::string detail = "mode " + Text(tier, "mode");
   if (tier.contains("cosine")) {
     const Json& threshold = Member(tier, "threshold");
-    const bool never = threshold.is_number() && threshold.get<double>() > 1;
+    const bool never = threshold.is_null();
     detail += fmt::format(", cosine {}, {}, right with {}", Text(tier, "cosine"),
                           never ? "no threshold supported" : "threshold " + Text(tier, "threshold"),
                           Percent(tier, "p_right"));

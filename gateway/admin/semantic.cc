@@ -96,7 +96,8 @@ Json ExplainSemantic(const AdminContext& c, const ChatPipeline::Planned& planned
   tier["verdict"] = cache::SemanticOutcomeCode(match.outcome);
   if (!match.candidate) return tier;
   tier["cosine"] = Rounded(match.candidate->cosine);
-  tier["threshold"] = Rounded(match.ruling.threshold);
+  const float threshold = match.ruling.threshold;  // above 1: nothing is served yet
+  tier["threshold"] = threshold <= 1 ? Rounded(threshold) : Json();
   tier["p_right"] = Rounded(match.ruling.p_right);
   tier["neighbours"] = Json::array();
   for (const auto& neighbour : semantic.Explain(planned.key, planned.plan, kNeighbours))
@@ -187,6 +188,7 @@ Json SemanticStatsJson(const AdminContext& c) {
       {"comparisons", stats.comparisons},
       {"comparison_failures", stats.comparison_failures},
       {"rejections", stats.rejections},
+      {"unembedded", stats.unembedded},
       {"queued", stats.queued},
       {"dropped", stats.dropped},
       {"corrupt", stats.corrupt},

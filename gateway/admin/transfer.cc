@@ -15,7 +15,6 @@ namespace {
 
 constexpr size_t kWriteBytes = 64 << 10;
 constexpr size_t kErrorsShown = 10;
-constexpr std::chrono::milliseconds kPatience(10'000);  // with the queue of the semantic tier
 constexpr size_t kDepthMax = 8;
 
 // Lines, gathered into larger writes.
@@ -160,7 +159,7 @@ class Importer {
     }
     if (put) {
       ++imported_;
-      if (c_.semantic != nullptr) c_.semantic->cache().Remember(id, shared, kPatience);
+      if (c_.semantic != nullptr) c_.semantic->cache().Remember(id, *shared);
     } else {
       Reject("larger than the answer cache takes");
     }

@@ -93,7 +93,7 @@ def test_shadow_says_how_often_it_would_have_been_wrong(browser, start):
         assert number(row[3]) == pytest.approx(100 * one["rate"], abs=0.006)
         low, high = map(number, row[4].split(" to "))
         assert (low, high) == pytest.approx((100 * one["low"], 100 * one["high"]), abs=0.006)
-    assert table["Refused by a gate, at any cosine"][1:5] == ["0", "0", "\u2013", "not known"]
+    assert table["Refused by a gate alone"][1:5] == ["0", "0", "\u2013", "not known"]
     assert len(browser.all("#semantic-wrong .range")) == 2  # a bar only where something was compared
 
 

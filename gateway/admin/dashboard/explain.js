@@ -38,7 +38,7 @@ function detailOf(tier) {
   if (tier.mode == null) return tier.detail ?? "";
   const parts = [MODES[tier.mode] ?? tier.mode];
   if (tier.cosine != null)
-    parts.push(`cosine ${tier.cosine.toFixed(3)}`, tier.threshold > 1 ? "no threshold is supported by evidence yet"
+    parts.push(`cosine ${tier.cosine.toFixed(3)}`, tier.threshold === null ? "no threshold is supported by evidence yet"
       : `served from ${tier.threshold.toFixed(3)}`, `right with ${percent(tier.p_right)}`);
   return parts.join("; ");
 }

@@ -34,7 +34,7 @@ export const GATES = {
 };
 const MODES = { off: "Off, but for routes, keys and requests that say otherwise", shadow: "Shadow: recorded, not served",
   serve: "Serving" };
-const COMPARED = { served: "Served, or would have been", unproven: "Near, and not served", gated: "Refused by a gate, at any cosine" };
+const COMPARED = { served: "Served, or would have been", unproven: "Near, and not served", gated: "Refused by a gate alone" };
 const NUMBER = "number";
 const HEIGHT = 150, AXIS_H = 22, TOP = 16, LEFT = 44, RIGHT = 4;
 const HINT = "Point at a bar, or focus the chart and use the arrow keys.";

@@ -218,6 +218,25 @@ TEST(SemanticCache, RequestsWithoutOneQuestionSayWhy) {
   EXPECT_EQ(one.Served(one.Key(" ")), "empty");
 }
 
+TEST(SemanticCache, AnswersThatCannotBeComparedAreNotServed) {
+  Instance one;
+  AnswerBuilder cut;
+  cut.Append({.text = "a place for"});
+  const CacheKey key = one.Key("harbour a");
+  const auto answer = cut.Finish({.choices = {{.finish_reason = "length"}}});
+  ASSERT_EQ(one.exact->Insert(key, answer, one.Plan()), Reason::kNone);
+  ASSERT_TRUE(one.semantic->Finish(
+      {.key = key, .plan = one.Plan(), .answer = answer, .generated = true, .stored = true}));
+  ASSERT_TRUE(one.semantic->Flush(milliseconds(20'000)));
+  EXPECT_EQ(one.Served(one.Key("harbour b")), "no_candidate");
+}
+
+TEST(SemanticCache, AVeryLongQuestionIsNotLookedUp) {
+  Instance one;
+  one.Generate(one.Key("harbour a"), "ships");
+  EXPECT_EQ(one.Served(one.Key("harbour " + std::string(10'000, 'b'))), "too_long");
+}
+
 TEST(SemanticCache, ShadowServesNothingAndCountsWhatItWouldHave) {
   Instance one;
   one.Generate(one.Key("harbour a"), "ships", std::nullopt, SemanticMode::kShadow);
@@ -320,6 +339,46 @@ TEST(SemanticCache, AnIndexFileSavesReadingTheLogAndADamagedOneCostsNothing) {
   EXPECT_EQ(heard(), 2);
   EXPECT_EQ(a.Served(a.Key("harbour b")), "ships");
   EXPECT_EQ(a.Served(a.Key("rope b")), "hemp");
+}
+
+TEST(SemanticCache, EvidenceThatIsReadAgainCountsOnce) {
+  test::RedisServer server;
+  Instance one(server.port());
+  const SemanticCodec codec("shared secret");
+  constexpr int kRecords = 6000;
+  std::vector<RedisCommand> adds;
+  for (uint64_t id = 1; id <= kRecords; ++id)
+    adds.push_back(
+        {"XADD", "{test}:evidence", "*", "r",
+         codec.Seal("evidence", EvidenceRecord{.id = id,
+                                               .evidence = {.candidate = {.cosine = 0.95F},
+                                                            .served = true,
+                                                            .right = true}})});
+  const auto replies = one.redis->client.Run(adds, steady_clock::now() + std::chrono::seconds(20));
+  ASSERT_TRUE(replies);
+  const auto observed = [&] { return one.verifier.ServedError().observed; };
+  ASSERT_TRUE(Until([&] { return observed() == kRecords; }));
+  one.redis->Run({"XDEL", "{test}:evidence", replies->back().text});  // a write that was lost
+  ASSERT_TRUE(Until([&] { return one.semantic->stats().evidence.losses == 1; }));
+  ASSERT_TRUE(Until([&] { return one.semantic->stats().evidence.heard == 2 * kRecords - 1; }));
+  EXPECT_EQ(observed(), kRecords);
+}
+
+TEST(SemanticCache, AnEmbedderThatIsAwayLeavesTheWalkUndone) {
+  test::RedisServer server;
+  Instance old(server.port());
+  old.Generate(old.Key("harbour a"), "ships");
+  Instance fresh(server.port(), 0.9F, 0, "2");
+  fresh.embedder.failing = true;
+  const EntryCodec codec("shared secret");
+  RedisCatalogue catalogue("test", fresh.redis->client, codec);
+  const Reembedder reembedder({.name_space = "test", .retry = milliseconds(10)}, *fresh.semantic,
+                              catalogue, fresh.redis->client);
+  ASSERT_TRUE(Until([&] { return fresh.semantic->stats().unembedded >= 1; }));
+  EXPECT_FALSE(reembedder.done());
+  fresh.embedder.failing = false;
+  EXPECT_TRUE(Until([&] { return reembedder.done(); }));
+  EXPECT_TRUE(Until([&] { return fresh.Served(fresh.Key("harbour b")) == "ships"; }));
 }
 
 TEST(SemanticCache, AnotherEmbedderFindsWhatWasStoredBeforeIt) {

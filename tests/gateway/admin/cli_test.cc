@@ -126,7 +126,7 @@ TEST(AdminPrint, StatsSayHowTheSemanticTierDoes) {
 TEST(AdminPrint, AnExplanationSaysWhichGatesRefuse) {
   const std::string text = ExplainText(nlohmann::ordered_json::parse(
       R"({"tiers": [{"tier": "semantic", "verdict": "gated", "mode": "serve", "cosine": 0.91234,
-          "threshold": 2, "p_right": 0.5, "neighbours": [
+          "threshold": null, "p_right": 0.5, "neighbours": [
             {"id": "00aa", "cosine": 0.91234, "gates": [
               {"gate": "numbers", "on": true, "verdict": "refuse", "detail": "2 is not 3\u001b"},
               {"gate": "names", "on": false, "verdict": "refuse", "detail": "rope"},
