@@ -130,17 +130,22 @@ struct VectorGraph::Parts {
   std::vector<uint32_t> node_rows;                            // [nodes]
   std::unordered_map<uint32_t, std::vector<uint32_t>> twins;  // node -> further rows with its bits
 
-  // Every link on a level leads to a node that is on that level, or nowhere.
+  // Every link on a level leads to a node that is on that level; those that lead nowhere are the last,
+  // which FAISS takes for granted where a list is full by its last.
   bool LinksAreSound() const {
     for (size_t node = 0; node < node_rows.size(); ++node) {
       for (int level = 0; level < hnsw.levels[node]; ++level) {
         size_t begin = 0;
         size_t end = 0;
         hnsw.neighbor_range(static_cast<Id>(node), level, &begin, &end);
+        bool ended = false;
         for (size_t i = begin; i < end; ++i) {
           const int link = hnsw.neighbors[i];
-          if (link == -1) continue;
-          if (link < 0 || static_cast<size_t>(link) >= node_rows.size()) return false;
+          if (link == -1) {
+            ended = true;
+            continue;
+          }
+          if (ended || link < 0 || static_cast<size_t>(link) >= node_rows.size()) return false;
           if (hnsw.levels[link] <= level) return false;
         }
       }
