@@ -166,7 +166,8 @@ SemanticCache::Found SemanticCache::FindNear(const Asked& asked, const Hash128& 
       if (!fetched.hit) continue;
       auto stored = TakeLastQuestion(fetched.hit->entry->material);
       if (!stored || stored->rest != asked.question.rest) continue;
-      if (!OnlyText(*fetched.hit->answer)) continue;
+      auto answer = OnlyText(*fetched.hit->answer);
+      if (!answer) continue;
       if (Rejected({.asked = own, .entry = neighbour.id})) {
         found.rejected = true;
         continue;
@@ -174,6 +175,7 @@ SemanticCache::Found SemanticCache::FindNear(const Asked& asked, const Hash128& 
       found.near.push_back({.cosine = neighbour.cosine,
                             .hit = std::move(*fetched.hit),
                             .text = std::move(stored->text),
+                            .answer = std::move(*answer),
                             .vector = std::move(neighbour.vector)});
     }
     if (!erased) break;
@@ -183,14 +185,10 @@ SemanticCache::Found SemanticCache::FindNear(const Asked& asked, const Hash128& 
 
 // Of near.front().
 std::optional<float> SemanticCache::RivalOf(std::span<const Near> near) {
-  std::vector<std::string> answers;
-  for (const Near& one : near) answers.push_back(one.hit.answer->ChoiceText(0));
   std::vector<NearQuestion> questions;
-  for (size_t i = 0; i < near.size(); ++i)
-    questions.push_back({.cosine = near[i].cosine,
-                         .text = near[i].text,
-                         .answer = answers[i],
-                         .vector = near[i].vector});
+  for (const Near& one : near)
+    questions.push_back(
+        {.cosine = one.cosine, .text = one.text, .answer = one.answer, .vector = one.vector});
   return CosineOfRival(questions);
 }
 

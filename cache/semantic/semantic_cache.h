@@ -179,6 +179,7 @@ class SemanticCache {
     float cosine = 0;
     CacheHit hit;
     std::string text;
+    std::string answer;
     std::vector<float> vector;  // [D]
   };
   struct Found {

@@ -5,7 +5,7 @@
 
 #include <filesystem>
 
-#include "gateway/flags.h"
+#include "tests/gateway/serve_flags.h"
 #include "tests/gateway/upstream/scripted_upstream.h"
 
 namespace nextgate::gateway {
@@ -16,34 +16,21 @@ using ::testing::HasSubstr;
 
 const std::string kSmall = NEXTGATE_SOURCE_DIR "/tests/golden/data/encoder/small";
 
-ServeOptions Options(std::vector<std::string> args) {
-  args.insert(args.begin(), "m");
-  const auto parsed = ParseServeFlags(args);
-  EXPECT_TRUE(parsed) << parsed.error().message;
-  return parsed ? parsed->options : ServeOptions{};
-}
-
-std::string ErrorOf(std::vector<std::string> args) {
-  args.insert(args.begin(), "m");
-  const auto parsed = ParseServeFlags(args);
-  return parsed ? "no error" : parsed.error().message;
-}
-
 TEST(EmbedderFlags, AModelTakesThreadsAndATimeOut) {
-  const ServeOptions defaults = Options({});
+  const ServeOptions defaults = OptionsOfModel({});
   EXPECT_EQ(defaults.embedding_model, "");
   EXPECT_EQ(defaults.embedding_url, "");
   EXPECT_EQ(defaults.embedding_timeout_ms, 20);
   EXPECT_EQ(defaults.embedding_threads, 1);
-  const ServeOptions o = Options(
+  const ServeOptions o = OptionsOfModel(
       {"--embedding-model", "minilm", "--embedding-threads", "2", "--embedding-timeout-ms", "50"});
   EXPECT_EQ(o.embedding_model, "minilm");
   EXPECT_EQ(o.embedding_threads, 2);
   EXPECT_EQ(o.embedding_timeout_ms, 50);
-  EXPECT_THAT(ErrorOf({"--embedding-threads", "2"}), HasSubstr("needs --embedding-model"));
-  EXPECT_THAT(ErrorOf({"--embedding-timeout-ms", "9"}),
+  EXPECT_THAT(FlagErrorOfModel({"--embedding-threads", "2"}), HasSubstr("needs --embedding-model"));
+  EXPECT_THAT(FlagErrorOfModel({"--embedding-timeout-ms", "9"}),
               HasSubstr("needs --embedding-model or --embedding-url"));
-  EXPECT_THAT(ErrorOf({"--embedding-model", "m", "--embedding-dimension", "8"}),
+  EXPECT_THAT(FlagErrorOfModel({"--embedding-model", "m", "--embedding-dimension", "8"}),
               HasSubstr("--embedding-dimension needs --embedding-url"));
 }
 
@@ -56,7 +43,7 @@ TEST(EmbedderFlags, AUrlNeedsAModelAndADimension) {
     more.insert(more.begin(), url.begin(), url.end());
     return more;
   };
-  const ServeOptions o = Options(with(
+  const ServeOptions o = OptionsOfModel(with(
       {"--embedding-shorten", "--embedding-revision", "r1", "--embedding-tls-ca-file", "ca.pem"}));
   EXPECT_EQ(o.embedding_url, "http://a:1/v1");
   EXPECT_EQ(o.embedding_url_model, "e5");
@@ -66,16 +53,20 @@ TEST(EmbedderFlags, AUrlNeedsAModelAndADimension) {
   EXPECT_EQ(o.embedding_tls_ca_file, "ca.pem");
   EXPECT_EQ(o.embedding_api_key, "");
   ::setenv("NEXTGATE_EMBEDDING_API_KEY", "sk-1", 1);
-  EXPECT_EQ(Options(url).embedding_api_key, "sk-1");
+  EXPECT_EQ(OptionsOfModel(url).embedding_api_key, "sk-1");
   ::setenv("NEXTGATE_EMBEDDING_API_KEY", "a\r\nb", 1);
-  EXPECT_THAT(ErrorOf(url), HasSubstr("visible ASCII"));
+  EXPECT_THAT(FlagErrorOfModel(url), HasSubstr("visible ASCII"));
   ::unsetenv("NEXTGATE_EMBEDDING_API_KEY");
-  EXPECT_THAT(ErrorOf({"--embedding-url", "http://a"}), HasSubstr("--embedding-url-model NAME"));
-  EXPECT_THAT(ErrorOf({"--embedding-url", "http://a", "--embedding-url-model", "e5"}),
+  EXPECT_THAT(FlagErrorOfModel({"--embedding-url", "http://a"}),
+              HasSubstr("--embedding-url-model NAME"));
+  EXPECT_THAT(FlagErrorOfModel({"--embedding-url", "http://a", "--embedding-url-model", "e5"}),
               HasSubstr("--embedding-dimension N"));
-  EXPECT_THAT(ErrorOf(with({"--embedding-model", "minilm"})), HasSubstr("exclude each other"));
-  EXPECT_THAT(ErrorOf(with({"--embedding-threads", "2"})), HasSubstr("needs --embedding-model"));
-  EXPECT_THAT(ErrorOf({"--embedding-url", "ftp://a"}), HasSubstr("expected http:// or https://"));
+  EXPECT_THAT(FlagErrorOfModel(with({"--embedding-model", "minilm"})),
+              HasSubstr("exclude each other"));
+  EXPECT_THAT(FlagErrorOfModel(with({"--embedding-threads", "2"})),
+              HasSubstr("needs --embedding-model"));
+  EXPECT_THAT(FlagErrorOfModel({"--embedding-url", "ftp://a"}),
+              HasSubstr("expected http:// or https://"));
 }
 
 TEST(OpenEmbedder, NobodyAskedForNoneHasOne) {

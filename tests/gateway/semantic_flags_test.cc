@@ -6,8 +6,8 @@
 #include <fstream>
 #include <functional>
 
-#include "gateway/flags.h"
 #include "gateway/semantic_tier.h"
+#include "tests/gateway/serve_flags.h"
 
 namespace nextgate::gateway {
 namespace {
@@ -18,21 +18,8 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Pair;
 
-ServeOptions Options(std::vector<std::string> args) {
-  args.insert(args.begin(), "m");
-  const auto parsed = ParseServeFlags(args);
-  EXPECT_TRUE(parsed) << parsed.error().message;
-  return parsed ? parsed->options : ServeOptions{};
-}
-
-std::string ErrorOf(std::vector<std::string> args) {
-  args.insert(args.begin(), "m");
-  const auto parsed = ParseServeFlags(args);
-  return parsed ? "no error" : parsed.error().message;
-}
-
 TEST(SemanticFlags, TheDefaultsRecordAndServeNothing) {
-  const ServeOptions o = Options({});
+  const ServeOptions o = OptionsOfModel({});
   EXPECT_EQ(o.cache_semantic, SemanticMode::kShadow);
   EXPECT_THAT(o.cache_semantic_route, IsEmpty());
   EXPECT_EQ(o.cache_semantic_verifier, "verified");
@@ -47,28 +34,28 @@ TEST(SemanticFlags, TheDefaultsRecordAndServeNothing) {
 
 TEST(SemanticFlags, EachIsRead) {
   ::setenv("NEXTGATE_CACHE_SECRET", "0123456789abcdef", 1);
-  const ServeOptions o = Options({"--cache-semantic",
-                                  "serve",
-                                  "--cache-semantic-route",
-                                  "/v1/chat/completions=shadow",
-                                  "--cache-semantic-verifier",
-                                  "static",
-                                  "--cache-semantic-threshold",
-                                  "0.875",
-                                  "--cache-semantic-error-max",
-                                  "0.005",
-                                  "--cache-semantic-confidence=0.99",
-                                  "--cache-semantic-observe",
-                                  "0",
-                                  "--cache-semantic-gates",
-                                  "numbers",
-                                  "negation",
-                                  "--cache_semantic_entries_max",
-                                  "1000",
-                                  "--cache-url",
-                                  "redis://a",
-                                  "--cache-semantic-dir",
-                                  "/var/lib/nextgate"});
+  const ServeOptions o = OptionsOfModel({"--cache-semantic",
+                                         "serve",
+                                         "--cache-semantic-route",
+                                         "/v1/chat/completions=shadow",
+                                         "--cache-semantic-verifier",
+                                         "static",
+                                         "--cache-semantic-threshold",
+                                         "0.875",
+                                         "--cache-semantic-error-max",
+                                         "0.005",
+                                         "--cache-semantic-confidence=0.99",
+                                         "--cache-semantic-observe",
+                                         "0",
+                                         "--cache-semantic-gates",
+                                         "numbers",
+                                         "negation",
+                                         "--cache_semantic_entries_max",
+                                         "1000",
+                                         "--cache-url",
+                                         "redis://a",
+                                         "--cache-semantic-dir",
+                                         "/var/lib/nextgate"});
   ::unsetenv("NEXTGATE_CACHE_SECRET");
   EXPECT_EQ(o.cache_semantic, SemanticMode::kServe);
   EXPECT_THAT(o.cache_semantic_route,
@@ -106,34 +93,35 @@ TEST(SemanticFlags, AWrongValueIsNamedWithWhatIsAllowed) {
       {"--cache-semantic-entries-max", "0", "1"},
       {"--cache-semantic-entries-max", "10000001", "10000000"}};
   for (const auto& [flag, value, message] : rows) {
-    const std::string error = ErrorOf({std::string(flag) + "=" + value});
+    const std::string error = FlagErrorOfModel({std::string(flag) + "=" + value});
     EXPECT_THAT(error, HasSubstr(flag));
     EXPECT_THAT(error, HasSubstr(message));
   }
 }
 
 TEST(SemanticFlags, VerifiedHasToObserve) {
-  EXPECT_THAT(ErrorOf({"--cache-semantic-observe", "0"}),
+  EXPECT_THAT(FlagErrorOfModel({"--cache-semantic-observe", "0"}),
               HasSubstr("goes with --cache-semantic-verifier static only"));
-  EXPECT_EQ(Options({"--cache-semantic-observe", "0.001"}).cache_semantic_observe, 0.001);
+  EXPECT_EQ(OptionsOfModel({"--cache-semantic-observe", "0.001"}).cache_semantic_observe, 0.001);
 }
 
 TEST(SemanticFlags, AFileOfTheIndexNeedsARedisAndNoEncryption) {
-  EXPECT_THAT(ErrorOf({"--cache-semantic-dir", "d"}),
+  EXPECT_THAT(FlagErrorOfModel({"--cache-semantic-dir", "d"}),
               HasSubstr("--cache-semantic-dir needs --cache-url"));
   const std::string keys = ::testing::TempDir() + "semantic-keys";
   std::ofstream(keys) << std::string(64, 'a') << "\n";
   ::setenv("NEXTGATE_CACHE_SECRET", "0123456789abcdef", 1);
-  EXPECT_THAT(ErrorOf({"--cache-url", "redis://a", "--cache-encryption-key-file", keys,
-                       "--cache-semantic-dir", "d"}),
+  EXPECT_THAT(FlagErrorOfModel({"--cache-url", "redis://a", "--cache-encryption-key-file", keys,
+                                "--cache-semantic-dir", "d"}),
               HasSubstr("its file is not encrypted"));
-  EXPECT_EQ(Options({"--cache-url", "redis://a", "--cache-semantic-dir", "d"}).cache_semantic_dir,
-            "d");
+  EXPECT_EQ(
+      OptionsOfModel({"--cache-url", "redis://a", "--cache-semantic-dir", "d"}).cache_semantic_dir,
+      "d");
   ::unsetenv("NEXTGATE_CACHE_SECRET");
 }
 
 TEST(SemanticFlags, TheControlOfModesCanBeTakenAway) {
-  EXPECT_THAT(Options({"--cache-controls", "semantic", "ttl"}).cache_controls,
+  EXPECT_THAT(OptionsOfModel({"--cache-controls", "semantic", "ttl"}).cache_controls,
               ElementsAre("semantic", "ttl"));
 }
 

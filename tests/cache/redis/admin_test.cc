@@ -9,6 +9,7 @@
 #include "cache/redis/catalogue.h"
 #include "cache/stats_keeper.h"
 #include "tests/support/redis_server.h"
+#include "tests/support/until.h"
 
 namespace nextgate::cache {
 namespace {
@@ -16,6 +17,7 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 using test::RedisServer;
+using test::Until;
 
 std::shared_ptr<const Answer> AnswerOf(const std::string& text) {
   AnswerBuilder builder;
@@ -204,13 +206,6 @@ int64_t TotalOf(StatsKeeper& keeper) {
   int64_t total = 0;
   for (const auto& [labels, counts] : figures->counts) total += counts.Requests();
   return total;
-}
-
-bool Until(const std::function<bool()>& condition) {
-  const auto deadline = steady_clock::now() + std::chrono::seconds(20);
-  while (!condition())
-    if (steady_clock::now() > deadline) return false;
-  return true;
 }
 
 TEST(StatsKeeper, ARedisThatCameBackEmptyGetsWhatEveryInstanceHasCounted) {

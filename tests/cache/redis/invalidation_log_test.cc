@@ -8,6 +8,7 @@
 #include "cache/exact_cache.h"
 #include "cache/memory_store.h"
 #include "tests/support/redis_server.h"
+#include "tests/support/until.h"
 
 namespace nextgate::cache {
 namespace {
@@ -15,20 +16,12 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 using test::RedisServer;
+using test::Until;
 
 std::shared_ptr<const Answer> AnAnswer() {
   AnswerBuilder builder;
   builder.Append({.text = "answer"});
   return builder.Finish({.choices = {{.finish_reason = "stop"}}});
-}
-
-bool Until(const std::function<bool()>& condition) {
-  const auto deadline = steady_clock::now() + std::chrono::seconds(20);
-  while (!condition()) {
-    if (steady_clock::now() > deadline) return false;
-    std::this_thread::sleep_for(milliseconds(5));
-  }
-  return true;
 }
 
 // What one process of several has; its clock may be wrong.

@@ -10,6 +10,7 @@
 
 #include "tests/support/redis_instance.h"
 #include "tests/support/redis_server.h"
+#include "tests/support/until.h"
 
 namespace nextgate::cache {
 namespace {
@@ -17,15 +18,7 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 using test::RedisServer;
-
-bool Until(const std::function<bool()>& condition) {
-  const auto deadline = steady_clock::now() + std::chrono::seconds(20);
-  while (!condition()) {
-    if (steady_clock::now() > deadline) return false;
-    std::this_thread::sleep_for(milliseconds(5));
-  }
-  return true;
-}
+using test::Until;
 
 // What one process folds: the records it was told, less what was trimmed.
 struct Instance {

@@ -14,22 +14,16 @@
 #include "cache/semantic/reembed.h"
 #include "tests/support/redis_instance.h"
 #include "tests/support/redis_server.h"
+#include "tests/support/until.h"
 
 namespace nextgate::cache {
 namespace {
 
+using test::Until;
+
 using nlohmann::json;
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
-
-bool Until(const std::function<bool()>& condition) {
-  const auto deadline = steady_clock::now() + std::chrono::seconds(20);
-  while (!condition()) {
-    if (steady_clock::now() > deadline) return false;
-    std::this_thread::sleep_for(milliseconds(2));
-  }
-  return true;
-}
 
 // Vectors that a test chooses: a text's first word says its direction, so that "harbour one" and
 // "harbour two" are near each other and far from "rope".
