@@ -1,13 +1,15 @@
-// The sentence encoder on all-MiniLM-L6-v2 (scripts/models.sh minilm): one sentence of 16 tokens on
-// one thread, a batch of 32 of them on two, one of the maximum length, and the tokenizer alone.
-// `p50_ms` and `p99_ms` are over single calls.
+// The sentence encoder on each model that scripts/models.sh put there (minilm, me5): one sentence of
+// 16 tokens on one thread, a batch of 32 of them on two, one of the maximum length, and the tokenizer
+// alone. `p50_ms` and `p99_ms` are over single calls.
 //
 //   build/release/bench/bench_encoder
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/check.h"
@@ -16,17 +18,33 @@
 namespace nextgate::engine {
 namespace {
 
-const std::string kDirectory = NEXTGATE_DEPS_PREFIX "/share/minilm";
-const std::string kSentence = "How do I reset the password of my account if I lost it?";  // 16 ids
+struct Model {
+  std::string name;
+  std::string directory;
+  std::string sentence;  // 16 ids, the model's prefix included
+};
 
-std::string LongText() {
+std::vector<Model> InstalledModels() {
+  const std::string share = NEXTGATE_DEPS_PREFIX "/share/";
+  std::vector<Model> models = {
+      {"minilm", share + "minilm", "How do I reset the password of my account if I lost it?"},
+      {"me5", share + "me5", "How do I reset the password of my own account?"},
+  };
+  std::erase_if(models, [](const Model& model) {
+    return !std::filesystem::exists(model.directory + "/tokenizer.json");
+  });
+  return models;
+}
+
+std::string LongText(const Model& model) {
   std::string text;
-  for (int i = 0; i < 40; ++i) text += kSentence + " ";
+  for (int i = 0; i < 60; ++i) text += model.sentence + " ";
   return text;
 }
 
-void Encode(benchmark::State& state, const std::vector<std::string>& texts, int threads) {
-  auto opened = SentenceEncoder::Open(kDirectory, threads);
+void Encode(benchmark::State& state, const Model& model, const std::vector<std::string>& texts,
+            int threads) {
+  auto opened = SentenceEncoder::Open(model.directory, threads);
   CHECK(opened.has_value(), "%s", opened ? "" : opened.error().message.c_str());
   std::vector<double> milliseconds;
   int64_t tokens = 0;
@@ -45,24 +63,41 @@ void Encode(benchmark::State& state, const std::vector<std::string>& texts, int 
   state.counters["p99_ms"] = milliseconds[milliseconds.size() * 99 / 100];
 }
 
-void OneSentenceOneThread(benchmark::State& state) { Encode(state, {kSentence}, 1); }
-void BatchOf32TwoThreads(benchmark::State& state) {
-  Encode(state, std::vector<std::string>(32, kSentence), 2);
-}
-void LongestTextOneThread(benchmark::State& state) { Encode(state, {LongText()}, 1); }
-
-void WordPieceAlone(benchmark::State& state) {
-  const auto tokenizer = TextTokenizer::Open(kDirectory);
+void TokenizerAlone(benchmark::State& state, const Model& model) {
+  const auto tokenizer = TextTokenizer::Open(model.directory);
   CHECK(tokenizer.has_value(), "%s", tokenizer ? "" : tokenizer.error().message.c_str());
-  const std::string text = LongText();
+  const std::string text = LongText(model);
   for (auto _ : state) benchmark::DoNotOptimize((*tokenizer)->Encode(text, INT32_MAX));
   state.SetBytesProcessed(state.iterations() * static_cast<int64_t>(text.size()));
 }
 
-BENCHMARK(OneSentenceOneThread)->Unit(benchmark::kMillisecond)->UseRealTime()->MinTime(3);
-BENCHMARK(BatchOf32TwoThreads)->Unit(benchmark::kMillisecond)->UseRealTime()->MinTime(5);
-BENCHMARK(LongestTextOneThread)->Unit(benchmark::kMillisecond)->UseRealTime()->MinTime(3);
-BENCHMARK(WordPieceAlone)->Unit(benchmark::kMicrosecond);
+void RegisterCases(const Model& model) {
+  const auto encode = [&](const std::string& name, std::vector<std::string> texts, int threads) {
+    benchmark::RegisterBenchmark(
+        (model.name + "/" + name).c_str(),
+        [model, texts = std::move(texts), threads](benchmark::State& state) {
+          Encode(state, model, texts, threads);
+        })
+        ->Unit(benchmark::kMillisecond)
+        ->UseRealTime()
+        ->MinTime(4);
+  };
+  encode("one_sentence_one_thread", {model.sentence}, 1);
+  encode("batch_of_32_two_threads", std::vector<std::string>(32, model.sentence), 2);
+  encode("longest_text_one_thread", {LongText(model)}, 1);
+  benchmark::RegisterBenchmark((model.name + "/tokenizer_alone").c_str(),
+                               [model](benchmark::State& state) { TokenizerAlone(state, model); })
+      ->Unit(benchmark::kMicrosecond);
+}
 
 }  // namespace
 }  // namespace nextgate::engine
+
+int main(int argc, char** argv) {
+  const auto models = nextgate::engine::InstalledModels();
+  CHECK(!models.empty(), "no model: scripts/models.sh minilm, scripts/models.sh me5");
+  for (const auto& model : models) nextgate::engine::RegisterCases(model);
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+  benchmark::RunSpecifiedBenchmarks();
+}

@@ -42,6 +42,8 @@ struct Ops {
   float (*dot)(const float* a, const float* b, int64_t n);
   void (*axpy)(float* y, float a, const float* x, int64_t n);  // y += a · x
   void (*delta_step)(const DeltaStep&);
+  void (*bias_gelu)(float* x, const float* bias,
+                    int64_t n);  // x ← gelu(x + bias); kernels/gemm/bias.h
 };
 
 const Ops& PlainOps();

@@ -23,6 +23,22 @@ inline F16 Mul(F16 a, F16 b) {
 inline F16 Sub(F16 a, F16 b) {
   return {_mm256_sub_ps(a.low, b.low), _mm256_sub_ps(a.high, b.high)};
 }
+inline F16 Add(F16 a, F16 b) {
+  return {_mm256_add_ps(a.low, b.low), _mm256_add_ps(a.high, b.high)};
+}
+inline F16 Div(F16 a, F16 b) {
+  return {_mm256_div_ps(a.low, b.low), _mm256_div_ps(a.high, b.high)};
+}
+inline F16 Abs(F16 a) {
+  const __m256 sign = _mm256_set1_ps(-0.0f);
+  return {_mm256_andnot_ps(sign, a.low), _mm256_andnot_ps(sign, a.high)};
+}
+inline F16 Min(F16 a, F16 b) {
+  return {_mm256_min_ps(a.low, b.low), _mm256_min_ps(a.high, b.high)};
+}
+inline F16 Max(F16 a, F16 b) {
+  return {_mm256_max_ps(a.low, b.low), _mm256_max_ps(a.high, b.high)};
+}
 inline F16 Fma(F16 a, F16 b, F16 c) {
   return {_mm256_fmadd_ps(a.low, b.low, c.low), _mm256_fmadd_ps(a.high, b.high, c.high)};
 }
@@ -63,7 +79,7 @@ inline float Sum(F16 x) {
 namespace nextgate::kernels::simd {
 
 const Ops& Avx2Ops() {
-  static constexpr Ops kOps = {"avx2", Product, Dot, Axpy, Delta};
+  static constexpr Ops kOps = {"avx2", Product, Dot, Axpy, Delta, BiasGelu};
   return kOps;
 }
 

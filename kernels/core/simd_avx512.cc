@@ -14,6 +14,13 @@ inline F16 Load(const float* p) { return _mm512_loadu_ps(p); }
 inline void Store(float* p, F16 x) { _mm512_storeu_ps(p, x); }
 inline F16 Mul(F16 a, F16 b) { return _mm512_mul_ps(a, b); }
 inline F16 Sub(F16 a, F16 b) { return _mm512_sub_ps(a, b); }
+inline F16 Add(F16 a, F16 b) { return _mm512_add_ps(a, b); }
+inline F16 Div(F16 a, F16 b) { return _mm512_div_ps(a, b); }
+inline F16 Abs(F16 a) { return _mm512_abs_ps(a); }
+inline F16 Min(F16 a, F16 b) {
+  return _mm512_min_ps(a, b);
+}  // b if either is NaN, as in all bodies
+inline F16 Max(F16 a, F16 b) { return _mm512_max_ps(a, b); }
 inline F16 Fma(F16 a, F16 b, F16 c) { return _mm512_fmadd_ps(a, b, c); }
 
 inline F16 FromBf16(const uint16_t* p) {
@@ -50,7 +57,7 @@ inline float Sum(F16 x) {
 namespace nextgate::kernels::simd {
 
 const Ops& Avx512Ops() {
-  static constexpr Ops kOps = {"avx512", Product, Dot, Axpy, Delta};
+  static constexpr Ops kOps = {"avx512", Product, Dot, Axpy, Delta, BiasGelu};
   return kOps;
 }
 

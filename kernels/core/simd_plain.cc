@@ -35,6 +35,21 @@ F16 Mul(const F16& a, const F16& b) {
 F16 Sub(const F16& a, const F16& b) {
   return EachLane([&](int i) { return a.lane[i] - b.lane[i]; });
 }
+F16 Add(const F16& a, const F16& b) {
+  return EachLane([&](int i) { return a.lane[i] + b.lane[i]; });
+}
+F16 Div(const F16& a, const F16& b) {
+  return EachLane([&](int i) { return a.lane[i] / b.lane[i]; });
+}
+F16 Abs(const F16& a) {
+  return EachLane([&](int i) { return std::fabs(a.lane[i]); });
+}
+F16 Min(const F16& a, const F16& b) {
+  return EachLane([&](int i) { return a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i]; });
+}
+F16 Max(const F16& a, const F16& b) {
+  return EachLane([&](int i) { return a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i]; });
+}
 F16 Fma(const F16& a, const F16& b, const F16& c) {
   return EachLane([&](int i) { return std::fma(a.lane[i], b.lane[i], c.lane[i]); });
 }
@@ -65,7 +80,7 @@ float Sum(const F16& x) {
 namespace nextgate::kernels::simd {
 
 const Ops& PlainOps() {
-  static constexpr Ops kOps = {"plain", Product, Dot, Axpy, Delta};
+  static constexpr Ops kOps = {"plain", Product, Dot, Axpy, Delta, BiasGelu};
   return kOps;
 }
 

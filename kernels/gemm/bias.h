@@ -4,7 +4,8 @@
 //   x     [T, N]
 //   bias  [N]
 //
-// Deterministic per element. AddBias is memory bound, AddBiasGelu bound by erf.
+// gelu is off by 2e-7 · |y| at most, and by 2e-7 where y < 0. Deterministic per element, on every
+// processor. Both are memory bound.
 #pragma once
 
 #include "kernels/core/exec.h"

@@ -1,33 +1,28 @@
-#include <cmath>
-#include <numbers>
-
 #include "base/check.h"
+#include "kernels/core/simd.h"
 #include "kernels/gemm/bias.h"
 
 namespace nextgate::kernels::cpu {
 namespace {
 
-constexpr float kSqrtHalf = static_cast<float>(std::numbers::sqrt2 / 2);
-
 template <class Function>
-void EachElement(View<float, 2> x, View<const float, 1> bias, Exec& exec, Function function) {
+void EachRow(View<float, 2> x, View<const float, 1> bias, Exec& exec, Function function) {
   CHECK(bias.shape[0] == x.shape[1]);
   exec.pool->ParallelFor(x.shape[0], 4, [&](int64_t begin, int64_t end) {
-    for (int64_t t = begin; t < end; ++t) {
-      float* row = x.at(t);
-      for (int64_t n = 0; n < x.shape[1]; ++n) row[n] = function(row[n] + bias.data[n]);
-    }
+    for (int64_t t = begin; t < end; ++t) function(x.at(t), bias.data, x.shape[1]);
   });
 }
 
 }  // namespace
 
 void AddBias(View<float, 2> x, View<const float, 1> bias, Exec& exec) {
-  EachElement(x, bias, exec, [](float y) { return y; });
+  EachRow(x, bias, exec, [](float* row, const float* b, int64_t count) {
+    for (int64_t n = 0; n < count; ++n) row[n] += b[n];
+  });
 }
 
 void AddBiasGelu(View<float, 2> x, View<const float, 1> bias, Exec& exec) {
-  EachElement(x, bias, exec, [](float y) { return 0.5f * y * (1 + std::erf(y * kSqrtHalf)); });
+  EachRow(x, bias, exec, simd::Best().bias_gelu);
 }
 
 }  // namespace nextgate::kernels::cpu
