@@ -20,13 +20,13 @@ function(nextgate_library name)
   endif()
 endfunction()
 
-# nextgate_embed(library file name header): the text of a file as the std::string_view `name`, which `header` declares in
-# nextgate::gateway::admin.
-function(nextgate_embed library file name header)
+# nextgate_embed(library file name header namespace): the text of a file as the std::string_view `name`, which `header`
+# declares in `namespace`.
+function(nextgate_embed library file name header namespace)
   set(out ${CMAKE_BINARY_DIR}/generated/${name}.cc)
   add_custom_command(OUTPUT ${out}
     COMMAND ${CMAKE_COMMAND} -DIN=${CMAKE_SOURCE_DIR}/${file} -DOUT=${out} -DHEADER=${header}
-            -DNAMESPACE=nextgate::gateway::admin -DNAME=${name} -P ${CMAKE_SOURCE_DIR}/cmake/embed.cmake
+            -DNAMESPACE=${namespace} -DNAME=${name} -P ${CMAKE_SOURCE_DIR}/cmake/embed.cmake
     DEPENDS ${CMAKE_SOURCE_DIR}/${file} ${CMAKE_SOURCE_DIR}/cmake/embed.cmake)
   target_sources(nextgate_${library} PRIVATE ${out})
 endfunction()

@@ -17,6 +17,7 @@
 #include "gateway/admin/routes.h"
 #include "gateway/hub.h"
 #include "gateway/open_embedder.h"
+#include "gateway/open_judge.h"
 #include "gateway/routes.h"
 #include "gateway/semantic_tier.h"
 #include "gateway/signals.h"
@@ -53,6 +54,9 @@ class App {
   void OpenEmbeddings();
   Status OpenApi();
   Status OpenAdmin(const std::vector<std::string>& args);
+  Generator& generator() const {
+    return upstream_ != nullptr ? static_cast<Generator&>(*upstream_) : *engine_generator_;
+  }
 
   const ServeOptions& options_;
   ServeOptions effective_;  // with what was found out since
@@ -82,6 +86,7 @@ class App {
   std::unique_ptr<cache::Writer> writer_;
   cache::CacheStats cache_stats_;
   std::unique_ptr<cache::RedisCatalogue> catalogue_;  // null without --cache-url
+  OpenedJudge judge_;                                 // of answers, for the next
   std::unique_ptr<SemanticTier> semantic_;            // null without an embedder, or if it is off
   LiveRequests live_;  // before the keeper, who asks how many there are
   std::unique_ptr<cache::StatsKeeper> stats_keeper_;
@@ -302,9 +307,11 @@ Status App::OpenCache() {
   if (embedder_ == nullptr && options_.cache_semantic == cache::SemanticMode::kServe)
     LogWarning("--cache-semantic serve has no effect without --embedding-model or --embedding-url");
   if (embedder_ != nullptr && WantsSemanticTier(options_)) {
+    ASSIGN_OR_RETURN(judge_, OpenJudge(options_, generator(), limits_));
     semantic_ = std::make_unique<SemanticTier>(options_,
                                                SemanticTier::Services{.embedder = *embedder_,
                                                                       .exact = *exact_,
+                                                                      .judge = judge_.judge.get(),
                                                                       .redis = redis_.get(),
                                                                       .tail = tail_.get(),
                                                                       .catalogue = catalogue_.get(),
@@ -337,12 +344,10 @@ void App::OpenPipeline() {
       RequestReader{.limits = limits_, .model_names = names_, .upstream = upstream_.get()});
   recorder_ = std::make_unique<Recorder>(
       Recorder{.metrics = *metrics_, .access_log = !options_.disable_access_log});
-  Generator& generator = upstream_ != nullptr ? static_cast<Generator&>(*upstream_)
-                                              : static_cast<Generator&>(*engine_generator_);
   if (single_flight_ != nullptr)
-    shared_flights_ = std::make_unique<SharedFlights>(*single_flight_, *exact_, generator);
+    shared_flights_ = std::make_unique<SharedFlights>(*single_flight_, *exact_, generator());
   pipeline_ = std::make_unique<ChatPipeline>(
-      ChatPipeline::Services{.generator = generator,
+      ChatPipeline::Services{.generator = generator(),
                              .exact = *exact_,
                              .flights = flights_,
                              .shared_flights = shared_flights_.get(),

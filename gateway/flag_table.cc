@@ -141,6 +141,18 @@ Status SetEmbeddingUrl(ServeOptions& o, std::string_view v) {
   o.embedding_url = v;
   return {};
 }
+Status SetJudge(ServeOptions& o, std::string_view v) {
+  if (v != kJudgeIsModel)
+    if (const auto url = ParseUpstreamUrl(v); !url)
+      return InvalidArgument(fmt::format("expected {}, or a URL like http://HOST:PORT/v1, got '{}'",
+                                         kJudgeIsModel, v));
+  o.cache_judge = v;
+  return {};
+}
+Status SetComparatorError(ServeOptions& o, std::string_view v) {
+  ASSIGN_OR_RETURN(o.cache_comparator_error, cache::ComparatorError::Parse(v));
+  return {};
+}
 Status AppendRouteTtl(ServeOptions& o, std::string_view v) {
   const size_t equals = std::min(v.find('='), v.size());
   const std::string route(v.substr(0, equals));
@@ -355,6 +367,14 @@ const Flag kImplementedFlags[] = {
      [](Options o, Text v) { return SetInteger(o.cache_semantic_entries_max, v, 1, 10'000'000); }},
     {"cache-semantic-dir", "", kCache, kValue, kImplemented, "directory for the index of questions, so that a start need not build it from Redis; whoever reads it learns roughly what was asked (default: none)",
      [](Options o, Text v) { return SetText(o.cache_semantic_dir, v); }},
+    {"cache-judge", "", kCache, kValue, kImplemented, "who compares a stored answer with a generated one: model, the one that is served, or the URL of another with OpenAI's chat API (default: the embedder, which is often wrong)", SetJudge},
+    {"cache-judge-model", "", kCache, kValue, kImplemented, "model to ask for at the URL of --cache-judge",
+     [](Options o, Text v) { return SetText(o.cache_judge_model, v); }},
+    {"cache-judge-api-key-file", "", kCache, kValue, kImplemented, "key for it; also NEXTGATE_JUDGE_API_KEY",
+     [](Options o, Text v) { return SetText(o.cache_judge_api_key_file, v); }},
+    {"cache-judge-tls-ca-file", "", kCache, kValue, kImplemented, "authorities (PEM) that sign its certificate (default: the system's)",
+     [](Options o, Text v) { return SetText(o.cache_judge_tls_ca_file, v); }},
+    {"cache-comparator-error", "", kCache, kValue, kImplemented, "W/N,D/M: how often what compares answers is wrong, as nextgate admin comparator counts it (default: known of the embedder minilm, else nothing is served by verified)", SetComparatorError},
     {"cache-url", "", kCache, kValue, kImplemented, "a Redis or Valkey that instances share: redis://[USER@]HOST[:PORT][/DB], redis+sentinel://HOST,…/MASTER[/DB], redis+cluster://HOST,…; rediss for TLS (default: none)",
      SetCacheUrl},
     {"cache-secret-file", "", kCache, kValue, kImplemented, "secret of all instances that share or exchange exports, at least 16 bytes; also NEXTGATE_CACHE_SECRET",

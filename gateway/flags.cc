@@ -367,6 +367,26 @@ Status CheckEmbedder(const GivenFlags& given, ServeOptions& o, std::vector<std::
   return {};
 }
 
+Status CheckJudge(const GivenFlags& given, ServeOptions& o, std::vector<std::string>& warnings) {
+  const bool url = !o.cache_judge.empty() && o.cache_judge != kJudgeIsModel;
+  for (const auto& [name, entry] : given)
+    if (name.starts_with("cache-judge-") && !url)
+      return InvalidArgument(fmt::format("--{} needs --cache-judge URL", name), std::string(name));
+  if (o.cache_judge == kJudgeIsModel && !o.upstreams.empty() && o.upstream_model.empty())
+    return InvalidArgument(
+        "--cache-judge model needs --upstream-model NAME: the upstream is asked for it",
+        "cache-judge");
+  if (!url) return {};
+  if (o.cache_judge_model.empty())
+    return InvalidArgument("--cache-judge URL needs --cache-judge-model NAME", "cache-judge-model");
+  RETURN_IF_ERROR(ReadSecret("cache-judge-api-key-file", o.cache_judge_api_key_file,
+                             "NEXTGATE_JUDGE_API_KEY", o.cache_judge_api_key, warnings));
+  if (!VisibleAscii(o.cache_judge_api_key))
+    return InvalidArgument("the key for the judge must be visible ASCII characters",
+                           "cache-judge-api-key-file");
+  return {};
+}
+
 Status CheckCacheLimits(const ServeOptions& o) {
   const auto within = [&](const char* flag, int64_t ttl_s) -> Status {
     if (ttl_s <= o.cache_ttl_max_s) return {};
@@ -439,6 +459,7 @@ Result<ParsedServe> ParseServeFlags(std::span<const std::string> args) {
   RETURN_IF_ERROR(ReadCacheSecrets(parsed.options, parsed.warnings));
   RETURN_IF_ERROR(CheckUpstreams(line.given, parsed.options, parsed.warnings));
   RETURN_IF_ERROR(CheckEmbedder(line.given, parsed.options, parsed.warnings));
+  RETURN_IF_ERROR(CheckJudge(line.given, parsed.options, parsed.warnings));
   RETURN_IF_ERROR(ReadAdminKeys(parsed.options, parsed.warnings));
   RETURN_IF_ERROR(ReadApiKeys(parsed.options, parsed.warnings));
   RETURN_IF_ERROR(CheckTogether(parsed.options));

@@ -1,19 +1,38 @@
 #include "gateway/semantic_tier.h"
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
+
+#include "base/log.h"
 
 namespace nextgate::gateway {
 namespace {
 
-cache::Verifier::Options VerifierOptions(const ServeOptions& o) {
+// A judge has a model to ask; the embedder is a few milliseconds away.
+constexpr std::chrono::seconds kJudgeBudget(30), kCompareBudget(2);
+
+std::chrono::milliseconds CompareBudget(bool has_judge) {
+  return has_judge ? kJudgeBudget : kCompareBudget;
+}
+
+cache::ComparatorError ErrorOf(const ServeOptions& o, const cache::EmbedderInfo& embedder,
+                               const cache::AnswerJudge* judge) {
+  if (o.cache_comparator_error) return *o.cache_comparator_error;
+  if (judge == nullptr && embedder.id == cache::kMeasuredEmbedder)
+    return cache::kMeasuredComparator;
+  return cache::ComparatorError::Unknown();
+}
+
+cache::Verifier::Options VerifierOptions(const ServeOptions& o,
+                                         const cache::ComparatorError& comparator) {
   return {.mode = o.cache_semantic_verifier == "static" ? cache::Verifier::Mode::kStatic
                                                         : cache::Verifier::Mode::kVerified,
           .threshold = static_cast<float>(o.cache_semantic_threshold),
           .error_max = o.cache_semantic_error_max,
           .confidence = o.cache_semantic_confidence,
           .observe_served = o.cache_semantic_observe,
-          .comparator = cache::kMeasuredComparator};
+          .comparator = comparator};
 }
 
 }  // namespace
@@ -35,13 +54,15 @@ cache::GateSet GatesOf(const std::vector<std::string>& codes) {
 }
 
 SemanticTier::SemanticTier(const ServeOptions& options, const Services& services)
-    : verifier_(VerifierOptions(options)),
-      comparator_({}, &services.embedder, /*judge=*/nullptr),
+    : verifier_(
+          VerifierOptions(options, ErrorOf(options, services.embedder.info(), services.judge))),
+      comparator_({}, &services.embedder, services.judge),
       cache_(std::make_unique<cache::SemanticCache>(
           cache::SemanticCache::Options{
               .name_space = options.cache_namespace,
               .secret = services.secret,
               .embed_budget = std::chrono::milliseconds(options.embedding_timeout_ms),
+              .compare_budget = CompareBudget(services.judge != nullptr),
               .entries_max = options.cache_semantic_entries_max,
               .gates = GatesOf(options.cache_semantic_gates),
               .questions_expiry = std::chrono::seconds(options.cache_ttl_max_s + 3600),
@@ -53,10 +74,23 @@ SemanticTier::SemanticTier(const ServeOptions& options, const Services& services
                                          .client = services.redis,
                                          .tail = services.tail,
                                          .keys = services.keys})) {
+  if (verifier_.options().mode == cache::Verifier::Mode::kVerified &&
+      verifier_.options().comparator == cache::ComparatorError::Unknown())
+    LogWarning(
+        "nothing is served by meaning: how often what compares answers is wrong is not known; "
+        "`nextgate "
+        "admin comparator` counts it for --cache-comparator-error");
   if (services.catalogue != nullptr)
     reembedder_ = std::make_unique<cache::Reembedder>(
         cache::Reembedder::Options{.name_space = options.cache_namespace}, *cache_,
         *services.catalogue, *services.redis);
+}
+
+std::optional<cache::ComparatorTrial> SemanticTier::TryComparator() {
+  const std::unique_lock lock(trial_mutex_, std::try_to_lock);
+  if (!lock.owns_lock()) return std::nullopt;
+  return cache::TryComparator(comparator_, cache::HandWrittenAnswers(),
+                              CompareBudget(comparator_.has_judge()));
 }
 
 }  // namespace nextgate::gateway

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
+#include <optional>
 
 #include "cache/aead.h"
 #include "cache/embedder.h"
@@ -11,6 +13,7 @@
 #include "cache/redis/client.h"
 #include "cache/redis/tail.h"
 #include "cache/semantic/answer_comparator.h"
+#include "cache/semantic/labelled_answers.h"
 #include "cache/semantic/reembed.h"
 #include "cache/semantic/semantic_cache.h"
 #include "cache/semantic/verifier.h"
@@ -23,6 +26,7 @@ class SemanticTier {
   struct Services {
     cache::Embedder& embedder;
     cache::ExactCache& exact;
+    cache::AnswerJudge* judge = nullptr;  // null: the embedder compares answers
     cache::RedisClient* redis = nullptr;  // both or none
     cache::RedisTail* tail = nullptr;
     cache::RedisCatalogue* catalogue = nullptr;  // with the two
@@ -35,10 +39,16 @@ class SemanticTier {
   cache::SemanticCache& cache() { return *cache_; }
   const cache::Reembedder* reembedder() const { return reembedder_.get(); }
   const cache::Verifier& verifier() const { return verifier_; }
+  const cache::AnswerComparator& comparator() const { return comparator_; }
+
+  // Asks what compares answers about all pairs of which the truth is known; some minutes, with a slow
+  // judge. Nothing: somebody else is doing that just now.
+  std::optional<cache::ComparatorTrial> TryComparator();
 
  private:
   cache::Verifier verifier_;
   cache::AnswerComparator comparator_;
+  std::mutex trial_mutex_;
   std::unique_ptr<cache::SemanticCache> cache_;
   std::unique_ptr<cache::Reembedder> reembedder_;  // null without Redis
 };

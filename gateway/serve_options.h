@@ -8,11 +8,16 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "cache/semantic/comparator_error.h"
 #include "cache/semantic/mode.h"
 
 namespace nextgate::gateway {
+
+// The judge of answers is the model that is served.
+inline constexpr std::string_view kJudgeIsModel = "model";
 
 struct ServeOptions {
   // Model
@@ -88,6 +93,13 @@ struct ServeOptions {
   std::vector<std::string> cache_semantic_gates;  // "all", "none" or codes; empty: all
   int64_t cache_semantic_entries_max = 200'000;   // questions of all instances together
   std::string cache_semantic_dir;                 // of the index' file; empty: none
+  std::string cache_judge;                        // of answers: kJudgeIsModel, a URL, or none
+  std::string cache_judge_model;                  // asked for at the URL
+  std::string cache_judge_api_key_file,
+      cache_judge_api_key;              // the second is the first's text. Never logged
+  std::string cache_judge_tls_ca_file;  // PEM; empty: the system's
+  // Of what compares answers; nothing: not counted.
+  std::optional<cache::ComparatorError> cache_comparator_error;
 
   // Upstreams, instead of a model
   std::vector<std::string> upstreams;  // URLs in order of preference

@@ -1,6 +1,6 @@
 // semantic_comparator: how often cache/semantic/answer_comparator.h is wrong about two answers.
 //
-//   semantic_comparator --model DIR [--pairs FILE]
+//   semantic_comparator --model DIR
 //
 // On the even subjects of the pairs the cosine is chosen from which on answers count as the same:
 // the one with the fewest errors of both kinds, a false same counting two false differents.
@@ -10,9 +10,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
-#include <fstream>
 #include <map>
-#include <sstream>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -21,6 +19,7 @@
 #include "base/status.h"
 #include "cache/semantic/answer_comparator.h"
 #include "cache/semantic/confidence.h"
+#include "cache/semantic/labelled_answers.h"
 #include "engine/encoder/sentence_encoder.h"
 #include "gateway/encoder_embedder.h"
 
@@ -28,9 +27,7 @@ namespace nextgate {
 namespace {
 
 struct Pair {
-  int64_t subject = 0;
-  bool same = false;
-  std::string language, kind, first, second;
+  cache::LabelledAnswers is;
   cache::AnswerVerdict verdict;  // at a cosine_min of -1: who has a cosine, has passed all else
 
   bool CalledSame(float cosine_min) const {
@@ -48,15 +45,15 @@ Errors CountErrors(const std::vector<Pair>& pairs, std::string_view language, bo
                    float cosine_min) {
   Errors errors;
   for (const Pair& pair : pairs) {
-    if (pair.language != language || (pair.subject % 2 == 0) != even) continue;
+    if (pair.is.language != language || (pair.is.subject % 2 == 0) != even) continue;
     if (pair.verdict.label == cache::AnswerVerdict::Label::kNone) {
       ++errors.no_label;
       continue;
     }
     const bool same = pair.CalledSame(cosine_min);
-    ++(pair.same ? errors.counts.num_right : errors.counts.num_wrong);
-    errors.counts.false_different += pair.same && !same ? 1 : 0;
-    errors.counts.false_same += !pair.same && same ? 1 : 0;
+    ++(pair.is.same ? errors.counts.num_right : errors.counts.num_wrong);
+    errors.counts.false_different += pair.is.same && !same ? 1 : 0;
+    errors.counts.false_same += !pair.is.same && same ? 1 : 0;
   }
   return errors;
 }
@@ -72,28 +69,6 @@ float ChooseCosine(const std::vector<Pair>& pairs) {
     if (cost <= best.first) best = {cost, cosine_min};
   }
   return best.second;
-}
-
-Result<std::vector<Pair>> ReadPairs(const std::string& path) {
-  std::ifstream in(path);
-  if (!in) return NotFound("cannot read " + path);
-  std::vector<Pair> pairs;
-  for (std::string line; std::getline(in, line);) {
-    if (line.starts_with('#') || line.empty()) continue;
-    std::istringstream fields(line);
-    Pair pair;
-    std::string subject, label;
-    std::getline(fields, subject, '\t');
-    std::getline(fields, label, '\t');
-    std::getline(fields, pair.language, '\t');
-    std::getline(fields, pair.kind, '\t');
-    std::getline(fields, pair.first, '\t');
-    std::getline(fields, pair.second, '\t');
-    pair.subject = std::stoll(subject);
-    pair.same = label == "same";
-    pairs.push_back(std::move(pair));
-  }
-  return pairs;
 }
 
 void PrintHalf(const std::vector<Pair>& pairs, std::string_view language, bool even,
@@ -114,14 +89,15 @@ void PrintHalf(const std::vector<Pair>& pairs, std::string_view language, bool e
              interval(counts.false_different, counts.num_right), errors.no_label);
 }
 
-Status Run(const std::string& model, const std::string& path) {
-  ASSIGN_OR_RETURN(std::vector<Pair> pairs, ReadPairs(path));
+Status Run(const std::string& model) {
   ASSIGN_OR_RETURN(auto encoder, engine::SentenceEncoder::Open(model, 2));
   gateway::EncoderEmbedder embedder("minilm", std::move(encoder));
   cache::AnswerComparator comparator({.cosine_min = -1}, &embedder, nullptr);
-  for (Pair& pair : pairs)
-    pair.verdict = comparator.Compare("", pair.first, pair.second,
-                                      std::chrono::steady_clock::now() + std::chrono::seconds(10));
+  const auto& answers = cache::HandWrittenAnswers();
+  const cache::ComparatorTrial trial =
+      cache::TryComparator(comparator, answers, std::chrono::seconds(10));
+  std::vector<Pair> pairs;
+  for (size_t i = 0; i < answers.size(); ++i) pairs.push_back({answers[i], trial.verdicts[i]});
 
   const float cosine_min = ChooseCosine(pairs);
   fmt::print(
@@ -131,13 +107,13 @@ Status Run(const std::string& model, const std::string& path) {
     for (const bool even : {true, false}) PrintHalf(pairs, language, even, cosine_min);
   for (const float other : {0.6f, 0.7f, 0.8f, 0.9f, 0.95f}) PrintHalf(pairs, "en", false, other);
 
-  std::map<std::string, std::pair<int, int>> kinds;  // false sames, pairs
+  std::map<std::string_view, std::pair<int, int>> kinds;  // false sames, pairs
   std::map<std::string, int> reasons;                // of what was wrong about right answers
   for (const Pair& pair : pairs) {
-    if (pair.language != "en" || pair.subject % 2 == 0) continue;
-    if (!pair.same) {
-      ++kinds[pair.kind].second;
-      kinds[pair.kind].first += pair.CalledSame(cosine_min) ? 1 : 0;
+    if (pair.is.language != "en" || pair.is.subject % 2 == 0) continue;
+    if (!pair.is.same) {
+      ++kinds[pair.is.kind].second;
+      kinds[pair.is.kind].first += pair.CalledSame(cosine_min) ? 1 : 0;
     } else if (!pair.CalledSame(cosine_min)) {
       ++reasons[std::string(NameOf(pair.verdict.reason))];
     }
@@ -154,17 +130,15 @@ Status Run(const std::string& model, const std::string& path) {
 }  // namespace nextgate
 
 int main(int argc, char** argv) {
-  std::string model, pairs = NEXTGATE_SOURCE_DIR "/tests/cache/semantic/data/answer_pairs.tsv";
+  std::string model;
   for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string_view flag = argv[i];
-    if (flag == "--model") model = argv[i + 1];
-    if (flag == "--pairs") pairs = argv[i + 1];
+    if (std::string_view(argv[i]) == "--model") model = argv[i + 1];
   }
   if (model.empty()) {
-    fmt::print(stderr, "usage: semantic_comparator --model DIR [--pairs FILE]\n");
+    fmt::print(stderr, "usage: semantic_comparator --model DIR\n");
     return 2;
   }
-  const nextgate::Status status = nextgate::Run(model, pairs);
+  const nextgate::Status status = nextgate::Run(model);
   if (!status) fmt::print(stderr, "{}\n", status.error().message);
   return status ? 0 : 1;
 }

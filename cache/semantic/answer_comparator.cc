@@ -106,6 +106,10 @@ AnswerVerdict AnswerComparator::Compare(std::string_view question, std::string_v
   return verdict;
 }
 
+void AnswerComparator::Close() {
+  if (judge_ != nullptr) judge_->Close();
+}
+
 int64_t AnswerComparator::count(AnswerVerdict::Reason reason) const {
   return counts_[static_cast<size_t>(reason)].load(std::memory_order_relaxed);
 }
@@ -117,7 +121,10 @@ AnswerVerdict AnswerComparator::Decide(std::string_view question, std::string_vi
   // Asked also where the texts alone decide, or a judge that is away would leave those labels only.
   const Result<bool> same = judge_->Same(question, stored, generated, deadline);
   if (!same) return NoLabel(Reason::kNotJudged);
-  if (plain) return *plain;
+  const bool decided =
+      plain && (plain->reason == Reason::kEqual || plain->reason == Reason::kNumbers ||
+                plain->reason == Reason::kNames);
+  if (decided) return *plain;
   return {
       .label = *same ? Label::kSame : Label::kDifferent, .reason = Reason::kJudge, .cosine = {}};
 }

@@ -5,7 +5,7 @@
 // In this order:
 // 1. equal but for case, spaces, punctuation and markdown: the same;
 // 2. numbers, names, negations or opposites that do not agree (cache/semantic/answer_facts.h):
-//    different;
+//    different; of negations and opposites a judge knows more, if there is one;
 // 3. a judge, if there is one, decides;
 // 4. else the same if every piece of either answer has a counterpart in the other with a cosine of
 //    at least `cosine_min`. An answer of a sentence or two is one piece; a longer one is cut
@@ -17,9 +17,9 @@
 // anything is said, even equal ones.
 //
 // Its errors on hand-written pairs are kMeasuredComparator. They are of English with
-// all-MiniLM-L6-v2 and no judge; for another embedder both they and `cosine_min` have to be
-// measured again (bench/semantic_comparator). That embedder knows no Chinese: such answers get no
-// label without a judge.
+// kMeasuredEmbedder and no judge; of another embedder or a judge they are unknown until somebody
+// counts them (labelled_answers.h). That embedder knows no Chinese: such answers get no label
+// without a judge.
 //
 // Threads: Compare from any, if embedder and judge allow it.
 // Invariants: no answer is logged; Compare returns at `deadline`, as the embedder and the judge do.
@@ -49,6 +49,8 @@ class AnswerJudge {
   // An error is no label. Returns at `deadline` at the latest.
   virtual Result<bool> Same(std::string_view question, std::string_view stored,
                             std::string_view generated, Deadline deadline) = 0;
+  // Every call, also one that waits, now returns an error soon. From any thread.
+  virtual void Close() {}
 };
 
 struct AnswerVerdict {
@@ -75,8 +77,9 @@ struct AnswerVerdict {
 };
 std::string_view NameOf(AnswerVerdict::Reason reason);
 
-// On the odd half of tests/cache/semantic/data/answer_pairs.tsv,
+// On the odd half of cache/semantic/data/answer_pairs.tsv,
 // bench/results/cpu-2026-11-27-semantic-verifier.md.
+inline constexpr std::string_view kMeasuredEmbedder = "all-MiniLM-L6-v2";
 inline constexpr float kMeasuredCosineMin = 0.79f;
 inline constexpr ComparatorError kMeasuredComparator = {
     .false_same = 7, .num_wrong = 82, .false_different = 15, .num_right = 82};
@@ -99,6 +102,10 @@ class AnswerComparator {
 
   AnswerVerdict Compare(std::string_view question, std::string_view stored,
                         std::string_view generated, Deadline deadline);
+
+  bool has_judge() const { return judge_ != nullptr; }
+  // Whoever waits for the judge returns soon, without a label.
+  void Close();
 
   // How many verdicts had this reason.
   int64_t count(AnswerVerdict::Reason reason) const;

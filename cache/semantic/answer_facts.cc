@@ -131,13 +131,18 @@ std::string PlainMarks(std::string_view text) {
   return out;
 }
 
+// "'s" at a word's end.
+bool IsPossessive(std::string_view text) {
+  return text.starts_with("'s") && (text.size() == 2 || !IsWordByte(text[2]));
+}
+
 struct Token {
   std::string word;  // lower case
   bool capital = false;
   bool first = false;  // of a sentence, or of a line
 };
 
-// Words without apostrophes; a number keeps a point between digits and loses commas there.
+// Words without apostrophes, names without a possessive's s; a number keeps a point between digits and loses commas there.
 std::vector<Token> TokensOf(std::string_view text) {
   std::vector<Token> tokens;
   bool first = true;
@@ -153,6 +158,10 @@ std::vector<Token> TokensOf(std::string_view text) {
     for (; i < text.size(); ++i) {
       const bool between =
           i > 0 && i + 1 < text.size() && IsDigit(text[i - 1]) && IsDigit(text[i + 1]);
+      if (token.capital && IsPossessive(text.substr(i))) {
+        i += 2;
+        break;
+      }
       if (IsWordByte(text[i]) || (between && text[i] == '.'))
         token.word += text[i];
       else if (!(text[i] == '\'' || (between && text[i] == ',')))

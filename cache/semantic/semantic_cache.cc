@@ -68,7 +68,8 @@ SemanticCache::SemanticCache(Options options, const Services& services)
       questions_log_("questions:" + HashBytes(embedder_key_).Hex().substr(0, 16)),
       index_({.dimension = s_.embedder.info().dimension, .entries_max = options_.entries_max}),
       random_(std::random_device{}()),
-      queue_(options_.queue_max) {
+      queue_(options_.queue_max),
+      comparisons_(options_.queue_max) {
   const std::string snapshot = SnapshotPath();
   RecordLog::Place resume;
   if (!snapshot.empty()) resume = LoadSnapshot(index_, snapshot, embedder_key_);
@@ -92,13 +93,18 @@ SemanticCache::SemanticCache(Options options, const Services& services)
                .trimmed = [this](int64_t first) { TrimRejections(first); }});
   thread_ = std::thread([this] { Work(); });
   pthread_setname_np(thread_.native_handle(), "semantic");
+  compare_thread_ = std::thread([this] { Compare(); });
+  pthread_setname_np(compare_thread_.native_handle(), "compare");
 }
 
 SemanticCache::~SemanticCache() {
   queue_.Close();
+  s_.comparator.Close();
   Flush(kDrain);
   stopping_.store(true, std::memory_order_relaxed);
+  comparisons_.Close();
   thread_.join();
+  compare_thread_.join();
   snapshots_.reset();
   questions_.reset();  // they write out what waits, and tell nothing afterwards
   evidence_.reset();
@@ -295,7 +301,7 @@ SemanticStats SemanticCache::stats() const {
   stats.index = index_.stats();
   stats.questions = questions_->stats();
   stats.evidence = evidence_->stats();
-  stats.queued = static_cast<int64_t>(queue_.size());
+  stats.queued = static_cast<int64_t>(queue_.size() + comparisons_.size());
   return stats;
 }
 

@@ -15,8 +15,9 @@
 // hold. An index entry is a hint; the answer is fetched and proven on its material at every hit, so a
 // stale one can only miss.
 //
-// Threads: all methods may be called from any thread. One thread inside ("semantic") does what Finish
-// and Reembed want; the logs' threads fold records.
+// Threads: all methods may be called from any thread. Two threads inside: "semantic" does what Finish
+// wants but for comparing answers, which may take a judge's time and is done by "compare"; the logs'
+// threads fold records.
 // Invariants: (1) a served answer's request equals the asked one in all but the last user text, byte by
 // byte, and is of the same scope and model; (2) Lookup returns at its deadline, but for what it takes
 // to wake a thread; (3) whatever fails is an outcome that is counted, never an error.
@@ -84,6 +85,7 @@ struct SemanticStats {
   int64_t queued = 0;               // of Finish, now
   int64_t unembedded = 0;           // stored questions that the embedder failed to make a vector of
   int64_t dropped = 0;              // of Finish: the queue was full
+  int64_t uncompared = 0;           // were to be compared: that queue was full
   int64_t rejections = 0;           // pairs that feedback forbids
   int64_t corrupt = 0;              // records that were not ours, or damaged
   int64_t comparisons = 0;          // answers compared
@@ -98,7 +100,8 @@ class SemanticCache {
     std::chrono::milliseconds embed_budget{20};  // of Lookup
     std::chrono::milliseconds fetch_budget{40};  // of Lookup, in Redis
     std::chrono::milliseconds background_budget{2000};
-    int64_t entries_max = 200'000;  // questions, of all instances together
+    std::chrono::milliseconds compare_budget{2000};  // of two answers
+    int64_t entries_max = 200'000;                   // questions, of all instances together
     GateSet gates = GateSet::all();
     float look_from = 0.5F;  // cosine below which nothing is a candidate
     size_t queue_max = 1024;
@@ -187,6 +190,10 @@ class SemanticCache {
     bool gone = false;       // something was near, and could not be read
     bool rejected = false;   // or feedback forbids it
   };
+  struct Comparison {    // of what was stored with what was generated
+    Finished finished;   // with a match
+    double observe = 1;  // the probability with which it came to this
+  };
   static constexpr std::string_view kEvidenceLog = "evidence";
   static constexpr std::string_view kRejectionsLog = "rejections";
   static constexpr size_t kEvidenceMax = 200'000, kRejectionsMax = 100'000;  // records
@@ -207,7 +214,10 @@ class SemanticCache {
   static std::optional<std::string> OnlyText(const Answer& answer);
   void Work();
   void Do(Finished& finished);
-  void Learn(const Finished& finished, const SemanticMatch& match);
+  std::optional<double> WantsLabel(const Finished& finished);
+  void Compare();
+  void Learn(const Comparison& comparison);
+  void CountDone();
   bool Announce(const Hash128& id, std::string_view material, int64_t expires_unix_ms);
   void Insert(const QuestionRecord& record, int64_t position);
   std::unique_ptr<RecordLog> OpenLog(RecordLog::Options log, RecordLog::Listener listener,
@@ -242,9 +252,10 @@ class SemanticCache {
 
   std::atomic<bool> stopping_ = false;
   BoundedQueue<Finished> queue_;
+  BoundedQueue<Comparison> comparisons_;
   std::unique_ptr<RecordLog> questions_, evidence_, rejections_;
   std::unique_ptr<SnapshotKeeper> snapshots_;  // null: none are made
-  std::thread thread_;                         // last: it uses all of the above
+  std::thread thread_, compare_thread_;        // last: they use all of the above
 };
 
 }  // namespace nextgate::cache

@@ -68,13 +68,15 @@ void SemanticCache::Work() {
     if (!job && queue_.closed()) return;
     if (!job) continue;
     Do(*job);
-    job.reset();
-    {
-      const std::lock_guard lock(flush_mutex_);
-      ++done_;
-    }
-    progress_.notify_all();
   }
+}
+
+void SemanticCache::CountDone() {
+  {
+    const std::lock_guard lock(flush_mutex_);
+    ++done_;
+  }
+  progress_.notify_all();
 }
 
 void SemanticCache::Do(Finished& finished) {
@@ -84,26 +86,48 @@ void SemanticCache::Do(Finished& finished) {
       finished.match->outcome = SemanticOutcome::kWouldServe;
     if (finished.counts != nullptr) CountMatch(*finished.counts, *finished.match);
   }
-  if (finished.match) Learn(finished, *finished.match);
   if (finished.stored && OnlyText(*finished.answer))
     Announce(finished.key.hash, finished.key.material, s_.clock.UnixMs() + finished.plan.ttl_ms);
+  if (const auto observe = WantsLabel(finished)) {
+    if (comparisons_.TryPush({.finished = std::move(finished), .observe = *observe})) return;
+    const std::lock_guard lock(mutex_);
+    ++counts_.uncompared;
+  }
+  CountDone();
+}
+
+// With which probability this came to be compared; nothing if it is not to be. That a hit is observed
+// was drawn by Lookup; what is generated anyway costs a comparison only.
+std::optional<double> SemanticCache::WantsLabel(const Finished& finished) {
+  if (!finished.match || !finished.match->candidate || finished.match->entry == nullptr)
+    return std::nullopt;
+  const SemanticMatch& match = *finished.match;
+  // Twice not served: it says nothing about either.
+  if (!match.refused.empty() && !match.ruling.serve) return std::nullopt;
+  if (!OnlyText(*match.entry->answer) || !OnlyText(*finished.answer)) return std::nullopt;
+  if (match.outcome == SemanticOutcome::kObserved) return match.ruling.observe;
+  const double observe = s_.verifier.options().observe_unserved;
+  return Chance(observe) ? std::optional(observe) : std::nullopt;
+}
+
+void SemanticCache::Compare() {
+  while (!stopping_.load(std::memory_order_relaxed)) {
+    std::optional<Comparison> comparison = comparisons_.Pop(kWait);
+    if (!comparison && comparisons_.closed()) return;
+    if (!comparison) continue;
+    Learn(*comparison);
+    comparison.reset();
+    CountDone();
+  }
 }
 
 // Would the stored answer have been right? What was generated says.
-void SemanticCache::Learn(const Finished& finished, const SemanticMatch& match) {
-  if (!match.candidate || match.entry == nullptr) return;
-  const bool gated = !match.refused.empty();
-  if (gated && !match.ruling.serve) return;  // twice not served: it says nothing about either
-  // With which probability it comes to be compared. That a hit is observed was drawn by Lookup; what is
-  // generated anyway costs a comparison only.
-  const bool drawn = match.outcome == SemanticOutcome::kObserved;
-  const double observe = drawn ? match.ruling.observe : s_.verifier.options().observe_unserved;
-  if (!drawn && !Chance(observe)) return;
-  const auto stored = OnlyText(*match.entry->answer);
-  const auto generated = OnlyText(*finished.answer);
-  if (!stored || !generated) return;
+void SemanticCache::Learn(const Comparison& comparison) {
+  const Finished& finished = comparison.finished;
+  const SemanticMatch& match = *finished.match;
   const AnswerVerdict verdict = s_.comparator.Compare(
-      match.asked, *stored, *generated, steady_clock::now() + options_.background_budget);
+      match.asked, *OnlyText(*match.entry->answer), *OnlyText(*finished.answer),
+      steady_clock::now() + options_.compare_budget);
   const bool labelled = verdict.label != AnswerVerdict::Label::kNone;
   {
     const std::lock_guard lock(mutex_);
@@ -112,6 +136,7 @@ void SemanticCache::Learn(const Finished& finished, const SemanticMatch& match) 
   }
   if (!labelled) return;
   const bool right = verdict.label == AnswerVerdict::Label::kSame;
+  const bool gated = !match.refused.empty();
   const bool would_serve = !gated && match.outcome != SemanticOutcome::kUnproven;
   if (finished.counts != nullptr)
     finished.counts->CountSemanticLabel(would_serve ? Labelled::kServed
@@ -122,7 +147,7 @@ void SemanticCache::Learn(const Finished& finished, const SemanticMatch& match) 
   const EvidenceRecord record{.id = RandomId(),
                               .evidence = {.candidate = *match.candidate,
                                            .served = would_serve,
-                                           .observe = observe,
+                                           .observe = comparison.observe,
                                            .right = right,
                                            .source = Verifier::Evidence::Source::kShadow}};
   evidence_->Append(codec_.Seal(kEvidenceLog, record));

@@ -61,6 +61,13 @@ const std::vector<CommandSpec>& Specs() {
        0,
        0,
        {}},
+      {"comparator",
+       "",
+       "asks what compares answers about 408 pairs of which the truth is known, and says how often "
+       "it is wrong",
+       0,
+       0,
+       {}},
       {"feedback",
        "--entry ID --verdict right|wrong --file FILE\n"
        "          [--endpoint /v1/chat/completions|/v1/completions]",
@@ -343,7 +350,8 @@ Result<AdminClient> AdminClient::Open(const std::string& url, std::string key) {
 }
 
 HttpRequest AdminClient::RequestFor(const std::string& method, const std::string& target) const {
-  HttpRequest request{.method = method, .url = base_, .read_timeout_ms = 120'000};
+  // The longest any answer may take: a slow judge is asked 408 times, four at a time.
+  HttpRequest request{.method = method, .url = base_, .read_timeout_ms = 3'600'000};
   request.url.target = target;
   if (!key_.empty()) request.headers.emplace_back("Authorization", "Bearer " + key_);
   return request;

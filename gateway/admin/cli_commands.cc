@@ -157,6 +157,13 @@ Result<bool> ThresholdsCommand(const AdminCommandLine& line, const AdminClient& 
   return Show(line, client, out, "/admin/cache/thresholds", ThresholdsTable);
 }
 
+Result<bool> ComparatorCommand(const AdminCommandLine& line, const AdminClient& client,
+                               std::ostream& out) {
+  ASSIGN_OR_RETURN(const std::string body, client.Call("POST", "/admin/cache/comparator"));
+  RETURN_IF_ERROR(Print(line, body, ComparatorText, out));
+  return true;
+}
+
 Result<bool> FeedbackCommand(const AdminCommandLine& line, const AdminClient& client,
                              std::ostream& out) {
   for (const char* name : {"entry", "verdict", "file"})
@@ -317,14 +324,23 @@ Result<bool> InvalidationsCommand(const AdminCommandLine& line, const AdminClien
 
 AdminCommandFunction FindAdminCommand(std::string_view command) {
   static const std::map<std::string_view, AdminCommandFunction> commands = {
-      {"stats", StatsCommand},           {"entries", EntriesCommand},
-      {"entry", EntryCommand},           {"delete", DeleteCommand},
-      {"explain", ExplainCommand},       {"export", ExportCommand},
-      {"thresholds", ThresholdsCommand}, {"feedback", FeedbackCommand},
-      {"import", ImportCommand},         {"prefix", PrefixCommand},
-      {"requests", RequestsCommand},     {"config", ConfigCommand},
-      {"reload", ReloadCommand},         {"keys", KeysCommand},
-      {"invalidate", InvalidateCommand}, {"invalidations", InvalidationsCommand}};
+      {"stats", StatsCommand},
+      {"entries", EntriesCommand},
+      {"entry", EntryCommand},
+      {"delete", DeleteCommand},
+      {"explain", ExplainCommand},
+      {"export", ExportCommand},
+      {"thresholds", ThresholdsCommand},
+      {"feedback", FeedbackCommand},
+      {"comparator", ComparatorCommand},
+      {"import", ImportCommand},
+      {"prefix", PrefixCommand},
+      {"requests", RequestsCommand},
+      {"config", ConfigCommand},
+      {"reload", ReloadCommand},
+      {"keys", KeysCommand},
+      {"invalidate", InvalidateCommand},
+      {"invalidations", InvalidationsCommand}};
   const auto found = commands.find(command);
   return found == commands.end() ? nullptr : found->second;
 }

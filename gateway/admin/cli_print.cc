@@ -317,6 +317,30 @@ std::string ThresholdsTable(const Json& thresholds) {
   return out + "\n" + Table(rows);
 }
 
+std::string ComparatorText(const Json& counted) {
+  const auto share = [&](const char* name) {
+    const Json& of = Member(counted, name);
+    return fmt::format("{} of {}, {} to {} at 95 %", Text(of, "count"), Text(of, "of"),
+                       Percent(of, "low"), Percent(of, "high"));
+  };
+  std::string out = Table(
+      {{"answers are compared by", Member(counted, "judge") == true ? "the judge" : "the embedder"},
+       {"different, called the same", share("false_same")},
+       {"the same, called different", share("false_different")},
+       {"no label", Text(counted, "no_label")},
+       {"the server reckons with", Text(counted, "in_force")}});
+  std::vector<std::vector<std::string>> rows = {{"SAID", "BY", "OF", "ANSWER", "ANSWER"}};
+  for (const Json& mistake : Member(counted, "mistakes")) {
+    const Json& answers = Member(mistake, "answers");
+    if (!answers.is_array() || answers.size() != 2) continue;
+    rows.push_back({Text(mistake, "said"), Text(mistake, "by"), Text(mistake, "kind"),
+                    answers[0].is_string() ? answers[0].get<std::string>() : "-",
+                    answers[1].is_string() ? answers[1].get<std::string>() : "-"});
+  }
+  if (rows.size() > 1) out += "\n" + Table(rows);
+  return out + fmt::format("\nStart all instances with\n  {}\n", Printable(Text(counted, "flag")));
+}
+
 std::string FeedbackText(const Json& taken) {
   std::string text = fmt::format("entry {}: {}\n", Printable(Text(taken, "entry")),
                                  Printable(Text(taken, "verdict")));

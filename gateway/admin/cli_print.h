@@ -16,6 +16,7 @@ std::string EntriesTable(const nlohmann::ordered_json& listing);
 std::string EntryText(const nlohmann::ordered_json& entry);
 std::string ExplainText(const nlohmann::ordered_json& explained);
 std::string ThresholdsTable(const nlohmann::ordered_json& thresholds);
+std::string ComparatorText(const nlohmann::ordered_json& counted);
 std::string FeedbackText(const nlohmann::ordered_json& taken);
 std::string PrefixStatsTable(const nlohmann::ordered_json& stats);
 std::string PrefixExplainText(const nlohmann::ordered_json& explained);

@@ -100,7 +100,13 @@ Json SemanticFlags(const ServeOptions& o) {
           {"cache-semantic-gates",
            o.cache_semantic_gates.empty() ? Json({"all"}) : Json(o.cache_semantic_gates)},
           {"cache-semantic-entries-max", o.cache_semantic_entries_max},
-          {"cache-semantic-dir", TextOrNull(o.cache_semantic_dir)}};
+          {"cache-semantic-dir", TextOrNull(o.cache_semantic_dir)},
+          {"cache-judge", TextOrNull(o.cache_judge)},
+          {"cache-judge-model", TextOrNull(o.cache_judge_model)},
+          {"cache-judge-api-key-file", TextOrNull(o.cache_judge_api_key_file)},
+          {"cache-judge-tls-ca-file", TextOrNull(o.cache_judge_tls_ca_file)},
+          {"cache-comparator-error",
+           o.cache_comparator_error ? Json(o.cache_comparator_error->Text()) : Json()}};
 }
 Json SharedCacheFlags(const ServeOptions& o) {
   return {{"cache-url", TextOrNull(o.cache_url)},
@@ -159,6 +165,7 @@ Status ShowConfig(const AdminContext& c, const AdminRequest& request, ServerRepl
                      {"secrets",
                       {{"cache-secret", Masked(c.options.cache_secret)},
                        {"cache-password", Masked(c.options.cache_password)},
+                       {"judge-api-key", Masked(c.options.cache_judge_api_key)},
                        {"embedding-api-key", Masked(c.options.embedding_api_key)},
                        {"upstream-api-key", Masked(c.options.upstream_api_key)}}}});
   return {};

@@ -38,6 +38,7 @@ constexpr AdminRoute kRoutes[] = {
     {"POST", "/admin/cache/explain", Role::kRead, Explain},
     {"POST", "/admin/cache/feedback", Role::kWrite, TakeFeedback},
     {"GET", "/admin/cache/thresholds", Role::kRead, ShowThresholds},
+    {"POST", "/admin/cache/comparator", Role::kWrite, CountComparatorErrors},
     {"GET", "/admin/cache/export", Role::kRead, Export},
     {"POST", "/admin/cache/import", Role::kWrite, Import},
     {"POST", "/admin/cache/invalidate", Role::kWrite, Invalidate},

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <utility>
 
 #include "base/log.h"
@@ -39,6 +40,56 @@ Json BoundJson(const cache::Verifier::Bound& bound) {
   json["low"] = Rounded(bound.interval.low);
   json["high"] = Rounded(bound.interval.high);
   return json;
+}
+
+// How many verdicts had which reason.
+Json VerdictsJson(const cache::AnswerComparator& comparator) {
+  Json verdicts = Json::object();
+  for (size_t i = 0; i < cache::AnswerVerdict::kReasons; ++i) {
+    const auto reason = static_cast<cache::AnswerVerdict::Reason>(i);
+    if (const int64_t count = comparator.count(reason); count > 0)
+      verdicts[std::string(NameOf(reason))] = count;
+  }
+  return verdicts;
+}
+
+// A share with the interval at 95 % that its count allows.
+Json ShareJson(int64_t hits, int64_t count) {
+  const cache::Interval interval =
+      cache::ClopperPearson(static_cast<double>(hits), static_cast<double>(count), 0.95);
+  return {{"count", hits},
+          {"of", count},
+          {"low", Rounded(interval.low)},
+          {"high", Rounded(interval.high)}};
+}
+
+// Why pairs got no label, with how many there are of each reason.
+std::string NoLabelText(const cache::ComparatorTrial& trial) {
+  std::map<std::string_view, int> reasons;
+  for (const cache::AnswerVerdict& verdict : trial.verdicts)
+    if (verdict.label == cache::AnswerVerdict::Label::kNone) ++reasons[NameOf(verdict.reason)];
+  std::string text;
+  for (const auto& [reason, count] : reasons)
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", reason, count);
+  return text;
+}
+
+// What was wrong, by language and kind of difference.
+Json MistakesJson(const cache::ComparatorTrial& trial) {
+  const auto& pairs = cache::HandWrittenAnswers();
+  Json mistakes = Json::array();
+  for (size_t i = 0; i < pairs.size(); ++i) {
+    const cache::AnswerVerdict& verdict = trial.verdicts[i];
+    if (verdict.label == cache::AnswerVerdict::Label::kNone) continue;
+    const bool same = verdict.label == cache::AnswerVerdict::Label::kSame;
+    if (same == pairs[i].same) continue;
+    mistakes.push_back({{"said", same ? "same" : "different"},
+                        {"by", NameOf(verdict.reason)},
+                        {"kind", pairs[i].kind},
+                        {"question", pairs[i].question},
+                        {"answers", {pairs[i].first, pairs[i].second}}});
+  }
+  return mistakes;
 }
 
 struct Verdict {
@@ -162,6 +213,34 @@ Status TakeFeedback(const AdminContext& c, const AdminRequest& request, ServerRe
   return {};
 }
 
+Status CountComparatorErrors(const AdminContext& c, const AdminRequest& request,
+                             ServerReply& reply) {
+  QueryReader query(request.http, {});
+  RETURN_IF_ERROR(query.status());
+  if (c.semantic == nullptr) return NoTier();
+  const auto trial = c.semantic->TryComparator();
+  if (!trial)
+    return MakeError(ErrorCode::kResourceExhausted,
+                     "the comparator's errors are being counted already");
+  const bool judged = c.semantic->comparator().has_judge();
+  const cache::ComparatorError& error = trial->error;
+  if (trial->broken_off || error.num_right == 0 || error.num_wrong == 0)
+    return MakeError(
+        ErrorCode::kUnavailable,
+        fmt::format("{} of {} pairs of answers got no label: {}", trial->no_label,
+                    trial->no_label + error.num_right + error.num_wrong, NoLabelText(*trial)));
+  LogInfo("audit who={} action=comparator error={} no_label={}", request.caller.label, error.Text(),
+          trial->no_label);
+  AnswerJson(reply, {{"judge", judged},
+                     {"false_same", ShareJson(error.false_same, error.num_wrong)},
+                     {"false_different", ShareJson(error.false_different, error.num_right)},
+                     {"no_label", trial->no_label},
+                     {"mistakes", MistakesJson(*trial)},
+                     {"in_force", c.semantic->verifier().options().comparator.Text()},
+                     {"flag", "--cache-comparator-error " + error.Text()}});
+  return {};
+}
+
 Json SemanticStatsJson(const AdminContext& c) {
   if (c.semantic == nullptr) return Json::object();
   const cache::SemanticStats stats = c.semantic->cache().stats();
@@ -185,7 +264,12 @@ Json SemanticStatsJson(const AdminContext& c) {
                           ? Json()
                           : Json{{"done", c.semantic->reembedder()->done()},
                                  {"entries", c.semantic->reembedder()->told()}}},
+      {"comparator",
+       {{"judge", c.semantic->comparator().has_judge()},
+        {"error", c.semantic->verifier().options().comparator.Text()},
+        {"verdicts", VerdictsJson(c.semantic->comparator())}}},
       {"comparisons", stats.comparisons},
+      {"uncompared", stats.uncompared},
       {"comparison_failures", stats.comparison_failures},
       {"rejections", stats.rejections},
       {"unembedded", stats.unembedded},

@@ -18,6 +18,12 @@ Status ShowThresholds(const AdminContext& c, const AdminRequest& request, Server
 // "headers", "scope"}}: the last as explain takes it. Without the tier both are kNotFound.
 Status TakeFeedback(const AdminContext& c, const AdminRequest& request, ServerReply& reply);
 
+// POST /admin/cache/comparator: asks what compares answers about all pairs of which the truth is known, and
+// says how often it was wrong, with the flag that tells the server so. Waits for the judge: minutes, with a
+// slow one. kResourceExhausted while another one runs, kUnavailable where nearly nothing got a label.
+Status CountComparatorErrors(const AdminContext& c, const AdminRequest& request,
+                             ServerReply& reply);
+
 // The tier's figures of this process, for GET /admin/cache/stats: embedder, mode, index, served_error,
 // reembedding, comparisons, rejections, queue and logs. An empty object without it.
 Json SemanticStatsJson(const AdminContext& c);

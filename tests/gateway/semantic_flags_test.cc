@@ -99,6 +99,37 @@ TEST(SemanticFlags, AWrongValueIsNamedWithWhatIsAllowed) {
   }
 }
 
+TEST(SemanticFlags, TheJudgeIsTheModelOrAServer) {
+  const ServeOptions none = OptionsOfModel({});
+  EXPECT_EQ(none.cache_judge, "");
+  EXPECT_EQ(none.cache_comparator_error, std::nullopt);
+  EXPECT_EQ(OptionsOfModel({"--cache-judge", "model"}).cache_judge, "model");
+  ::setenv("NEXTGATE_JUDGE_API_KEY", "sk-judge", 1);
+  const ServeOptions url =
+      OptionsOfModel({"--cache-judge", "http://judge:8000/v1", "--cache-judge-model", "big",
+                      "--cache-comparator-error", "3/204,5/200"});
+  ::unsetenv("NEXTGATE_JUDGE_API_KEY");
+  EXPECT_EQ(url.cache_judge, "http://judge:8000/v1");
+  EXPECT_EQ(url.cache_judge_model, "big");
+  EXPECT_EQ(url.cache_judge_api_key, "sk-judge");
+  EXPECT_EQ(url.cache_comparator_error, (cache::ComparatorError{3, 204, 5, 200}));
+
+  EXPECT_THAT(FlagErrorOfModel({"--cache-judge", "gpt"}),
+              AllOf(HasSubstr("--cache-judge"), HasSubstr("expected model, or a URL")));
+  EXPECT_THAT(FlagErrorOfModel({"--cache-judge", "http://judge"}),
+              HasSubstr("needs --cache-judge-model"));
+  EXPECT_THAT(FlagErrorOfModel({"--cache-judge", "model", "--cache-judge-model", "m"}),
+              HasSubstr("--cache-judge-model needs --cache-judge URL"));
+  const auto upstream = ParseServeFlags({{"--upstream", "http://a/v1", "--cache-judge", "model"}});
+  ASSERT_FALSE(upstream);
+  EXPECT_THAT(upstream.error().message, HasSubstr("needs --upstream-model"));
+  for (const char* error : {"3", "3/204", "3/204,5", "5/4,0/1", "0/0,0/1", "-1/4,0/1", "a/4,0/1",
+                            "0/4,0/1,0/1", "0/4, 0/1", ""})
+    EXPECT_THAT(FlagErrorOfModel({"--cache-comparator-error", error}),
+                AllOf(HasSubstr("--cache-comparator-error"), HasSubstr("expected W/N,D/M")))
+        << error;
+}
+
 TEST(SemanticFlags, VerifiedHasToObserve) {
   EXPECT_THAT(FlagErrorOfModel({"--cache-semantic-observe", "0"}),
               HasSubstr("goes with --cache-semantic-verifier static only"));

@@ -56,8 +56,9 @@ TEST(AdminCommandLine, ErrorsNameWhatThereIs) {
     EXPECT_THAT(line.error().message, HasSubstr(message));
   }
   EXPECT_TRUE(ParseAdminCommandLine(Args{"entry", "--help"})->help);
-  for (const char* command : {"stats", "entries", "entry", "delete", "explain", "export", "import",
-                              "prefix", "requests", "config", "keys", "thresholds", "feedback"}) {
+  for (const char* command :
+       {"stats", "entries", "entry", "delete", "explain", "export", "import", "prefix", "requests",
+        "config", "keys", "thresholds", "feedback", "comparator"}) {
     EXPECT_NE(FindAdminCommand(command), nullptr) << command;
     EXPECT_THAT(AdminHelp(), HasSubstr(command));
   }
@@ -79,6 +80,19 @@ TEST(AdminPrint, AnExplanationHasItsCheckpointsInALine) {
   EXPECT_THAT(text, HasSubstr("replayed: so?it is\n"));
   EXPECT_THAT(text, HasSubstr("256            spaced  2     resumed from\n"));
   EXPECT_THAT(text, HasSubstr("640            end     -     would be left\n"));
+}
+
+TEST(AdminPrint, TheComparatorsMistakesAreShownWithTheFlag) {
+  const std::string text = ComparatorText(nlohmann::ordered_json::parse(
+      R"({"judge": true, "false_same": {"count": 3, "of": 204, "low": 0.003, "high": 0.042},
+          "false_different": {"count": 0, "of": 203, "low": 0, "high": 0.018}, "no_label": 1,
+          "mistakes": [{"said": "same", "by": "judge", "kind": "step", "question": "q",
+                        "answers": ["Open it.", "Close\u001b it."]}],
+          "in_force": "1/1,1/1", "flag": "--cache-comparator-error 3/204,0/203"})"));
+  EXPECT_THAT(text, HasSubstr("the judge\n"));
+  EXPECT_THAT(text, HasSubstr("3 of 204, 0.3 % to 4.2 % at 95 %\n"));
+  EXPECT_THAT(text, HasSubstr("same  judge  step  Open it.  Close? it.\n"));
+  EXPECT_THAT(text, HasSubstr("\n  --cache-comparator-error 3/204,0/203\n"));
 }
 
 TEST(AdminPrint, OneIsNotMany) {

@@ -4,6 +4,7 @@
 
 #include <gmock/gmock.h>
 
+#include <atomic>
 #include <chrono>
 
 #include "gateway/admin/explain.h"
@@ -187,6 +188,74 @@ TEST_F(AdminSemanticTest, WhatShadowComparedIsARateWithItsIntervalAndSupportsThr
     EXPECT_EQ(one["partition"].get<std::string>().size(), 32u);
   }
   EXPECT_THAT(rates, ::testing::ElementsAre(0.005, 0.01, 0.02, 0.05));
+}
+
+// Knows the truth of all pairs, but for one that it calls the same.
+class NearlyKnowingJudge final : public cache::AnswerJudge {
+ public:
+  Result<bool> Same(std::string_view question, std::string_view stored, std::string_view generated,
+                    Deadline /*deadline*/) override {
+    if (away) return MakeError(ErrorCode::kUnavailable, "away");
+    if (stored == "The Rhine ends in the North Sea.") return true;
+    for (const cache::LabelledAnswers& pair : cache::HandWrittenAnswers())
+      if (pair.question == question && pair.first == stored && pair.second == generated)
+        return pair.same;
+    return MakeError(ErrorCode::kInternal, "no such pair");
+  }
+  std::atomic<bool> away = false;
+};
+
+TEST_F(AdminSemanticTest, TheJudgesErrorsAreCounted) {
+  NearlyKnowingJudge judge;
+  SemanticTier tier(settings_, {.embedder = embedder_,
+                                .exact = exact_,
+                                .judge = &judge,
+                                .keys = cache::Keyring::None(),
+                                .secret = "a secret of all"});
+  AdminContext context = shadow_;
+  context.semantic = &tier;
+  const json counted = Call(CountComparatorErrors, context);
+  EXPECT_EQ(counted["judge"], true);
+  EXPECT_EQ(counted["false_same"]["of"], 204);
+  EXPECT_EQ(counted["no_label"], 0);
+  EXPECT_EQ(counted["in_force"], "1/1,1/1");  // nothing is known until somebody says so
+  const cache::ComparatorError error = {counted["false_same"]["count"], 204,
+                                        counted["false_different"]["count"], 204};
+  EXPECT_EQ(counted["flag"], "--cache-comparator-error " + error.Text());
+  EXPECT_EQ(std::ssize(counted["mistakes"]), error.false_same + error.false_different);
+  EXPECT_LE(error.false_same, 1);
+
+  judge.away = true;
+  const json away = Call(CountComparatorErrors, context);
+  EXPECT_EQ(away["code"], static_cast<int>(ErrorCode::kUnavailable));
+  EXPECT_THAT(std::string(away["error"]), HasSubstr("not_judged"));
+}
+
+TEST_F(AdminSemanticTest, OfAnUnknownComparatorNothingIsServedByVerified) {
+  ServeOptions options = settings_;
+  options.cache_semantic_verifier = "verified";
+  options.cache_semantic_observe = 0.02;
+  const auto comparator_of = [&](const ServeOptions& o) {
+    const SemanticTier tier(o, {.embedder = embedder_,
+                                .exact = exact_,
+                                .keys = cache::Keyring::None(),
+                                .secret = "a secret of all"});
+    return tier.verifier().options().comparator;
+  };
+  EXPECT_EQ(comparator_of(options), cache::ComparatorError::Unknown());
+  options.cache_comparator_error = cache::ComparatorError{1, 100, 2, 100};
+  EXPECT_EQ(comparator_of(options), (cache::ComparatorError{1, 100, 2, 100}));
+
+  const auto serves_after_good_labels = [&](const cache::ComparatorError& error) {
+    cache::Verifier verifier(
+        {.mode = cache::Verifier::Mode::kVerified, .error_max = 0.05, .comparator = error});
+    for (int i = 0; i < 2'000; ++i)
+      verifier.Observe(
+          {.candidate = {.entry = {0, static_cast<uint64_t>(i)}, .cosine = 0.9F}, .right = true});
+    return verifier.Rule({.entry = {1, 1}, .cosine = 0.9F}).serve;
+  };
+  EXPECT_FALSE(serves_after_good_labels(cache::ComparatorError::Unknown()));
+  EXPECT_TRUE(serves_after_good_labels({0, 204, 0, 204}));
 }
 
 TEST_F(AdminSemanticTest, ExplainSaysWhatIsNearAndWhatEveryGateSays) {
