@@ -35,6 +35,13 @@ cache::Verifier::Options VerifierOptions(const ServeOptions& o,
           .comparator = comparator};
 }
 
+// By flags; keys and requests may ask for it, too.
+bool Serves(const ServeOptions& o) {
+  const auto serve = [](const auto& route) { return route.second == cache::SemanticMode::kServe; };
+  return o.cache_semantic == cache::SemanticMode::kServe ||
+         std::ranges::any_of(o.cache_semantic_route, serve);
+}
+
 }  // namespace
 
 bool WantsSemanticTier(const ServeOptions& options) {
@@ -74,7 +81,7 @@ SemanticTier::SemanticTier(const ServeOptions& options, const Services& services
                                          .client = services.redis,
                                          .tail = services.tail,
                                          .keys = services.keys})) {
-  if (verifier_.options().mode == cache::Verifier::Mode::kVerified &&
+  if (Serves(options) && verifier_.options().mode == cache::Verifier::Mode::kVerified &&
       verifier_.options().comparator == cache::ComparatorError::Unknown())
     LogWarning(
         "nothing is served by meaning: how often what compares answers is wrong is not known; "

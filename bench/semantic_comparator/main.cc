@@ -97,7 +97,8 @@ Status Run(const std::string& model) {
   const cache::ComparatorTrial trial =
       cache::TryComparator(comparator, answers, std::chrono::seconds(10));
   std::vector<Pair> pairs;
-  for (size_t i = 0; i < answers.size(); ++i) pairs.push_back({answers[i], trial.verdicts[i]});
+  for (size_t i = 0; i < answers.size(); ++i)
+    pairs.push_back({answers[i], trial.verdicts[i].value_or(cache::AnswerVerdict())});
 
   const float cosine_min = ChooseCosine(pairs);
   fmt::print(
@@ -108,7 +109,7 @@ Status Run(const std::string& model) {
   for (const float other : {0.6f, 0.7f, 0.8f, 0.9f, 0.95f}) PrintHalf(pairs, "en", false, other);
 
   std::map<std::string_view, std::pair<int, int>> kinds;  // false sames, pairs
-  std::map<std::string, int> reasons;                // of what was wrong about right answers
+  std::map<std::string, int> reasons;                     // of what was wrong about right answers
   for (const Pair& pair : pairs) {
     if (pair.is.language != "en" || pair.is.subject % 2 == 0) continue;
     if (!pair.is.same) {

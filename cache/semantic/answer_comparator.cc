@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <span>
+#include <utility>
 
 namespace nextgate::cache {
 namespace {
@@ -9,8 +10,8 @@ namespace {
 using Label = AnswerVerdict::Label;
 using Reason = AnswerVerdict::Reason;
 
-AnswerVerdict NoLabel(Reason reason) {
-  return {.label = Label::kNone, .reason = reason, .cosine = {}};
+AnswerVerdict NoLabel(Reason reason, std::string failure = "") {
+  return {.label = Label::kNone, .reason = reason, .cosine = {}, .failure = std::move(failure)};
 }
 
 Reason ReasonOf(FactClash clash) {
@@ -31,9 +32,11 @@ Reason ReasonOf(FactClash clash) {
 std::optional<AnswerVerdict> DecideByFacts(const StatedFacts& stored,
                                            const StatedFacts& generated) {
   if (stored.text == generated.text)
-    return AnswerVerdict{.label = Label::kSame, .reason = Reason::kEqual, .cosine = {}};
+    return AnswerVerdict{
+        .label = Label::kSame, .reason = Reason::kEqual, .cosine = {}, .failure = {}};
   if (const auto clash = ClashOf(stored, generated))
-    return AnswerVerdict{.label = Label::kDifferent, .reason = ReasonOf(*clash), .cosine = {}};
+    return AnswerVerdict{
+        .label = Label::kDifferent, .reason = ReasonOf(*clash), .cosine = {}, .failure = {}};
   return std::nullopt;
 }
 
@@ -120,13 +123,15 @@ AnswerVerdict AnswerComparator::Decide(std::string_view question, std::string_vi
   if (judge_ == nullptr) return DecideByCosine(stored, generated, plain, deadline);
   // Asked also where the texts alone decide, or a judge that is away would leave those labels only.
   const Result<bool> same = judge_->Same(question, stored, generated, deadline);
-  if (!same) return NoLabel(Reason::kNotJudged);
+  if (!same) return NoLabel(Reason::kNotJudged, same.error().message);
   const bool decided =
       plain && (plain->reason == Reason::kEqual || plain->reason == Reason::kNumbers ||
                 plain->reason == Reason::kNames);
   if (decided) return *plain;
-  return {
-      .label = *same ? Label::kSame : Label::kDifferent, .reason = Reason::kJudge, .cosine = {}};
+  return {.label = *same ? Label::kSame : Label::kDifferent,
+          .reason = Reason::kJudge,
+          .cosine = {},
+          .failure = {}};
 }
 
 AnswerVerdict AnswerComparator::DecideByCosine(std::string_view stored, std::string_view generated,
@@ -139,7 +144,8 @@ AnswerVerdict AnswerComparator::DecideByCosine(std::string_view stored, std::str
   if (texts.size() > kPiecesMax) return NoLabel(Reason::kTooLong);
 
   const Result<std::vector<Embedding>> embedded = embedder_->Embed(texts, deadline);
-  if (!embedded || embedded->size() != texts.size()) return NoLabel(Reason::kNotEmbedded);
+  if (!embedded) return NoLabel(Reason::kNotEmbedded, embedded.error().message);
+  if (embedded->size() != texts.size()) return NoLabel(Reason::kNotEmbedded);
   const std::span<const Embedding> all(*embedded);
   const auto first = all.first(of_stored), second = all.subspan(of_stored);
   if (!Supported(first) || !Supported(second)) return NoLabel(Reason::kUnsupported);
@@ -147,7 +153,8 @@ AnswerVerdict AnswerComparator::DecideByCosine(std::string_view stored, std::str
   const float cosine = std::min(LeastCounterpart(first, second), LeastCounterpart(second, first));
   return {.label = cosine >= options_.cosine_min ? Label::kSame : Label::kDifferent,
           .reason = Reason::kCosine,
-          .cosine = cosine};
+          .cosine = cosine,
+          .failure = {}};
 }
 
 }  // namespace nextgate::cache

@@ -74,6 +74,7 @@ struct AnswerVerdict {
   Label label = Label::kNone;
   Reason reason = Reason::kNotEmbedded;
   std::optional<float> cosine;  // of the piece that has the least counterpart, if it was looked at
+  std::string failure;          // what the embedder or the judge said instead of an answer
 };
 std::string_view NameOf(AnswerVerdict::Reason reason);
 

@@ -57,7 +57,7 @@ ComparatorTrial TryComparator(AnswerComparator& comparator,
                               std::chrono::milliseconds budget) {
   ComparatorTrial trial;
   trial.verdicts.resize(pairs.size());
-  std::atomic<size_t> next = 0, asked = 0;
+  std::atomic<size_t> next = 0;
   std::atomic<int> unlabelled = 0;  // since the last label
   {
     std::vector<std::jthread> threads;
@@ -67,26 +67,28 @@ ComparatorTrial TryComparator(AnswerComparator& comparator,
           const LabelledAnswers& pair = pairs[i];
           trial.verdicts[i] = comparator.Compare(pair.question, pair.first, pair.second,
                                                  std::chrono::steady_clock::now() + budget);
-          ++asked;
-          if (trial.verdicts[i].label != AnswerVerdict::Label::kNone)
+          if (trial.verdicts[i]->label != AnswerVerdict::Label::kNone)
             unlabelled = 0;
-          else if (IsAway(trial.verdicts[i].reason))
+          else if (IsAway(trial.verdicts[i]->reason))
             ++unlabelled;
         }
       });
   }
-  trial.broken_off = asked < pairs.size();
-  int64_t labelled = 0;
   for (size_t i = 0; i < pairs.size(); ++i) {
-    const AnswerVerdict::Label label = trial.verdicts[i].label;
-    if (label == AnswerVerdict::Label::kNone) continue;
-    ++labelled;
+    if (!trial.verdicts[i]) {
+      trial.broken_off = true;
+      continue;
+    }
+    const AnswerVerdict::Label label = trial.verdicts[i]->label;
+    if (label == AnswerVerdict::Label::kNone) {
+      ++trial.no_label;
+      continue;
+    }
     const bool same = label == AnswerVerdict::Label::kSame;
     ++(pairs[i].same ? trial.error.num_right : trial.error.num_wrong);
     trial.error.false_different += pairs[i].same && !same ? 1 : 0;
     trial.error.false_same += !pairs[i].same && same ? 1 : 0;
   }
-  trial.no_label = static_cast<int64_t>(asked) - labelled;
   return trial;
 }
 

@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -29,10 +30,10 @@ const std::vector<LabelledAnswers>& HandWrittenAnswers();
 
 // What a comparator says of them.
 struct ComparatorTrial {
-  ComparatorError error;                // of the pairs that got a label
-  int64_t no_label = 0;                 // of those that were asked about
-  bool broken_off = false;              // embedder or judge is away: not all were asked about
-  std::vector<AnswerVerdict> verdicts;  // by pair; Label::kNone where there is none
+  ComparatorError error;    // of the pairs that got a label
+  int64_t no_label = 0;     // of those that were asked about
+  bool broken_off = false;  // embedder or judge is away: not all were asked about
+  std::vector<std::optional<AnswerVerdict>> verdicts;  // by pair; nothing: it was not asked about
 };
 // Asks about each pair, four at a time, each for `budget` at most.
 ComparatorTrial TryComparator(AnswerComparator& comparator,

@@ -63,28 +63,32 @@ Json ShareJson(int64_t hits, int64_t count) {
           {"high", Rounded(interval.high)}};
 }
 
-// Why pairs got no label, with how many there are of each reason.
+// Why pairs got no label: how many there are of each reason, and what the first was told.
 std::string NoLabelText(const cache::ComparatorTrial& trial) {
   std::map<std::string_view, int> reasons;
-  for (const cache::AnswerVerdict& verdict : trial.verdicts)
-    if (verdict.label == cache::AnswerVerdict::Label::kNone) ++reasons[NameOf(verdict.reason)];
+  std::string failure;
+  for (const auto& verdict : trial.verdicts) {
+    if (!verdict || verdict->label != cache::AnswerVerdict::Label::kNone) continue;
+    ++reasons[NameOf(verdict->reason)];
+    if (failure.empty()) failure = verdict->failure;
+  }
   std::string text;
   for (const auto& [reason, count] : reasons)
     text += fmt::format("{}{} {}", text.empty() ? "" : ", ", reason, count);
-  return text;
+  return failure.empty() ? text : fmt::format("{} ({})", text, failure);
 }
 
-// What was wrong, by language and kind of difference.
+// What it was wrong about.
 Json MistakesJson(const cache::ComparatorTrial& trial) {
   const auto& pairs = cache::HandWrittenAnswers();
   Json mistakes = Json::array();
   for (size_t i = 0; i < pairs.size(); ++i) {
-    const cache::AnswerVerdict& verdict = trial.verdicts[i];
-    if (verdict.label == cache::AnswerVerdict::Label::kNone) continue;
-    const bool same = verdict.label == cache::AnswerVerdict::Label::kSame;
+    const auto& verdict = trial.verdicts[i];
+    if (!verdict || verdict->label == cache::AnswerVerdict::Label::kNone) continue;
+    const bool same = verdict->label == cache::AnswerVerdict::Label::kSame;
     if (same == pairs[i].same) continue;
     mistakes.push_back({{"said", same ? "same" : "different"},
-                        {"by", NameOf(verdict.reason)},
+                        {"by", NameOf(verdict->reason)},
                         {"kind", pairs[i].kind},
                         {"question", pairs[i].question},
                         {"answers", {pairs[i].first, pairs[i].second}}});

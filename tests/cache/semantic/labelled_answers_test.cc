@@ -77,8 +77,9 @@ TEST(TryComparator, AJudgeThatKnowsIsNeverWrong) {
   const ComparatorTrial trial = Try(judge);
   for (size_t i = 0; i < trial.verdicts.size(); ++i) {
     const LabelledAnswers& pair = HandWrittenAnswers()[i];
-    EXPECT_EQ(trial.verdicts[i].label == AnswerVerdict::Label::kSame, pair.same)
-        << NameOf(trial.verdicts[i].reason) << ": " << pair.first << " | " << pair.second;
+    ASSERT_TRUE(trial.verdicts[i]);
+    EXPECT_EQ(trial.verdicts[i]->label == AnswerVerdict::Label::kSame, pair.same)
+        << NameOf(trial.verdicts[i]->reason) << ": " << pair.first << " | " << pair.second;
   }
   EXPECT_EQ(trial.error.false_same, 0);
   EXPECT_EQ(trial.error.false_different, 0);
