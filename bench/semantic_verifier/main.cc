@@ -35,9 +35,13 @@ struct Arguments {
   int orders = 100;
 };
 
+struct Share {  // over the orders
+  int held = 0;
+  double hits = 0, error = 0;
+};
 struct Row {
-  int held = 0, held_always = 0, fixed_held = 0, opened = 0;
-  double hits = 0, error = 0, fixed_hits = 0, fixed_error = 0, labels = 0, regenerated = 0;
+  int held_always = 0;
+  Share verified, fixed, hindsight;
 };
 
 Row Measure(const Questions& questions, const Scenario& scenario, int orders) {
@@ -54,28 +58,29 @@ Row Measure(const Questions& questions, const Scenario& scenario, int orders) {
   }
   Row row;
   for (const Outcome& outcome : outcomes) {
-    const auto within = [&](double error) { return error <= scenario.error_max ? 1 : 0; };
-    const auto asked = static_cast<double>(outcome.asked);
-    row.held += within(outcome.verified.error());
-    row.held_always += within(outcome.verified.error_worst);
-    row.fixed_held += within(outcome.fixed.error());
-    row.opened += outcome.verified.hits > 0 ? 1 : 0;
-    row.hits += static_cast<double>(outcome.verified.hits) / asked / orders;
-    row.fixed_hits += static_cast<double>(outcome.fixed.hits) / asked / orders;
-    row.error += outcome.verified.error() / orders;
-    row.fixed_error += outcome.fixed.error() / orders;
-    row.labels += static_cast<double>(outcome.labels) / orders;
-    row.regenerated += static_cast<double>(outcome.regenerated) / orders;
+    const auto add = [&](const Served& served, Share& share) {
+      share.held += served.error() <= scenario.error_max ? 1 : 0;
+      share.hits += static_cast<double>(served.hits) / static_cast<double>(outcome.asked) / orders;
+      share.error += served.error() / orders;
+    };
+    add(outcome.verified, row.verified);
+    add(outcome.fixed, row.fixed);
+    add(outcome.hindsight, row.hindsight);
+    row.held_always += outcome.verified.error_worst <= scenario.error_max ? 1 : 0;
   }
   return row;
 }
 
 void Print(std::string_view set, std::string_view name, const Scenario& scenario, const Row& row) {
-  fmt::print(
-      "| {} | {} | {:.1f} % | {} | {} | {:.2f} % | {:.1f} % | {} | {:.2f} % | {:.1f} % | {} |\n",
-      set, name, 100 * scenario.error_max, row.held, row.held_always, 100 * row.error,
-      100 * row.hits, row.fixed_held, 100 * row.fixed_error, 100 * row.fixed_hits,
-      row.fixed_hits > 0 ? fmt::format("{:.2f}", row.hits / row.fixed_hits) : "-");
+  const auto share = [](const Share& of) {
+    return fmt::format("{} | {:.2f} % | {:.1f} %", of.held, 100 * of.error, 100 * of.hits);
+  };
+  const auto ratio = [&](const Share& of) {
+    return of.hits > 0 ? fmt::format("{:.2f}", row.verified.hits / of.hits) : "-";
+  };
+  fmt::print("| {} | {} | {:.1f} % | {} | {} | {} | {} | {} | {} |\n", set, name,
+             100 * scenario.error_max, share(row.verified), row.held_always, share(row.fixed),
+             ratio(row.fixed), share(row.hindsight), ratio(row.hindsight));
   std::fflush(stdout);
 }
 
@@ -104,8 +109,10 @@ void Time() {
 
 Status Run(const Arguments& arguments) {
   fmt::print(
-      "| set | scenario | bound | held | held always | error | hits | static held | static error | "
-      "static hits | hits / static |\n|---|---|---|---|---|---|---|---|---|---|---|\n");
+      "| set | scenario | bound | held | error | hits | held always | static held | its error | "
+      "its hits | "
+      "hits / static | hindsight held | its error | its hits | hits / hindsight |\n"
+      "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n");
   for (const std::string_view set : {"banking77", "clinc150", "mixed"}) {
     if (!arguments.set.empty() && set != arguments.set) continue;
     ASSIGN_OR_RETURN(const Questions half,

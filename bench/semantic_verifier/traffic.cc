@@ -1,6 +1,7 @@
 #include "bench/semantic_verifier/traffic.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 #include <random>
 #include <utility>
@@ -49,15 +50,18 @@ class Store {
   std::vector<uint8_t> stored_;
 };
 
+enum class Start { kFixed, kHindsight };
+
 struct Label {
   float cosine;
   bool right;
 };
 
 // The lowest cosine that is reached from the highest down while the one-sided Clopper-Pearson bound
-// holds, looked at every five labels, beginning where it first holds: the most that a
-// fixed-sequence test could give, for where to begin is chosen with hindsight.
-double Calibrate(std::vector<Label> labels, const Scenario& scenario) {
+// holds, looked at every five labels. kFixed begins where the bound could hold if no label were wrong, which
+// labels do not decide: a fixed-sequence test, valid at one look, and what GET /admin/cache/thresholds does.
+// kHindsight begins where the bound first holds: the most that such a test could give, and none that is valid.
+double Calibrate(std::vector<Label> labels, const Scenario& scenario, Start start) {
   const double alpha = 1 - scenario.confidence;
   const double allowed =
       cache::ObservedErrorMax(scenario.error_max, alpha / 2, scenario.comparator);
@@ -69,12 +73,14 @@ double Calibrate(std::vector<Label> labels, const Scenario& scenario) {
     wrong += labels[i].right ? 0 : 1;
     const auto count = static_cast<double>(i + 1);
     if ((i + 1) % 5 != 0) continue;
+    const bool could_hold = count * std::log1p(-allowed) <= std::log(alpha_rate);
+    if (start == Start::kFixed && !could_hold) continue;
     // P(Binomial(count, allowed) <= wrong) <= alpha, as a Beta tail.
     const bool holds = wrong < allowed * count &&
                        1 - cache::BetaCdf(allowed, wrong + 1, count - wrong) <= alpha_rate;
     if (holds)
       threshold = labels[i].cosine;
-    else if (threshold < kNoThreshold)
+    else if (start == Start::kFixed || threshold < kNoThreshold)
       break;
   }
   return threshold;
@@ -112,30 +118,32 @@ bool Compared(bool right, const Scenario& scenario, std::mt19937_64& random) {
 }
 
 // The labels a threshold can be calibrated on are those of its own traffic.
-void PlayStatic(const Questions& questions, const Scenario& scenario,
-                const std::vector<int32_t>& order, size_t shadow, std::mt19937_64 random,
-                Outcome& outcome) {
+Served PlayStatic(const Questions& questions, const Scenario& scenario,
+                  const std::vector<int32_t>& order, size_t shadow, std::mt19937_64 random,
+                  Start start) {
   constexpr double kObserveServed = 0.02;
   Store store(questions, scenario);
   std::vector<Label> labels;
   size_t calibrated = 0;
+  double threshold = kNoThreshold;
+  Served served;
   for (size_t n = 0; n < order.size(); ++n) {
-    if (n == shadow && shadow > 0) outcome.threshold = Calibrate(labels, scenario);
+    if (n == shadow && shadow > 0) threshold = Calibrate(labels, scenario, start);
     if (shadow == 0 && labels.size() >= calibrated + kRecalibrate) {
       calibrated = labels.size();
-      outcome.threshold = Calibrate(labels, scenario);
+      threshold = Calibrate(labels, scenario, start);
     }
     const Neighbour candidate = store.Nearest(order[n]);
     const bool right = candidate.question >= 0 && questions.Same(order[n], candidate.question);
-    const bool serve =
-        n >= shadow && candidate.question >= 0 && candidate.cosine >= outcome.threshold;
+    const bool serve = n >= shadow && candidate.question >= 0 && candidate.cosine >= threshold;
     if (candidate.question >= 0 && Draw(random, serve ? kObserveServed : 1))
       labels.push_back({candidate.cosine, Compared(right, scenario, random)});
     if (serve)
-      Count(outcome.fixed, right);
+      Count(served, right);
     else
       store.Add(order[n]);
   }
+  return served;
 }
 
 Hash128 IdOf(int32_t question) { return {1, static_cast<uint64_t>(question)}; }
@@ -151,7 +159,8 @@ Outcome Play(const Questions& questions, const Scenario& scenario, uint64_t seed
                             .confidence = scenario.confidence,
                             .comparator = scenario.comparator});
   Outcome outcome{.asked = static_cast<int64_t>(order.size() - shadow)};
-  PlayStatic(questions, scenario, order, shadow, random, outcome);
+  outcome.fixed = PlayStatic(questions, scenario, order, shadow, random, Start::kFixed);
+  outcome.hindsight = PlayStatic(questions, scenario, order, shadow, random, Start::kHindsight);
 
   Store store(questions, scenario);
   for (size_t n = 0; n < order.size(); ++n) {

@@ -23,6 +23,8 @@ inline bool Among(std::span<const std::string_view> list, std::string_view word)
   return std::ranges::find(list, word) != list.end();
 }
 
+Determiner DeterminerOf(std::string_view word);
+
 // A piece after contractions are taken apart.
 struct QuestionItem {
   PieceKind kind = PieceKind::kWord;
@@ -46,7 +48,13 @@ class QuestionAnalyser {
   bool TakeDate();
   void TakeWrapper();
   void FindYesNo();
+  void NoteModal(size_t first);
+  void FindStatement();
+  bool AsksWhether(size_t at) const;
+  bool HasWh() const;
+  size_t FirstWord() const;
   void DropGenericPerson();
+  void NoteAsked(Closed c);
   void NoteCase(const QuestionItem& item, Closed person);
   void TakeWord();
   void TakeClosed(const QuestionItem& item);

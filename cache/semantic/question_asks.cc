@@ -65,8 +65,10 @@ Closed QuestionAnalyser::AskedFor(Closed c) const {
   if ((next == "is" || next == "was") && Among(kTimes, TextAt(at_ + 3))) return Closed::kWhen;
   constexpr size_t kAhead = 6;
   for (size_t at = at_ + 1; at < at_ + kAhead; ++at) {
-    if (Among(kWays, TextAt(at)) || (at > at_ + 2 && (TextAt(at) == "do" || TextAt(at) == "done")))
-      return Closed::kHow;
+    const bool use =
+        TextAt(at_ + 1) == "can" && TextAt(at + 1) == "with";  // "what can I do with it"
+    const bool done = at > at_ + 2 && (TextAt(at) == "do" || TextAt(at) == "done") && !use;
+    if (Among(kWays, TextAt(at)) || done) return Closed::kHow;
     const WordRole role = RoleOf(TextAt(at));
     if (role == WordRole::kContent && TextAt(at) != "best") break;
   }
@@ -76,6 +78,7 @@ Closed QuestionAnalyser::AskedFor(Closed c) const {
 void QuestionAnalyser::TakeClosed(const QuestionItem& item) {
   const Closed c = AskedFor(ClosedOf(item.text));
   if (c == Closed::kNone) return;
+  NoteAsked(c);
   const bool person = c >= Closed::kFirstPerson && c <= Closed::kThirdThey;
   if (person && at_ < skip_persons_until_) return;
   if (at_ < skip_persons_until_ && (c == Closed::kMay || c == Closed::kPresent)) return;
@@ -87,6 +90,19 @@ void QuestionAnalyser::TakeClosed(const QuestionItem& item) {
   if (!person) return;
   if (out_.persons.empty() || out_.persons.back() != c) out_.persons.push_back(c);
   NoteCase(item, c);
+}
+
+// The first word that asks, and what else it says: "how many", "what is a …".
+void QuestionAnalyser::NoteAsked(Closed c) {
+  if (c < Closed::kWho || c > Closed::kWhich) return;
+  static constexpr std::string_view kBe[] = {"is", "are"};
+  if (out_.asks == Closed::kNone) out_.asks = c == Closed::kWhich ? Closed::kWhat : c;
+  if (TextAt(at_) == "how" && TextAt(at_ + 1) == "many") out_.how_many = true;
+  constexpr size_t kAhead = 4;
+  for (size_t at = at_ + 1; at < at_ + kAhead; ++at)
+    if (TextAt(at) == "number" && TextAt(at + 1) == "of") out_.how_many = true;
+  if (TextAt(at_) == "what" && Among(kBe, TextAt(at_ + 1)) && out_.what_is == Determiner::kNone)
+    out_.what_is = DeterminerOf(TextAt(at_ + 2));
 }
 
 // Whether a pronoun does or is done to: "I", "me"; 我给, 给我.
@@ -105,29 +121,107 @@ void QuestionAnalyser::NoteCase(const QuestionItem& item, Closed person) {
   if (Among(kSubjects, item.text) || (han && !marked)) out_.subjects |= bit;
 }
 
-// "Is …?", "Does …?", 能 … 吗: asks whether, unless it asks somebody to do something.
-void QuestionAnalyser::FindYesNo() {
+bool QuestionAnalyser::HasWh() const {
   static constexpr Closed kAsks[] = {Closed::kWho, Closed::kWhen, Closed::kWhere, Closed::kWhy,
                                      Closed::kHow, Closed::kWhat, Closed::kWhich};
-  static constexpr std::string_view kWhether[] = {
-      "吗", "能不能", "是否", "能否", "可否", "可不可以", "是不是", "有没有", "会不会", "要不要"};
-  if (std::ranges::any_of(kAsks, [&](Closed c) { return out_.has(c); })) return;
+  return std::ranges::any_of(kAsks, [&](Closed c) { return out_.has(c); });
+}
+
+size_t QuestionAnalyser::FirstWord() const {
   size_t first = 0;
   while (first < items_.size() &&
          (items_[first].kind == PieceKind::kComma || items_[first].kind == PieceKind::kStop ||
           RoleOf(items_[first].text) == WordRole::kFiller))
     ++first;
-  const Closed c = ClosedOf(TextAt(first));
+  return first;
+}
+
+// Whether "Is …", "Does …", "Can I …" begins at `at`, and does not ask somebody to do something.
+bool QuestionAnalyser::AsksWhether(size_t at) const {
+  const Closed c = ClosedOf(TextAt(at));
   const bool request =
-      (TextAt(first) == "do" && TextAt(first + 1) == "you" && TextAt(first + 2) == "know") ||
-      ((c == Closed::kMay || c == Closed::kFuture || TextAt(first) == "would") &&
-       TextAt(first + 1) == "you");
+      (TextAt(at) == "do" && TextAt(at + 1) == "you" && TextAt(at + 2) == "know") ||
+      ((c == Closed::kMay || c == Closed::kFuture || TextAt(at) == "would") &&
+       TextAt(at + 1) == "you");
   const bool aux = c == Closed::kPast || c == Closed::kPresent || c == Closed::kFuture ||
-                   c == Closed::kMay || c == Closed::kMust || TextAt(first) == "has" ||
-                   TextAt(first) == "have";
-  out_.yes_no = (aux && !request) || std::ranges::any_of(items_, [&](const QuestionItem& item) {
-                  return Among(kWhether, item.text);
-                });
+                   c == Closed::kMay || c == Closed::kMust || TextAt(at) == "has" ||
+                   TextAt(at) == "have";
+  return aux && !request;
+}
+
+// "do I have to" is must, "is there a way to" is may.
+void QuestionAnalyser::NoteModal(size_t first) {
+  const auto add = [&](Closed c) { out_.closed |= uint32_t{1} << static_cast<uint32_t>(c); };
+  const bool has_to = (TextAt(first) == "do" || TextAt(first) == "does") &&
+                      (TextAt(first + 2) == "have" || TextAt(first + 2) == "need") &&
+                      TextAt(first + 3) == "to";
+  if (has_to) add(Closed::kMust);
+  const bool way = TextAt(first) == "is" && TextAt(first + 1) == "there" &&
+                   (TextAt(first + 2) == "way" || TextAt(first + 3) == "way");
+  if (way) add(Closed::kMay);
+}
+
+// "Is …?", "if I pay, is there …?", "check whether …", 能 … 吗.
+void QuestionAnalyser::FindYesNo() {
+  static constexpr std::string_view kWhether[] = {"吗",     "能不能",   "是否",   "能否",
+                                                  "可否",   "可不可以", "是不是", "有没有",
+                                                  "会不会", "要不要",   "whether"};
+  static constexpr std::string_view kThenIf[] = {
+      "check", "know", "see", "tell", "me", "us", "verify", "wondering", "wonder", "confirm"};
+  static constexpr std::string_view kAny[] = {"anything", "something"};
+  static constexpr std::string_view kNeed[] = {"need", "require", "bring", "provide"};
+  const size_t first = FirstWord();
+  NoteModal(first);
+  if (HasWh()) return;
+  size_t begins = items_.size();  // the auxiliary
+  for (size_t at = first; at < items_.size() && begins == items_.size(); ++at) {
+    const bool after_comma = at > first && items_[at - 1].kind == PieceKind::kComma;
+    if ((at == first || after_comma) && AsksWhether(at)) begins = at;
+    const bool whether = Among(kWhether, TextAt(at)) ||
+                         (TextAt(at) == "if" && at > 0 && Among(kThenIf, TextAt(at - 1)));
+    if (whether) out_.yes_no = true;
+  }
+  if (begins == items_.size()) return;
+  for (size_t at = begins; at + 1 < items_.size(); ++at) {
+    if (!Among(kNeed, TextAt(at))) continue;
+    const bool to_do =
+        TextAt(at + 1) == "to" && TextAt(at + 2) == "do" && Among(kAny, TextAt(at + 3));
+    if (!to_do && !Among(kAny, TextAt(at + 1))) continue;
+    // "do I need anything" is what do I need, "do I need to do anything" what should I do.
+    out_.asks = to_do ? Closed::kHow : Closed::kWhat;
+    out_.closed |= uint32_t{1} << static_cast<uint32_t>(out_.asks);
+    return;
+  }
+  out_.yes_no = true;
+  size_t subject = begins + 1;
+  while (DeterminerOf(TextAt(subject)) != Determiner::kNone) ++subject;
+  const std::string_view text = TextAt(subject);
+  if (text == "i" || text == "we")
+    out_.subject = "i";
+  else if (RoleOf(text) == WordRole::kContent)
+    out_.subject = StemOf(text);
+}
+
+// "My card was declined.": neither a question nor a wish nor an order.
+void QuestionAnalyser::FindStatement() {
+  static constexpr std::string_view kFinite[] = {"is",  "are", "am",   "was", "were", "has",
+                                                 "had", "did", "does", "do",  "have"};
+  static constexpr std::string_view kWishes[] = {"want",  "need",  "like",   "wish",
+                                                 "help",  "would", "please", "can",
+                                                 "could", "how",   "trying", "looking"};
+  if (HasWh() || out_.yes_no) return;
+  const auto has = [&](std::span<const std::string_view> words) {
+    return std::ranges::any_of(items_,
+                               [&](const QuestionItem& item) { return Among(words, item.text); });
+  };
+  const Closed first = ClosedOf(TextAt(FirstWord()));
+  const bool inverted = first >= Closed::kPast && first <= Closed::kMust;  // "might you have …"
+  out_.statement = has(kFinite) && !has(kWishes) && out_.negations == 0 && !inverted;
+  static constexpr std::string_view kOrders[] = {
+      "put",      "set",  "stop", "cancel", "block",  "freeze", "unfreeze", "close",
+      "open",     "turn", "add",  "remove", "delete", "change", "send",     "pay",
+      "transfer", "move", "book", "order",  "call",   "start"};
+  out_.order = Among(kOrders, TextAt(FirstWord()));
 }
 
 // "How do I …" and "how do you …" ask for the same way to do something, if that is all that is said of persons.

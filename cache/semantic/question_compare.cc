@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <span>
 #include <string_view>
 #include <unordered_map>
 #include <unordered_set>
@@ -171,12 +172,32 @@ Refusal QuestionDifference::Numbers() const {
   return std::nullopt;
 }
 
+namespace {
+
+// Something is said to arrive, as with "receive".
+bool Comes(const Question& question) {
+  static constexpr std::string_view kWords[] = {
+      "receive", "received", "receives",  "receiving", "get",      "gets",  "got",    "getting",
+      "arrive",  "arrived",  "arrives",   "come",      "comes",    "came",  "sent",   "obtain",
+      "have",    "here",     "delivered", "delivery",  "incoming", "where", "missing"};
+  return std::ranges::any_of(question.words, [&](const std::string& word) {
+    return std::ranges::find(kWords, std::string_view(word)) != std::end(kWords);
+  });
+}
+
+}  // namespace
+
 Refusal QuestionDifference::Names() const {
   const auto light = [](const ContentWord* word) {
     return RoleOf(word->text) == WordRole::kLight && !word->name;
   };
   const Words& all = only_asked_.empty() ? only_stored_ : only_asked_;
-  if ((only_asked_.empty() || only_stored_.empty()) && std::ranges::all_of(all, light))
+  const Question& less = only_asked_.empty() ? asked_ : stored_;
+  const auto receives = [&](const ContentWord* word) {
+    return word->text.starts_with("receiv") && !Comes(less);
+  };
+  if ((only_asked_.empty() || only_stored_.empty()) && std::ranges::all_of(all, light) &&
+      std::ranges::none_of(all, receives))
     return std::nullopt;
   if (only_stored_.empty()) return fmt::format("only asked: {}", List(only_asked_));
   if (only_asked_.empty()) return fmt::format("only stored: {}", List(only_stored_));
@@ -221,6 +242,38 @@ Refusal QuestionDifference::Negation() const {
   });
 }
 
+namespace {
+
+// "… for my daughter"
+bool IsFor(const Question& question, std::string_view stem) {
+  return !stem.empty() && std::ranges::any_of(question.content, [&](const ContentWord& word) {
+    return word.stem == stem && word.preposition == "for" && word.determiner == Determiner::kOwn;
+  });
+}
+
+bool HasAny(const Question& question, std::span<const std::string_view> words) {
+  return std::ranges::any_of(question.words, [&](const std::string& word) {
+    return std::ranges::find(words, std::string_view(word)) != words.end();
+  });
+}
+
+bool AsksWhich(const Question& question) {
+  static constexpr std::string_view kAmount[] = {"amount", "count",   "number", "total",
+                                                 "much",   "many",    "per",    "in",
+                                                 "limit",  "maximum", "most"};
+  return question.asks == Closed::kWhat && !question.how_many && !HasAny(question, kAmount);
+}
+
+bool IsPlace(const Question& question) { return question.asks == Closed::kWhere; }
+bool NamesPlace(const Question& question) {
+  static constexpr std::string_view kPlace[] = {"find",    "locate",   "located", "nearest",
+                                                "closest", "location", "near",    "nearby",
+                                                "around",  "track"};
+  return HasAny(question, kPlace);
+}
+
+}  // namespace
+
 // Members of closed classes of which each text has one that the other has not.
 Refusal QuestionDifference::ClosedClasses() const {
   const uint32_t a = asked_.closed & ~stored_.closed, b = stored_.closed & ~asked_.closed;
@@ -238,12 +291,39 @@ Refusal QuestionDifference::ClosedClasses() const {
   for (const Closed c : {kWho, kWhen, kWhere, kWhy, kHow, kWhat, kWhich})
     if ((asked_.yes_no && stored_.has(c)) || (stored_.yes_no && asked_.has(c)))
       return fmt::format("{} is not whether", NameOf(c));
+  if (Refusal r = Forms()) return r;
   if (Refusal r = clash({kPast, kPresent})) return r;
   if (Refusal r = clash({kPast, kFuture})) return r;
   if (Refusal r = clash({kMay, kMust})) return r;
   if ((asked_.pronouns & ~stored_.pronouns) != 0 && (stored_.pronouns & ~asked_.pronouns) != 0)
     return std::string("other persons");
   return clash({kFirstPerson, kSecondPerson, kThirdHe, kThirdShe, kThirdThey});
+}
+
+// What kind of answer each wants.
+Refusal QuestionDifference::Forms() const {
+  const Question &a = asked_, &b = stored_;
+  if (a.asks != Closed::kNone && b.asks != Closed::kNone && a.asks != b.asks)
+    return fmt::format("{} is not {}", NameOf(a.asks), NameOf(b.asks));
+  if ((a.how_many && AsksWhich(b)) || (b.how_many && AsksWhich(a)))
+    return std::string("how many is not which");
+  if ((a.asks == Closed::kWhy && b.order) || (b.asks == Closed::kWhy && a.order))
+    return std::string("why is not asked");
+  if ((a.yes_no && b.statement) || (b.yes_no && a.statement))
+    return std::string("whether is not that");
+  if ((a.subject == "i" && IsFor(a, b.subject)) || (b.subject == "i" && IsFor(b, a.subject)))
+    return std::string("done by another");
+  const bool both = a.what_is != Determiner::kNone && b.what_is != Determiner::kNone;
+  const bool defines = a.what_is == Determiner::kIndefinite,
+             other = b.what_is == Determiner::kIndefinite;
+  if (both && defines != other) return std::string("what one is, and what it is now");
+  const auto orders = [](const Question& q) { return q.asks == Closed::kNone && !q.yes_no; };
+  const bool bare = a.num_words == 1 && b.num_words == 1;
+  if (bare && ((a.asks == Closed::kHow && orders(b)) || (b.asks == Closed::kHow && orders(a))))
+    return std::string("how to is not to do");
+  if ((IsPlace(a) && orders(b) && !NamesPlace(b)) || (IsPlace(b) && orders(a) && !NamesPlace(a)))
+    return std::string("where is not asked");
+  return std::nullopt;
 }
 
 Refusal QuestionDifference::Antonyms() const {
@@ -288,6 +368,23 @@ bool IsTopicSwap(const Question& a, const Question& b) {
   if (a.script != Script::kHan || b.script != Script::kHan || !a.has(kHow) || !b.has(kHow))
     return false;
   return std::ranges::none_of(kRoles, [&](Closed c) { return a.has(c) || b.has(c); });
+}
+
+bool IsDirection(Closed c) { return c == Closed::kFrom || c == Closed::kTo; }
+// One has it, and others have theirs.
+bool IsOwnable(const ContentWord& word) {
+  static constexpr std::string_view kThings[] = {"account", "accounts", "card",  "cards", "phone",
+                                                 "number",  "address",  "email", "wallet"};
+  return std::ranges::find(kThings, word.text) != std::end(kThings);
+}
+
+// "connect to it", "connect with it"
+bool ConnectsTo(const Question& question) {
+  static constexpr std::string_view kVerbs[] = {"connect", "pair",  "sync", "link",
+                                                "talk",    "speak", "chat", "compare"};
+  return std::ranges::any_of(question.words, [&](const std::string& word) {
+    return std::ranges::find(kVerbs, std::string_view(word)) != std::end(kVerbs);
+  });
 }
 
 bool IsHard(Closed c) { return c >= Closed::kFrom && c != Closed::kOther; }
@@ -355,6 +452,18 @@ Refusal QuestionDifference::Order() const {
     const bool by = (word->before == Closed::kBy && other->before == Closed::kNone) ||
                     (other->before == Closed::kBy && word->before == Closed::kNone);
     if (by) return fmt::format("by {} is not {}", word->text, word->text);
+    // "with a card", "to a card"; "to an account", "to my account"
+    const bool with = (word->preposition == "with" && IsDirection(other->before)) ||
+                      (other->preposition == "with" && IsDirection(word->before));
+    if (with && !ConnectsTo(asked_) && !ConnectsTo(stored_))
+      return fmt::format("with {} is not to or from it", word->text);
+    const bool owned = word->determiner == Determiner::kOwn,
+               own = other->determiner == Determiner::kOwn;
+    const bool a_one =
+        word->determiner == Determiner::kIndefinite || other->determiner == Determiner::kIndefinite;
+    if (word->before == other->before && IsDirection(word->before) && owned != own && a_one &&
+        IsOwnable(*word))
+      return fmt::format("one's own {} is not another", word->text);
     const bool both = word->before != Closed::kNone && other->before != Closed::kNone;
     if (word->before != other->before && both && IsHard(word->before) && IsHard(other->before))
       return fmt::format("another preposition before {}", word->text);

@@ -37,6 +37,7 @@ class QuestionDifference {
   void DropCounterparts();
   void DropCompounds();
   Refusal ClosedClasses() const;
+  Refusal Forms() const;
   Refusal Roles() const;
 
   const Question& asked_;

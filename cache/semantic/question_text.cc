@@ -8,6 +8,15 @@
 
 namespace nextgate::cache {
 
+Determiner DeterminerOf(std::string_view word) {
+  static constexpr std::string_view kIndefinite[] = {"a", "an", "another", "some"};
+  static constexpr std::string_view kDefinite[] = {"the", "this", "that", "these", "those"};
+  static constexpr std::string_view kOwn[] = {"my", "our", "your", "his", "her", "their"};
+  if (Among(kIndefinite, word)) return Determiner::kIndefinite;
+  if (Among(kDefinite, word)) return Determiner::kDefinite;
+  return Among(kOwn, word) ? Determiner::kOwn : Determiner::kNone;
+}
+
 void QuestionAnalyser::TakeContent(const QuestionItem& item, bool name) {
   out_.content.push_back({.text = item.text,
                           .stem = item.kind == PieceKind::kHan ? item.text : StemOf(item.text),
@@ -15,6 +24,7 @@ void QuestionAnalyser::TakeContent(const QuestionItem& item, bool name) {
                           .preposition = before_ == Closed::kNone ? "" : preposition_,
                           .name = name,
                           .joined = joined_,
+                          .determiner = DeterminerOf(Before()),
                           .place = out_.words.size() - 1});
   if (item.text == "old" && Before() == "how") out_.content.back().stem = "age";
   if (item.text == "long" && Before() == "how")
@@ -22,6 +32,12 @@ void QuestionAnalyser::TakeContent(const QuestionItem& item, bool name) {
   if (negator_waits_) out_.negated.back() = out_.content.back().stem;
   before_ = Closed::kNone;
   joined_ = negator_waits_ = false;
+  static constexpr std::string_view kPays[] = {"pay", "up",  "money", "add",  "funds",  "account",
+                                               "top", "buy", "topup", "load", "deposit"};
+  if (item.text == "using" && Among(kPays, Before())) {  // "pay using my card" is by it
+    before_ = Closed::kBy;
+    preposition_ = "by";
+  }
 }
 
 // 好不好: asks, and negates nothing.
@@ -102,6 +118,7 @@ Question QuestionAnalyser::Analyse() {
       before_ = Closed::kNone;
   }
   FindYesNo();
+  FindStatement();
   DropGenericPerson();
   // "March 2nd" is "2 March".
   if (std::ranges::any_of(out_.dates, [](const std::string& date) { return date.front() == 'm'; }))

@@ -21,15 +21,23 @@ enum class Script : uint8_t {
   kOther,  // letters of a script there are no tables for: Cyrillic, Arabic, kana …
 };
 
+enum class Determiner : uint8_t {
+  kNone,
+  kIndefinite,  // a, an, another, some
+  kDefinite,    // the, this, that
+  kOwn,         // my, your, their
+};
+
 // A word that says what the question is about.
 struct ContentWord {
-  std::string text;               // lower case, NFKC
-  std::string stem;               // StemOf(text); a Chinese word itself
-  Closed before = Closed::kNone;  // the preposition it follows: kFrom … kHard
-  std::string preposition;        // which it is
-  bool name = false;              // by its capitals or digits, or in quotes
-  bool joined = false;            // after "and", "or", 和, or a comma
-  size_t place = 0;               // index into words
+  std::string text;                           // lower case, NFKC
+  std::string stem;                           // StemOf(text); a Chinese word itself
+  Closed before = Closed::kNone;              // the preposition it follows: kFrom … kHard
+  std::string preposition;                    // which it is
+  bool name = false;                          // by its capitals or digits, or in quotes
+  bool joined = false;                        // after "and", "or", 和, or a comma
+  Determiner determiner = Determiner::kNone;  // right before it
+  size_t place = 0;                           // index into words
 };
 
 struct Question {
@@ -50,7 +58,13 @@ struct Question {
   uint32_t from = 0, to = 0;           // of these, who follows "from" and who "to"
   uint32_t subjects = 0, objects = 0;  // bits 1 << Closed of persons: "I", "he" … and "me", "him" …
   bool yes_no = false;                 // asks whether, not who, how …
-  size_t num_words = 0;                // content, numbers and dates: what the length is measured in
+  std::string subject;                 // of that: "i", or a stem; "": not known
+  bool statement = false;              // says that something is so, and asks for nothing
+  bool order = false;                  // begins with what is to be done: "cancel …"
+  Closed asks = Closed::kNone;  // the first of who, when, where, why, how, what (which is what)
+  bool how_many = false;
+  Determiner what_is = Determiner::kNone;  // "what is a mortgage", "what is the rate"
+  size_t num_words = 0;  // content, numbers and dates: what the length is measured in
 
   bool has(Closed c) const { return (closed >> static_cast<uint32_t>(c) & 1) != 0; }
 };
