@@ -83,10 +83,11 @@ std::string_view NameOf(Second second) {
 }
 
 std::vector<Candidate> FindCandidates(const QuestionSet& set, const Vectors& vectors,
-                                      const cache::GateSettings& settings) {
+                                      const cache::GateSettings& settings, int split) {
+  const uint64_t stored_bit = uint64_t{1} << (2 * split), tune_bit = stored_bit << 1;
   std::vector<size_t> stored, asked;
   for (size_t i = 0; i < set.questions.size(); ++i) {
-    const bool half = (HashBytes(set.questions[i].text).low & 1) != 0;
+    const bool half = (HashBytes(set.questions[i].text).low & stored_bit) != 0;
     if (!half)
       asked.push_back(i);
     else if (!set.questions[i].out_of_scope)
@@ -107,7 +108,7 @@ std::vector<Candidate> FindCandidates(const QuestionSet& set, const Vectors& vec
       Find(set, stored, matrix, vectors, candidate);
       const LabelledQuestion& match = set.questions[candidate.stored];
       candidate.right = !question.out_of_scope && question.intent == match.intent;
-      candidate.tune = (HashBytes(question.text).low & 2) != 0;
+      candidate.tune = (HashBytes(question.text).low & tune_bit) != 0;
       candidate.refused = cache::RefusedBy(
           {.asked = question.text,
            .stored = match.text,

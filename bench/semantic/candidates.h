@@ -38,10 +38,10 @@ struct Candidate {
   bool tune = false;  // of the half that settings are chosen on, else of the reported one
 };
 
-// Who is stored, and which half an asked question is in, is decided by hashes of the texts: the same in
-// every run. Exact search over two threads.
+// Who is stored, and which half an asked question is in, is decided by two bits of the hashes of the texts,
+// bits 2 * split and the next: the same in every run. Exact search over two threads.
 std::vector<Candidate> FindCandidates(const QuestionSet& set, const Vectors& vectors,
-                                      const cache::GateSettings& settings);
+                                      const cache::GateSettings& settings, int split);
 
 // One line each: set, tune or report, asked and stored index, cosine, that of the rival ("" if none), the codes of
 // the gates that refuse with "," between them, 1 if right else 0, the hash of the asked text. After a line of titles.

@@ -1,10 +1,11 @@
 // What the semantic tier would serve, and how much of it would be right: static thresholds with and without
 // each gate, on question sets from a directory (question_sets.h), and the traps and paraphrases of the tests.
 //
-//   bench_semantic DATA [--encoder DIR] [--vectors FILE] [--dump FILE] [--threshold T] [--margin M]
+//   bench_semantic DATA [--encoder DIR] [--vectors FILE] [--dump FILE] [--threshold T] [--margin M] [--split N]
 //
 // --vectors keeps what the encoder computed for the next run; --dump writes every candidate (candidates.h).
-// Without --threshold and --margin what is shipped is taken. Prints Markdown.
+// Without --threshold and --margin what is shipped is taken; another --split stores and asks other halves (0).
+// Prints Markdown.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -34,6 +35,7 @@ struct Arguments {
   std::string encoder = NEXTGATE_DEPS_PREFIX "/share/minilm";
   float threshold = cache::Verifier::Options().threshold;  // as shipped
   cache::GateSettings settings;
+  int split = 0;
 };
 
 struct Served {
@@ -252,7 +254,7 @@ Status Run(const Arguments& arguments) {
   std::vector<std::string> names;
   std::vector<Half> tune, report;
   for (const QuestionSet& set : sets) {
-    candidates.push_back(FindCandidates(set, vectors, arguments.settings));
+    candidates.push_back(FindCandidates(set, vectors, arguments.settings, arguments.split));
     names.push_back(set.name);
   }
   for (const auto& found : candidates) {
@@ -297,6 +299,8 @@ bool Parse(int argc, char** argv, Arguments* arguments) {
       arguments->dump = argv[i];
     else if (name == "--threshold")
       arguments->threshold = std::strtof(argv[i], nullptr);
+    else if (name == "--split")
+      arguments->split = std::clamp(std::atoi(argv[i]), 0, 31);
     else if (name == "--margin")
       arguments->settings.margin_min = std::strtof(argv[i], nullptr);
     else
@@ -315,7 +319,7 @@ int main(int argc, char** argv) {
     fmt::print(
         stderr,
         "usage: bench_semantic DATA [--encoder DIR] [--vectors FILE] [--dump FILE] [--threshold T] "
-        "[--margin M]\n");
+        "[--margin M] [--split N]\n");
     return 2;
   }
   const auto status = nextgate::semantic_bench::Run(arguments);

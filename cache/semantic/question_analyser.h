@@ -48,6 +48,7 @@ class QuestionAnalyser {
   bool TakeDate();
   void TakeWrapper();
   void FindYesNo();
+  void FindOrder();
   void NoteModal(size_t first);
   void FindStatement();
   bool AsksWhether(size_t at) const;

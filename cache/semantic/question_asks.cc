@@ -60,6 +60,10 @@ Closed QuestionAnalyser::AskedFor(Closed c) const {
   }
   if (c != Closed::kWhat && c != Closed::kWhich) return c;
   if (next == "reason") return Closed::kWhy;
+  size_t last = items_.size();
+  while (last > 0 && items_[last - 1].kind == PieceKind::kStop) --last;
+  if (next == "is" && TextAt(last - 1) == "for" && last > at_ + 2) return Closed::kWhy;
+  if (next == "is" && TextAt(at_ + 2) == "the" && TextAt(at_ + 3) == "need") return Closed::kWhy;
   if (Among(kTimes, next)) return Closed::kWhen;
   // "what is the time"
   if ((next == "is" || next == "was") && Among(kTimes, TextAt(at_ + 3))) return Closed::kWhen;
@@ -96,11 +100,18 @@ void QuestionAnalyser::TakeClosed(const QuestionItem& item) {
 void QuestionAnalyser::NoteAsked(Closed c) {
   if (c < Closed::kWho || c > Closed::kWhich) return;
   static constexpr std::string_view kBe[] = {"is", "are"};
-  if (out_.asks == Closed::kNone) out_.asks = c == Closed::kWhich ? Closed::kWhat : c;
+  if (Before() == "and" || Before() == "or")
+    out_.also_asks |= uint32_t{1} << static_cast<uint32_t>(c);
+  if (out_.asks == Closed::kNone) {
+    out_.asks = c == Closed::kWhich ? Closed::kWhat : c;
+    const bool what = TextAt(at_) == "what" && RoleOf(TextAt(at_ + 1)) != WordRole::kFunction;
+    out_.which = c == Closed::kWhich || what;
+  }
   if (TextAt(at_) == "how" && TextAt(at_ + 1) == "many") out_.how_many = true;
   constexpr size_t kAhead = 4;
   for (size_t at = at_ + 1; at < at_ + kAhead; ++at)
-    if (TextAt(at) == "number" && TextAt(at + 1) == "of") out_.how_many = true;
+    if ((TextAt(at) == "number" || TextAt(at) == "amount") && TextAt(at + 1) == "of")
+      out_.how_many = true;
   if (TextAt(at_) == "what" && Among(kBe, TextAt(at_ + 1)) && out_.what_is == Determiner::kNone)
     out_.what_is = DeterminerOf(TextAt(at_ + 2));
 }
@@ -169,6 +180,7 @@ void QuestionAnalyser::FindYesNo() {
   static constexpr std::string_view kThenIf[] = {
       "check", "know", "see", "tell", "me", "us", "verify", "wondering", "wonder", "confirm"};
   static constexpr std::string_view kAny[] = {"anything", "something"};
+  static constexpr std::string_view kSubjects[] = {"i", "you", "we", "they", "there"};
   static constexpr std::string_view kNeed[] = {"need", "require", "bring", "provide"};
   const size_t first = FirstWord();
   NoteModal(first);
@@ -176,7 +188,8 @@ void QuestionAnalyser::FindYesNo() {
   size_t begins = items_.size();  // the auxiliary
   for (size_t at = first; at < items_.size() && begins == items_.size(); ++at) {
     const bool after_comma = at > first && items_[at - 1].kind == PieceKind::kComma;
-    if ((at == first || after_comma) && AsksWhether(at)) begins = at;
+    const bool inverted = Among(kSubjects, TextAt(at + 1)) && TextAt(at) != "have";
+    if ((at == first || after_comma || inverted) && AsksWhether(at)) begins = at;
     const bool whether = Among(kWhether, TextAt(at)) ||
                          (TextAt(at) == "if" && at > 0 && Among(kThenIf, TextAt(at - 1)));
     if (whether) out_.yes_no = true;
@@ -196,10 +209,28 @@ void QuestionAnalyser::FindYesNo() {
   size_t subject = begins + 1;
   while (DeterminerOf(TextAt(subject)) != Determiner::kNone) ++subject;
   const std::string_view text = TextAt(subject);
-  if (text == "i" || text == "we")
+  const bool way =
+      TextAt(begins + 1) == "there" && TextAt(begins + 3) == "way" && TextAt(begins + 4) == "i";
+  if (text == "i" || text == "we" || way)
     out_.subject = "i";
   else if (RoleOf(text) == WordRole::kContent)
     out_.subject = StemOf(text);
+}
+
+// "Cancel my card", "talk faster", "can you report it for me".
+void QuestionAnalyser::FindOrder() {
+  static constexpr std::string_view kVerbs[] = {
+      "put",    "set",      "stop",   "cancel", "block", "freeze",   "unfreeze", "close",  "open",
+      "turn",   "add",      "remove", "delete", "send",  "pay",      "move",     "book",   "call",
+      "start",  "talk",     "speak",  "play",   "find",  "increase", "decrease", "raise",  "lower",
+      "remind", "schedule", "track",  "locate", "pick",  "repeat",   "pause",    "resume", "skip"};
+  static constexpr std::string_view kObjects[] = {"it", "me", "all", "him", "them"};
+  const size_t first = FirstWord();
+  const std::string_view next = TextAt(first + 1);
+  const WordRole role = RoleOf(TextAt(first));
+  const bool word = role == WordRole::kContent || role == WordRole::kLight;
+  const bool taken = DeterminerOf(next) != Determiner::kNone || Among(kObjects, next);
+  out_.order = (word && taken) || Among(kVerbs, TextAt(first));
 }
 
 // "My card was declined.": neither a question nor a wish nor an order.
@@ -217,11 +248,7 @@ void QuestionAnalyser::FindStatement() {
   const Closed first = ClosedOf(TextAt(FirstWord()));
   const bool inverted = first >= Closed::kPast && first <= Closed::kMust;  // "might you have …"
   out_.statement = has(kFinite) && !has(kWishes) && out_.negations == 0 && !inverted;
-  static constexpr std::string_view kOrders[] = {
-      "put",      "set",  "stop", "cancel", "block",  "freeze", "unfreeze", "close",
-      "open",     "turn", "add",  "remove", "delete", "change", "send",     "pay",
-      "transfer", "move", "book", "order",  "call",   "start"};
-  out_.order = Among(kOrders, TextAt(FirstWord()));
+  FindOrder();
 }
 
 // "How do I …" and "how do you …" ask for the same way to do something, if that is all that is said of persons.

@@ -261,15 +261,7 @@ bool AsksWhich(const Question& question) {
   static constexpr std::string_view kAmount[] = {"amount", "count",   "number", "total",
                                                  "much",   "many",    "per",    "in",
                                                  "limit",  "maximum", "most"};
-  return question.asks == Closed::kWhat && !question.how_many && !HasAny(question, kAmount);
-}
-
-bool IsPlace(const Question& question) { return question.asks == Closed::kWhere; }
-bool NamesPlace(const Question& question) {
-  static constexpr std::string_view kPlace[] = {"find",    "locate",   "located", "nearest",
-                                                "closest", "location", "near",    "nearby",
-                                                "around",  "track"};
-  return HasAny(question, kPlace);
+  return question.which && !question.how_many && !HasAny(question, kAmount);
 }
 
 }  // namespace
@@ -307,6 +299,12 @@ Refusal QuestionDifference::Forms() const {
     return fmt::format("{} is not {}", NameOf(a.asks), NameOf(b.asks));
   if ((a.how_many && AsksWhich(b)) || (b.how_many && AsksWhich(a)))
     return std::string("how many is not which");
+  if ((a.also_asks & ~b.closed) != 0 || (b.also_asks & ~a.closed) != 0)
+    return std::string("another question besides");
+  if (a.yes_no && b.yes_no && a.subject != b.subject && !a.subject.empty() && !b.subject.empty() &&
+      ((a.subject == "i" && a.has(Closed::kMay) && b.has(Closed::kPresent)) ||
+       (b.subject == "i" && b.has(Closed::kMay) && a.has(Closed::kPresent))))
+    return std::string("can I is not is it");
   if ((a.asks == Closed::kWhy && b.order) || (b.asks == Closed::kWhy && a.order))
     return std::string("why is not asked");
   if ((a.yes_no && b.statement) || (b.yes_no && a.statement))
@@ -321,8 +319,6 @@ Refusal QuestionDifference::Forms() const {
   const bool bare = a.num_words == 1 && b.num_words == 1;
   if (bare && ((a.asks == Closed::kHow && orders(b)) || (b.asks == Closed::kHow && orders(a))))
     return std::string("how to is not to do");
-  if ((IsPlace(a) && orders(b) && !NamesPlace(b)) || (IsPlace(b) && orders(a) && !NamesPlace(a)))
-    return std::string("where is not asked");
   return std::nullopt;
 }
 
@@ -380,10 +376,11 @@ bool IsOwnable(const ContentWord& word) {
 
 // "connect to it", "connect with it"
 bool ConnectsTo(const Question& question) {
-  static constexpr std::string_view kVerbs[] = {"connect", "pair",  "sync", "link",
-                                                "talk",    "speak", "chat", "compare"};
+  static constexpr std::string_view kVerbs[] = {"connect", "pair",  "sync", "link",   "synch",
+                                                "talk",    "speak", "chat", "compar", "limit"};
   return std::ranges::any_of(question.words, [&](const std::string& word) {
-    return std::ranges::find(kVerbs, std::string_view(word)) != std::end(kVerbs);
+    return std::ranges::any_of(kVerbs,
+                               [&](std::string_view verb) { return word.starts_with(verb); });
   });
 }
 
@@ -453,8 +450,8 @@ Refusal QuestionDifference::Order() const {
                     (other->before == Closed::kBy && word->before == Closed::kNone);
     if (by) return fmt::format("by {} is not {}", word->text, word->text);
     // "with a card", "to a card"; "to an account", "to my account"
-    const bool with = (word->preposition == "with" && IsDirection(other->before)) ||
-                      (other->preposition == "with" && IsDirection(word->before));
+    const bool with = ((word->preposition == "with" || word->used) && IsDirection(other->before)) ||
+                      ((other->preposition == "with" || other->used) && IsDirection(word->before));
     if (with && !ConnectsTo(asked_) && !ConnectsTo(stored_))
       return fmt::format("with {} is not to or from it", word->text);
     const bool owned = word->determiner == Determiner::kOwn,

@@ -18,14 +18,18 @@ Determiner DeterminerOf(std::string_view word) {
 }
 
 void QuestionAnalyser::TakeContent(const QuestionItem& item, bool name) {
-  out_.content.push_back({.text = item.text,
-                          .stem = item.kind == PieceKind::kHan ? item.text : StemOf(item.text),
-                          .before = before_,
-                          .preposition = before_ == Closed::kNone ? "" : preposition_,
-                          .name = name,
-                          .joined = joined_,
-                          .determiner = DeterminerOf(Before()),
-                          .place = out_.words.size() - 1});
+  static constexpr std::string_view kUses[] = {"use", "using", "used", "uses"};
+  out_.content.push_back(
+      {.text = item.text,
+       .stem = item.kind == PieceKind::kHan ? item.text : StemOf(item.text),
+       .before = before_,
+       .preposition = before_ == Closed::kNone ? "" : preposition_,
+       .name = name,
+       .joined = joined_,
+       .determiner = DeterminerOf(Before()),
+       .used = Among(kUses, Before()) ||
+               (Among(kUses, Before(1)) && DeterminerOf(Before()) != Determiner::kNone),
+       .place = out_.words.size() - 1});
   if (item.text == "old" && Before() == "how") out_.content.back().stem = "age";
   if (item.text == "long" && Before() == "how")
     out_.content.back().stem = "time";  // "how much time"

@@ -37,6 +37,7 @@ struct ContentWord {
   bool name = false;                          // by its capitals or digits, or in quotes
   bool joined = false;                        // after "and", "or", 和, or a comma
   Determiner determiner = Determiner::kNone;  // right before it
+  bool used = false;                          // "use my card"
   size_t place = 0;                           // index into words
 };
 
@@ -62,7 +63,9 @@ struct Question {
   bool statement = false;              // says that something is so, and asks for nothing
   bool order = false;                  // begins with what is to be done: "cancel …"
   Closed asks = Closed::kNone;  // the first of who, when, where, why, how, what (which is what)
+  bool which = false;           // of what: "which", "what card"
   bool how_many = false;
+  uint32_t also_asks = 0;                  // bits 1 << Closed: "… and when"
   Determiner what_is = Determiner::kNone;  // "what is a mortgage", "what is the rate"
   size_t num_words = 0;  // content, numbers and dates: what the length is measured in
 
