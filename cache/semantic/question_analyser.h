@@ -61,6 +61,7 @@ class QuestionAnalyser {
   void TakeClosed(const QuestionItem& item);
   void TakeContent(const QuestionItem& item, bool name);
   void AddNumber(std::string value);
+  void AddCurrency(std::string_view code);
   std::string UnitAhead();
   bool IsName(const QuestionItem& item) const;
   bool IsSplitNegator() const;

@@ -16,6 +16,7 @@ void QuestionAnalyser::TakeWrapper() {
                                                  "wanted",    "have", "looking", "trying",
                                                  "wondering", "love", "try"};
   if (at_ < wrapped_until_) return;
+  if (out_.asks != Closed::kNone && TextAt(at_) == "do") return;  // "where do you get it"
   size_t at = at_;
   if (TextAt(at) == "i") {
     // "do I need" asks.
@@ -100,10 +101,11 @@ void QuestionAnalyser::TakeClosed(const QuestionItem& item) {
 void QuestionAnalyser::NoteAsked(Closed c) {
   if (c < Closed::kWho || c > Closed::kWhich) return;
   static constexpr std::string_view kBe[] = {"is", "are"};
-  if (Before() == "and" || Before() == "or")
+  const Closed kind = c == Closed::kWhich ? Closed::kWhat : c;
+  if (Before() == "and" && kind != out_.asks)
     out_.also_asks |= uint32_t{1} << static_cast<uint32_t>(c);
   if (out_.asks == Closed::kNone) {
-    out_.asks = c == Closed::kWhich ? Closed::kWhat : c;
+    out_.asks = kind;
     const bool what = TextAt(at_) == "what" && RoleOf(TextAt(at_ + 1)) != WordRole::kFunction;
     out_.which = c == Closed::kWhich || what;
   }
@@ -160,7 +162,7 @@ bool QuestionAnalyser::AsksWhether(size_t at) const {
   return aux && !request;
 }
 
-// "do I have to" is must, "is there a way to" is may.
+// "do I have to" is must, "is there a way to" is may, "is there a reason" is why.
 void QuestionAnalyser::NoteModal(size_t first) {
   const auto add = [&](Closed c) { out_.closed |= uint32_t{1} << static_cast<uint32_t>(c); };
   const bool has_to = (TextAt(first) == "do" || TextAt(first) == "does") &&
@@ -170,6 +172,11 @@ void QuestionAnalyser::NoteModal(size_t first) {
   const bool way = TextAt(first) == "is" && TextAt(first + 1) == "there" &&
                    (TextAt(first + 2) == "way" || TextAt(first + 3) == "way");
   if (way) add(Closed::kMay);
+  const bool reason = TextAt(first) == "is" && TextAt(first + 1) == "there" &&
+                      (TextAt(first + 2) == "reason" || TextAt(first + 3) == "reason");
+  if (!reason) return;
+  add(Closed::kWhy);
+  out_.asks = Closed::kWhy;
 }
 
 // "Is …?", "if I pay, is there …?", "check whether …", 能 … 吗.
@@ -237,9 +244,8 @@ void QuestionAnalyser::FindOrder() {
 void QuestionAnalyser::FindStatement() {
   static constexpr std::string_view kFinite[] = {"is",  "are", "am",   "was", "were", "has",
                                                  "had", "did", "does", "do",  "have"};
-  static constexpr std::string_view kWishes[] = {"want",  "need",  "like",   "wish",
-                                                 "help",  "would", "please", "can",
-                                                 "could", "how",   "trying", "looking"};
+  static constexpr std::string_view kWishes[] = {"want",   "need", "wish",  "help",   "would",
+                                                 "please", "can",  "could", "trying", "looking"};
   if (HasWh() || out_.yes_no) return;
   const auto has = [&](std::span<const std::string_view> words) {
     return std::ranges::any_of(items_,
@@ -247,6 +253,11 @@ void QuestionAnalyser::FindStatement() {
   };
   const Closed first = ClosedOf(TextAt(FirstWord()));
   const bool inverted = first >= Closed::kPast && first <= Closed::kMust;  // "might you have …"
+  for (size_t at = 0; at + 2 < items_.size(); ++at) {
+    const bool denied = TextAt(at) == "i" && (TextAt(at + 1) == "am" || TextAt(at + 1) == "will") &&
+                        TextAt(at + 2) == "not";
+    out_.will_not = out_.will_not || denied;
+  }
   out_.statement = has(kFinite) && !has(kWishes) && out_.negations == 0 && !inverted;
   FindOrder();
 }

@@ -167,6 +167,10 @@ void QuestionDifference::DropCompounds() {
 Refusal QuestionDifference::Numbers() const {
   if (asked_.numbers != stored_.numbers)
     return fmt::format("{} is not {}", List(asked_.numbers), List(stored_.numbers));
+  for (const auto& [code, role] : asked_.exchanges)
+    for (const auto& [other, other_role] : stored_.exchanges)
+      if (code == other && role != other_role)
+        return fmt::format("from {} is not to {}", code, code);
   if (asked_.dates != stored_.dates)
     return fmt::format("{} is not {}", List(asked_.dates), List(stored_.dates));
   return std::nullopt;
@@ -257,6 +261,11 @@ bool HasAny(const Question& question, std::span<const std::string_view> words) {
   });
 }
 
+bool IsAbility(const Question& question) {
+  static constexpr std::string_view kWords[] = {"able", "unable", "possible"};
+  return question.has(Closed::kMay) || HasAny(question, kWords);
+}
+
 bool AsksWhich(const Question& question) {
   static constexpr std::string_view kAmount[] = {"amount", "count",   "number", "total",
                                                  "much",   "many",    "per",    "in",
@@ -305,6 +314,11 @@ Refusal QuestionDifference::Forms() const {
       ((a.subject == "i" && a.has(Closed::kMay) && b.has(Closed::kPresent)) ||
        (b.subject == "i" && b.has(Closed::kMay) && a.has(Closed::kPresent))))
     return std::string("can I is not is it");
+  if ((a.asks == Closed::kHow && b.order) || (b.asks == Closed::kHow && a.order))
+    return std::string("how to is not to do");
+  if ((a.will_not && !IsAbility(a) && IsAbility(b)) ||
+      (b.will_not && !IsAbility(b) && IsAbility(a)))
+    return std::string("cannot is not will not");
   if ((a.asks == Closed::kWhy && b.order) || (b.asks == Closed::kWhy && a.order))
     return std::string("why is not asked");
   if ((a.yes_no && b.statement) || (b.yes_no && a.statement))
@@ -454,6 +468,17 @@ Refusal QuestionDifference::Order() const {
                       ((other->preposition == "with" || other->used) && IsDirection(word->before));
     if (with && !ConnectsTo(asked_) && !ConnectsTo(stored_))
       return fmt::format("with {} is not to or from it", word->text);
+    const bool mine = word->owner != Closed::kNone && other->owner != Closed::kNone;
+    if (mine && word->owner != other->owner) return fmt::format("{} of another person", word->text);
+    const auto object = [](const ContentWord& w) {
+      return w.before == Closed::kNone &&
+             (w.determiner == Determiner::kOwn || w.determiner == Determiner::kIndefinite);
+    };
+    const auto means = [](const ContentWord& w) {
+      return w.preposition == "with" && w.determiner == Determiner::kNone;
+    };
+    if ((means(*word) && object(*other)) || (means(*other) && object(*word)))
+      return fmt::format("with {} is not {}", word->text, word->text);
     const bool owned = word->determiner == Determiner::kOwn,
                own = other->determiner == Determiner::kOwn;
     const bool a_one =

@@ -163,6 +163,15 @@ bool QuestionAnalyser::TakeNumberWords() {
   return true;
 }
 
+// REQUIRES: at_ is behind it.
+void QuestionAnalyser::AddCurrency(std::string_view code) {
+  out_.numbers.push_back(" " + std::string(code));
+  const Closed near = ClosedOf(Before(1)), far = ClosedOf(Before(2));  // "into AUD", "into my AUD"
+  const auto direction = [](Closed c) { return c == Closed::kFrom || c == Closed::kTo; };
+  const Closed role = direction(near) ? near : direction(far) ? far : Closed::kNone;
+  if (role != Closed::kNone) out_.exchanges.emplace_back(code, role);
+}
+
 bool QuestionAnalyser::TakeCurrency() {
   const QuestionItem& item = items_[at_];
   // A unit of one letter or a word of its own counts after a number only.
@@ -180,7 +189,7 @@ bool QuestionAnalyser::TakeCurrency() {
     const std::string_view currency = CurrencyOf(item.text);
     ++at_;
     if (!currency.empty()) {
-      out_.numbers.push_back(" " + std::string(currency));
+      AddCurrency(currency);
     } else if (item.text != "&") {
       out_.numbers.push_back(item.text);
     }
@@ -191,7 +200,7 @@ bool QuestionAnalyser::TakeCurrency() {
   if (item.text == "块" || item.text == "元" || item.text == "try" || item.text == "won")
     return false;
   ++at_;
-  out_.numbers.push_back(" " + std::string(currency));
+  AddCurrency(currency);
   return true;
 }
 

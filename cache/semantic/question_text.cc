@@ -27,6 +27,7 @@ void QuestionAnalyser::TakeContent(const QuestionItem& item, bool name) {
        .name = name,
        .joined = joined_,
        .determiner = DeterminerOf(Before()),
+       .owner = DeterminerOf(Before()) == Determiner::kOwn ? ClosedOf(Before()) : Closed::kNone,
        .used = Among(kUses, Before()) ||
                (Among(kUses, Before(1)) && DeterminerOf(Before()) != Determiner::kNone),
        .place = out_.words.size() - 1});

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "cache/semantic/word_tables.h"
@@ -37,6 +38,7 @@ struct ContentWord {
   bool name = false;                          // by its capitals or digits, or in quotes
   bool joined = false;                        // after "and", "or", 和, or a comma
   Determiner determiner = Determiner::kNone;  // right before it
+  Closed owner = Closed::kNone;               // "my": kFirstPerson; "your": kSecondPerson …
   bool used = false;                          // "use my card"
   size_t place = 0;                           // index into words
 };
@@ -48,7 +50,8 @@ struct Question {
   std::vector<std::string> words;  // all of them, contractions taken apart; without numbers
   std::vector<ContentWord> content;
   std::vector<std::string> numbers;  // "3", "5 kg", "#1", "1.2.3", "+", " usd"; in their order
-  std::vector<std::string> dates;    // "m5", "d1", "r0"; in their order
+  std::vector<std::pair<std::string, Closed>> exchanges;  // currencies behind kFrom or kTo
+  std::vector<std::string> dates;                         // "m5", "d1", "r0"; in their order
   int negations = 0;
   // Of each negation that stands right before it, the content word it negates; else "".
   std::vector<std::string> negated;
@@ -61,6 +64,7 @@ struct Question {
   bool yes_no = false;                 // asks whether, not who, how …
   std::string subject;                 // of that: "i", or a stem; "": not known
   bool statement = false;              // says that something is so, and asks for nothing
+  bool will_not = false;               // "I am not doing it", "I will not"
   bool order = false;                  // begins with what is to be done: "cancel …"
   Closed asks = Closed::kNone;  // the first of who, when, where, why, how, what (which is what)
   bool which = false;           // of what: "which", "what card"
