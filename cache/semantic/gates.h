@@ -22,10 +22,12 @@
 //              words, "only" before another word, or a word and its own negated form ("healthy", "unhealthy").
 //   antonyms   A word on one side whose opposite is on the other; and closed classes of which each side has
 //              another member: what is asked for (who, when, where, why, how, what, whether), past or not, may or
-//              must, I or you or he or she or they.
+//              must, I or you or he or she or they. And another kind of answer: how many, not which; how to, not
+//              to do; whether it is so, not that it is so; what one is, not what it is now.
 //   order      The same words with the parts exchanged: their order differs by more than a phrase that is
-//              elsewhere ("in the app, how …"), a word is the "from" of one and the "to" of the other, who
-//              does and who is done to change places ("I", "me"; "bit", "was bitten"; "by Anna", "Anna").
+//              elsewhere ("in the app, how …"), a word is the "from" of one and the "to" of the other, or "with"
+//              it and not "to" it, or "my" and not "your", who does and who is done to change places ("I",
+//              "me"; "bit", "was bitten"; "by Anna", "Anna").
 //   language   Different scripts; a script without tables; not UTF-8; no words at all.
 //   length     One text has more than GateSettings::length_ratio_max times as many words as the other.
 //   margin     Another stored question that says something else than the nearest (rival.h) is less than

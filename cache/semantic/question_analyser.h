@@ -2,7 +2,7 @@
 // from the left; each Take… looks at the item at at_ and, if it is of its kind, takes it and says so.
 //
 // Bodies: question_items.cc (contractions, capitals), question_numbers.cc (numbers, units, dates),
-// question_asks.cc (who asks whom for what), question_text.cc (words, and the pass).
+// question_asks.cc (who asks whom for what), question_form.cc (what kind of answer), question_text.cc (words, and the pass).
 //
 // Threads: of one thread.
 #pragma once
@@ -47,8 +47,10 @@ class QuestionAnalyser {
   bool TakeCurrency();
   bool TakeDate();
   void TakeWrapper();
+  void FindForm();
   void FindYesNo();
   void FindOrder();
+  void FindRefusal();
   void NoteModal(size_t first);
   void FindStatement();
   bool AsksWhether(size_t at) const;

@@ -95,47 +95,6 @@ std::string List(const Words& words) {
   return words.size() > kShown ? list + ", …" : list;
 }
 
-const char* NameOf(Closed c) {
-  switch (c) {
-    case Closed::kFirstPerson:
-      return "I";
-    case Closed::kSecondPerson:
-      return "you";
-    case Closed::kThirdHe:
-      return "he";
-    case Closed::kThirdShe:
-      return "she";
-    case Closed::kThirdThey:
-      return "they";
-    case Closed::kPast:
-      return "past";
-    case Closed::kPresent:
-      return "present";
-    case Closed::kFuture:
-      return "future";
-    case Closed::kMay:
-      return "may";
-    case Closed::kMust:
-      return "must";
-    case Closed::kWho:
-      return "who";
-    case Closed::kWhen:
-      return "when";
-    case Closed::kWhere:
-      return "where";
-    case Closed::kWhy:
-      return "why";
-    case Closed::kHow:
-      return "how";
-    case Closed::kWhat:
-      return "what";
-    case Closed::kWhich:
-      return "which";
-    default:
-      return "";
-  }
-}
-
 }  // namespace
 
 QuestionDifference::QuestionDifference(const Question& asked, const Question& stored)
@@ -246,35 +205,6 @@ Refusal QuestionDifference::Negation() const {
   });
 }
 
-namespace {
-
-// "… for my daughter"
-bool IsFor(const Question& question, std::string_view stem) {
-  return !stem.empty() && std::ranges::any_of(question.content, [&](const ContentWord& word) {
-    return word.stem == stem && word.preposition == "for" && word.determiner == Determiner::kOwn;
-  });
-}
-
-bool HasAny(const Question& question, std::span<const std::string_view> words) {
-  return std::ranges::any_of(question.words, [&](const std::string& word) {
-    return std::ranges::find(words, std::string_view(word)) != words.end();
-  });
-}
-
-bool IsAbility(const Question& question) {
-  static constexpr std::string_view kWords[] = {"able", "unable", "possible"};
-  return question.has(Closed::kMay) || HasAny(question, kWords);
-}
-
-bool AsksWhich(const Question& question) {
-  static constexpr std::string_view kAmount[] = {"amount", "count",   "number", "total",
-                                                 "much",   "many",    "per",    "in",
-                                                 "limit",  "maximum", "most"};
-  return question.which && !question.how_many && !HasAny(question, kAmount);
-}
-
-}  // namespace
-
 // Members of closed classes of which each text has one that the other has not.
 Refusal QuestionDifference::ClosedClasses() const {
   const uint32_t a = asked_.closed & ~stored_.closed, b = stored_.closed & ~asked_.closed;
@@ -290,7 +220,7 @@ Refusal QuestionDifference::ClosedClasses() const {
   if (Refusal r = clash({kWho, kWhen, kWhere, kWhy, kHow, kWhat})) return r;
   if (Refusal r = clash({kWho, kWhen, kWhere, kWhy, kHow, kWhich})) return r;
   for (const Closed c : {kWho, kWhen, kWhere, kWhy, kHow, kWhat, kWhich})
-    if ((asked_.yes_no && stored_.has(c)) || (stored_.yes_no && asked_.has(c)))
+    if ((asked_.form.yes_no && stored_.has(c)) || (stored_.form.yes_no && asked_.has(c)))
       return fmt::format("{} is not whether", NameOf(c));
   if (Refusal r = Forms()) return r;
   if (Refusal r = clash({kPast, kPresent})) return r;
@@ -299,41 +229,6 @@ Refusal QuestionDifference::ClosedClasses() const {
   if ((asked_.pronouns & ~stored_.pronouns) != 0 && (stored_.pronouns & ~asked_.pronouns) != 0)
     return std::string("other persons");
   return clash({kFirstPerson, kSecondPerson, kThirdHe, kThirdShe, kThirdThey});
-}
-
-// What kind of answer each wants.
-Refusal QuestionDifference::Forms() const {
-  const Question &a = asked_, &b = stored_;
-  if (a.asks != Closed::kNone && b.asks != Closed::kNone && a.asks != b.asks)
-    return fmt::format("{} is not {}", NameOf(a.asks), NameOf(b.asks));
-  if ((a.how_many && AsksWhich(b)) || (b.how_many && AsksWhich(a)))
-    return std::string("how many is not which");
-  if ((a.also_asks & ~b.closed) != 0 || (b.also_asks & ~a.closed) != 0)
-    return std::string("another question besides");
-  if (a.yes_no && b.yes_no && a.subject != b.subject && !a.subject.empty() && !b.subject.empty() &&
-      ((a.subject == "i" && a.has(Closed::kMay) && b.has(Closed::kPresent)) ||
-       (b.subject == "i" && b.has(Closed::kMay) && a.has(Closed::kPresent))))
-    return std::string("can I is not is it");
-  if ((a.asks == Closed::kHow && b.order) || (b.asks == Closed::kHow && a.order))
-    return std::string("how to is not to do");
-  if ((a.will_not && !IsAbility(a) && IsAbility(b)) ||
-      (b.will_not && !IsAbility(b) && IsAbility(a)))
-    return std::string("cannot is not will not");
-  if ((a.asks == Closed::kWhy && b.order) || (b.asks == Closed::kWhy && a.order))
-    return std::string("why is not asked");
-  if ((a.yes_no && b.statement) || (b.yes_no && a.statement))
-    return std::string("whether is not that");
-  if ((a.subject == "i" && IsFor(a, b.subject)) || (b.subject == "i" && IsFor(b, a.subject)))
-    return std::string("done by another");
-  const bool both = a.what_is != Determiner::kNone && b.what_is != Determiner::kNone;
-  const bool defines = a.what_is == Determiner::kIndefinite,
-             other = b.what_is == Determiner::kIndefinite;
-  if (both && defines != other) return std::string("what one is, and what it is now");
-  const auto orders = [](const Question& q) { return q.asks == Closed::kNone && !q.yes_no; };
-  const bool bare = a.num_words == 1 && b.num_words == 1;
-  if (bare && ((a.asks == Closed::kHow && orders(b)) || (b.asks == Closed::kHow && orders(a))))
-    return std::string("how to is not to do");
-  return std::nullopt;
 }
 
 Refusal QuestionDifference::Antonyms() const {

@@ -13,6 +13,9 @@
 
 namespace nextgate::cache {
 
+// Of a person, tense, mood or question word, in English; "" for others.
+std::string_view NameOf(Closed c);
+
 class QuestionDifference {
  public:
   using Refusal = std::optional<std::string>;
@@ -37,7 +40,7 @@ class QuestionDifference {
   void DropCounterparts();
   void DropCompounds();
   Refusal ClosedClasses() const;
-  Refusal Forms() const;
+  Refusal Forms() const;  // question_form_compare.cc
   Refusal Roles() const;
 
   const Question& asked_;

@@ -122,8 +122,7 @@ Question QuestionAnalyser::Analyse() {
     if (at_ > from && before_ != Closed::kNone && items_[at_ - 1].kind == PieceKind::kNumber)
       before_ = Closed::kNone;
   }
-  FindYesNo();
-  FindStatement();
+  FindForm();
   DropGenericPerson();
   // "March 2nd" is "2 March".
   if (std::ranges::any_of(out_.dates, [](const std::string& date) { return date.front() == 'm'; }))

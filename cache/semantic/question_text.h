@@ -43,6 +43,20 @@ struct ContentWord {
   size_t place = 0;                           // index into words
 };
 
+// What kind of answer is wanted; English, but for `yes_no`.
+struct QuestionForm {
+  bool yes_no = false;                     // asks whether, not who, how …
+  std::string subject;                     // of that: "i", or a stem; "": not known
+  Closed asks = Closed::kNone;             // the first of kWho … kWhat (kWhich is kWhat)
+  uint32_t also_asks = 0;                  // bits 1 << Closed: "… and when"
+  bool which = false;                      // "which", "what card"
+  bool how_many = false;                   // also "what number of"
+  Determiner what_is = Determiner::kNone;  // "what is a mortgage", "what is the rate"
+  bool order = false;                      // "cancel my card"
+  bool statement = false;                  // "my card was declined."
+  bool will_not = false;                   // "I am not doing it", "I will not"
+};
+
 struct Question {
   bool utf8 = true;  // else all that follows is empty
   Script script = Script::kNone;
@@ -61,16 +75,7 @@ struct Question {
   uint32_t pronouns = 0;               // bits 1 << Closed of persons, but not of what is theirs
   uint32_t from = 0, to = 0;           // of these, who follows "from" and who "to"
   uint32_t subjects = 0, objects = 0;  // bits 1 << Closed of persons: "I", "he" … and "me", "him" …
-  bool yes_no = false;                 // asks whether, not who, how …
-  std::string subject;                 // of that: "i", or a stem; "": not known
-  bool statement = false;              // says that something is so, and asks for nothing
-  bool will_not = false;               // "I am not doing it", "I will not"
-  bool order = false;                  // begins with what is to be done: "cancel …"
-  Closed asks = Closed::kNone;  // the first of who, when, where, why, how, what (which is what)
-  bool which = false;           // of what: "which", "what card"
-  bool how_many = false;
-  uint32_t also_asks = 0;                  // bits 1 << Closed: "… and when"
-  Determiner what_is = Determiner::kNone;  // "what is a mortgage", "what is the rate"
+  QuestionForm form;
   size_t num_words = 0;  // content, numbers and dates: what the length is measured in
 
   bool has(Closed c) const { return (closed >> static_cast<uint32_t>(c) & 1) != 0; }

@@ -52,9 +52,9 @@ TEST(QuestionText, NamesAreWhatItsCapitalsDoNotExplain) {
 TEST(QuestionText, KnowsWhoAsksForWhat) {
   EXPECT_TRUE(AnalyseQuestion("What time does it open?").has(Closed::kWhen));
   EXPECT_TRUE(AnalyseQuestion("What is the way to do it?").has(Closed::kHow));
-  EXPECT_TRUE(AnalyseQuestion("Is it open?").yes_no);
-  EXPECT_FALSE(AnalyseQuestion("Can you open it?").yes_no);
-  EXPECT_TRUE(AnalyseQuestion("能开门吗").yes_no);
+  EXPECT_TRUE(AnalyseQuestion("Is it open?").form.yes_no);
+  EXPECT_FALSE(AnalyseQuestion("Can you open it?").form.yes_no);
+  EXPECT_TRUE(AnalyseQuestion("能开门吗").form.yes_no);
   EXPECT_FALSE(AnalyseQuestion("Could you tell me a joke").has(Closed::kSecondPerson));
 }
 
@@ -107,6 +107,36 @@ TEST(WordTables, OppositesAreMutualAndNeverSynonyms) {
   EXPECT_TRUE(IsNegatedForm("careful", "careless"));
   EXPECT_TRUE(IsNegatedForm("install", "uninstalled"));
   EXPECT_FALSE(IsNegatedForm("car", "care"));
+}
+
+TEST(QuestionForm, SaysWhatKindOfAnswerIsWanted) {
+  const auto form = [](std::string_view text) { return AnalyseQuestion(text).form; };
+  EXPECT_EQ(form("Which cards are there and when do they come?").asks, Closed::kWhat);
+  EXPECT_EQ(form("Which cards are there and when do they come?").also_asks,
+            uint32_t{1} << static_cast<uint32_t>(Closed::kWhen));
+  EXPECT_TRUE(form("What cards are there?").which);
+  EXPECT_FALSE(form("What is the fee?").which);
+  EXPECT_TRUE(form("How many cards are there?").how_many);
+  EXPECT_TRUE(form("What number of cards are there?").how_many);
+  EXPECT_EQ(form("What is a mortgage?").what_is, Determiner::kIndefinite);
+  EXPECT_EQ(form("What is my mortgage?").what_is, Determiner::kOwn);
+  EXPECT_EQ(form("What is the code for?").asks, Closed::kWhy);
+  EXPECT_EQ(form("Is there a reason to wait?").asks, Closed::kWhy);
+  EXPECT_EQ(form("Do I need anything for the visa?").asks, Closed::kWhat);
+  EXPECT_EQ(form("Where can I get that?").asks, Closed::kWhere);
+  for (const char* whether :
+       {"Is it open?", "On Sundays, is it open?", "If it rains, is there a bus?",
+        "Please check whether it is open", "can you check if it is open"})
+    EXPECT_TRUE(form(whether).yes_no) << whether;
+  for (const char* other : {"Can you send it?", "It is open.", "Why is it open?", "open the door"})
+    EXPECT_FALSE(form(other).yes_no) << other;
+  EXPECT_EQ(form("Can my brother come?").subject, StemOf("brother"));
+  EXPECT_EQ(form("Can I come?").subject, "i");
+  EXPECT_TRUE(form("The door was opened.").statement);
+  EXPECT_FALSE(form("I would like the door to be opened.").statement);
+  EXPECT_TRUE(form("please open the door").order);
+  EXPECT_FALSE(form("door not opening").order);
+  EXPECT_TRUE(form("I won't do it").will_not);
 }
 
 }  // namespace

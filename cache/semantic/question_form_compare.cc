@@ -1,0 +1,112 @@
+// Whether two questions want answers of different kinds.
+#include <algorithm>
+#include <span>
+#include <string_view>
+
+#include "cache/semantic/question_compare.h"
+
+namespace nextgate::cache {
+namespace {
+
+using Refusal = QuestionDifference::Refusal;
+
+bool HasAny(const Question& question, std::span<const std::string_view> words) {
+  return std::ranges::any_of(question.words, [&](const std::string& word) {
+    return std::ranges::find(words, std::string_view(word)) != words.end();
+  });
+}
+
+// "… for my daughter"
+bool IsFor(const Question& question, std::string_view stem) {
+  return !stem.empty() && std::ranges::any_of(question.content, [&](const ContentWord& word) {
+    return word.stem == stem && word.preposition == "for" && word.determiner == Determiner::kOwn;
+  });
+}
+
+bool SaysCan(const Question& question) {
+  static constexpr std::string_view kWords[] = {"able", "unable", "possible"};
+  return question.has(Closed::kMay) || HasAny(question, kWords);
+}
+
+// Which, and not how many in other words.
+bool AsksWhich(const Question& question) {
+  static constexpr std::string_view kAmount[] = {"amount", "count",   "number", "total",
+                                                 "much",   "many",    "per",    "in",
+                                                 "limit",  "maximum", "most"};
+  return question.form.which && !question.form.how_many && !HasAny(question, kAmount);
+}
+
+bool AsksNothing(const QuestionForm& form) { return form.asks == Closed::kNone && !form.yes_no; }
+
+// What makes `one` another kind of question than `other`; asked both ways round.
+Refusal OneWay(const Question& one, const Question& other) {
+  const QuestionForm &a = one.form, &b = other.form;
+  if (a.how_many && AsksWhich(other)) return "how many is not which";
+  if ((a.also_asks & ~other.closed) != 0) return "another question besides";
+  if (a.asks == Closed::kHow && b.order) return "how to is not to do";
+  if (a.asks == Closed::kHow && one.num_words == 1 && other.num_words == 1 && AsksNothing(b))
+    return "how to is not to do";  // "unsubscribe"
+  if (a.asks == Closed::kWhy && b.order) return "why is not asked";
+  if (a.yes_no && b.statement) return "whether is not that";
+  if (a.will_not && !SaysCan(one) && SaysCan(other)) return "will not is not cannot";
+  if (a.what_is == Determiner::kIndefinite && b.what_is > Determiner::kIndefinite)
+    return "what one is, and what it is now";
+  if (a.subject != "i") return std::nullopt;
+  if (IsFor(one, b.subject)) return "done by another";
+  const bool can_i = one.has(Closed::kMay) && other.has(Closed::kPresent) && b.yes_no;
+  if (can_i && !b.subject.empty() && b.subject != "i") return "can I is not is it";
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::string_view NameOf(Closed c) {
+  switch (c) {
+    case Closed::kFirstPerson:
+      return "I";
+    case Closed::kSecondPerson:
+      return "you";
+    case Closed::kThirdHe:
+      return "he";
+    case Closed::kThirdShe:
+      return "she";
+    case Closed::kThirdThey:
+      return "they";
+    case Closed::kPast:
+      return "past";
+    case Closed::kPresent:
+      return "present";
+    case Closed::kFuture:
+      return "future";
+    case Closed::kMay:
+      return "may";
+    case Closed::kMust:
+      return "must";
+    case Closed::kWho:
+      return "who";
+    case Closed::kWhen:
+      return "when";
+    case Closed::kWhere:
+      return "where";
+    case Closed::kWhy:
+      return "why";
+    case Closed::kHow:
+      return "how";
+    case Closed::kWhat:
+      return "what";
+    case Closed::kWhich:
+      return "which";
+    default:
+      return "";
+  }
+}
+
+Refusal QuestionDifference::Forms() const {
+  const Closed a = asked_.form.asks, b = stored_.form.asks;
+  if (a != Closed::kNone && b != Closed::kNone && a != b)
+    return std::string(NameOf(a)).append(" is not ").append(NameOf(b));
+  if (Refusal r = OneWay(asked_, stored_)) return r;
+  return OneWay(stored_, asked_);
+}
+
+}  // namespace nextgate::cache
