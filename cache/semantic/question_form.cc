@@ -17,6 +17,7 @@ void QuestionAnalyser::NoteAsked(Closed c) {
     out_.form.asks = kind;
     const bool what = TextAt(at_) == "what" && RoleOf(TextAt(at_ + 1)) != WordRole::kFunction;
     out_.form.which = c == Closed::kWhich || what;
+    out_.form.where_to = c == Closed::kWhere && TextAt(at_ + 3) == "go";
   }
   if (TextAt(at_) == "how" && TextAt(at_ + 1) == "many") out_.form.how_many = true;
   constexpr size_t kAhead = 4;
@@ -136,11 +137,11 @@ void QuestionAnalyser::FindOrder() {
 
 // "My card was declined.": neither a question nor a wish nor an order.
 void QuestionAnalyser::FindStatement() {
-  static constexpr std::string_view kFinite[] = {"is",  "are", "am",   "was", "were", "has",
-                                                 "had", "did", "does", "do",  "have"};
+  static constexpr std::string_view kFinite[] = {"is",   "are",     "am",    "was",  "were",
+                                                 "has",  "had",     "did",   "does", "do",
+                                                 "have", "appears", "seems", "looks"};
   static constexpr std::string_view kWishes[] = {"want",   "need", "wish",  "help",   "would",
                                                  "please", "can",  "could", "trying", "looking"};
-  if (HasWh() || out_.form.yes_no) return;
   const auto has = [&](std::span<const std::string_view> words) {
     return std::ranges::any_of(items_,
                                [&](const QuestionItem& item) { return Among(words, item.text); });
@@ -161,6 +162,7 @@ void QuestionAnalyser::FindRefusal() {
 
 void QuestionAnalyser::FindForm() {
   FindYesNo();
+  if (HasWh() || out_.form.yes_no) return;
   FindStatement();
   FindOrder();
   FindRefusal();

@@ -46,6 +46,7 @@ Refusal OneWay(const Question& one, const Question& other) {
   if (a.asks == Closed::kHow && b.order) return "how to is not to do";
   if (a.asks == Closed::kHow && one.num_words == 1 && other.num_words == 1 && AsksNothing(b))
     return "how to is not to do";  // "unsubscribe"
+  if (a.where_to && AsksNothing(b)) return "where to is not asked";
   if (a.asks == Closed::kWhy && b.order) return "why is not asked";
   if (a.yes_no && b.statement) return "whether is not that";
   if (a.will_not && !SaysCan(one) && SaysCan(other)) return "will not is not cannot";

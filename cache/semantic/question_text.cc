@@ -19,6 +19,12 @@ Determiner DeterminerOf(std::string_view word) {
 
 void QuestionAnalyser::TakeContent(const QuestionItem& item, bool name) {
   static constexpr std::string_view kUses[] = {"use", "using", "used", "uses"};
+  const bool letter = item.kind == PieceKind::kWord && item.text.size() == 1;
+  if (letter && before_ == Closed::kNone && !out_.content.empty() &&
+      out_.content.back().place + 2 == out_.words.size()) {
+    before_ = out_.content.back().before;  // "from account b" is from b
+    preposition_ = out_.content.back().preposition;
+  }
   out_.content.push_back(
       {.text = item.text,
        .stem = item.kind == PieceKind::kHan ? item.text : StemOf(item.text),
@@ -74,7 +80,10 @@ void QuestionAnalyser::TakeWord() {
   out_.words.push_back(item.text);
   if (item.text == "only" || item.text == "只") out_.only.emplace_back(TextAt(at_ + 1));
   const bool name = IsName(item);
-  WordRole role = item.text.ends_with('^') ? WordRole::kContent : RoleOf(item.text);
+  // "from account a to b": a letter, no article.
+  static constexpr std::string_view kAfterLetter[] = {"", "to", "from", "into", "and", "or", "by"};
+  const bool letter = item.text == "a" && Among(kAfterLetter, TextAt(at_ + 1));
+  WordRole role = item.text.ends_with('^') || letter ? WordRole::kContent : RoleOf(item.text);
   if (role == WordRole::kLight && at_ < wrapped_until_) role = WordRole::kFiller;
   const bool joins =
       item.text == "and" || item.text == "or" || item.text == "和" || item.text == "或";

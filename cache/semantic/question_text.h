@@ -50,6 +50,7 @@ struct QuestionForm {
   Closed asks = Closed::kNone;             // the first of kWho … kWhat (kWhich is kWhat)
   uint32_t also_asks = 0;                  // bits 1 << Closed: "… and when"
   bool which = false;                      // "which", "what card"
+  bool where_to = false;                   // "where do I go"
   bool how_many = false;                   // also "what number of"
   Determiner what_is = Determiner::kNone;  // "what is a mortgage", "what is the rate"
   bool order = false;                      // "cancel my card"
