@@ -1,11 +1,11 @@
 // semantic_day: a day of traffic through the answer cache as it is served: what the semantic tier adds, how
 // often it is wrong, and whether it knows.
 //
-//   semantic_day DATA [--encoder DIR] [--vectors FILE] [--requests N] [--wordings N] [--zipf X]
+//   semantic_day DATA [--encoder DIR] [--vectors FILE] [--requests N] [--wordings N] [--zipf X] [--judge X]
 //
 // DATA as bench/semantic/question_sets.h has it. Everything between request and generator is what ships:
 // ExactCache, MemoryStore, SemanticCache, gates, Verifier, AnswerComparator; the generator is made up
-// (generator.h). Each request waits for what is learned from the one before. Prints Markdown.
+// (generator.h), and with --judge who compares answers, mistaken about a share of X (made_up_judge.h). Each request waits for what is learned from the one before. Prints Markdown.
 #include <fmt/format.h>
 
 #include <cstdlib>
@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "bench/semantic_day/generator.h"
 #include "bench/semantic_day/known_embedder.h"
+#include "bench/semantic_day/made_up_judge.h"
 #include "bench/semantic_day/traffic.h"
 #include "cache/memory_store.h"
 #include "cache/semantic/embedding_memo.h"
@@ -36,6 +37,7 @@ struct Arguments {
   std::string encoder = NEXTGATE_DEPS_PREFIX "/share/minilm";
   DaySettings day;
   size_t wordings = kWordings;
+  std::optional<double> judge;  // the share that it is mistaken about
 };
 
 struct Mode {
@@ -57,12 +59,12 @@ struct Ledger {
 class Server {
  public:
   Server(const Arguments& arguments, const std::vector<LabelledQuestion>& questions,
-         const Mode& mode, cache::Embedder& embedder)
+         const Mode& mode, cache::Embedder& embedder, cache::AnswerJudge* judge)
       : arguments_(arguments),
         questions_(questions),
         mode_(mode),
         verifier_(mode.verifier),
-        comparator_({}, &embedder, nullptr),
+        comparator_({}, &embedder, judge),
         semantic_({.secret = "of this simulation",
                    .embed_budget = milliseconds(10'000),
                    .background_budget = milliseconds(10'000)},
@@ -193,14 +195,13 @@ void Server::Print() const {
   std::fflush(stdout);
 }
 
-std::vector<Mode> Modes() {
+std::vector<Mode> Modes(const cache::ComparatorError& comparator) {
   using Options = cache::Verifier::Options;
-  const auto verified = [](double error_max) {
-    return Options{.mode = cache::Verifier::Mode::kVerified,
-                   .error_max = error_max,
-                   .comparator = cache::kMeasuredComparator};
+  const auto verified = [&](double error_max) {
+    return Options{
+        .mode = cache::Verifier::Mode::kVerified, .error_max = error_max, .comparator = comparator};
   };
-  const Options fixed{.threshold = 0.80F, .comparator = cache::kMeasuredComparator};
+  const Options fixed{.threshold = 0.80F, .comparator = comparator};
   return {{"exact only", SemanticMode::kOff, fixed},
           {"shadow, static 0.80", SemanticMode::kShadow, fixed},
           {"static 0.80", SemanticMode::kServe, fixed},
@@ -233,9 +234,11 @@ Status Run(const Arguments& arguments) {
       "of wrong hits (95 %) | "
       "truth within |\n|---|---|---|---|---|---|---|---|\n",
       day.size(), arguments.wordings, arguments.day.zipf_intents, arguments.day.zipf_questions);
+  std::optional<MadeUpJudge> judge;
+  if (arguments.judge) judge.emplace(questions, arguments.wordings, *arguments.judge);
   Ledger shadow;
-  for (const Mode& mode : Modes()) {
-    Server server(arguments, questions, mode, embedder);
+  for (const Mode& mode : Modes(judge ? judge->Counted() : cache::kMeasuredComparator)) {
+    Server server(arguments, questions, mode, embedder, judge ? &*judge : nullptr);
     for (const Asked& asked : day) server.Serve(asked);
     server.Print();
     if (mode.semantic == SemanticMode::kShadow) shadow = server.ledger();
@@ -264,6 +267,8 @@ bool Parse(int argc, char** argv, Arguments* arguments) {
       arguments->day.requests = std::strtoull(argv[i], nullptr, 10);
     else if (name == "--wordings")
       arguments->wordings = std::strtoull(argv[i], nullptr, 10);
+    else if (name == "--judge")
+      arguments->judge = std::strtod(argv[i], nullptr);
     else if (name == "--zipf")
       arguments->day.zipf_questions = std::strtod(argv[i], nullptr);
     else
@@ -281,7 +286,7 @@ int main(int argc, char** argv) {
   if (!nextgate::semantic_day::Parse(argc, argv, &arguments)) {
     fmt::print(stderr,
                "usage: semantic_day DATA [--encoder DIR] [--vectors FILE] [--requests N] "
-               "[--wordings N] [--zipf X]\n");
+               "[--wordings N] [--zipf X] [--judge X]\n");
     return 2;
   }
   const auto status = nextgate::semantic_day::Run(arguments);
