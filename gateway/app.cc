@@ -312,6 +312,7 @@ Status App::OpenCache() {
                                                SemanticTier::Services{.embedder = *embedder_,
                                                                       .exact = *exact_,
                                                                       .judge = judge_.judge.get(),
+                                                                      .judge_id = judge_.id,
                                                                       .redis = redis_.get(),
                                                                       .tail = tail_.get(),
                                                                       .catalogue = catalogue_.get(),
@@ -503,6 +504,7 @@ void App::Shutdown() {
   if (api_->in_flight() > 0)
     LogWarning("shutdown deadline: {} requests are cut off", api_->in_flight());
   api_->Stop();
+  if (semantic_ != nullptr) semantic_->Close();  // or the admin server waits for a judge
   admin_->Stop();
 }
 

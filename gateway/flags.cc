@@ -372,6 +372,15 @@ Status CheckJudge(const GivenFlags& given, ServeOptions& o, std::vector<std::str
   for (const auto& [name, entry] : given)
     if (name.starts_with("cache-judge-") && !url)
       return InvalidArgument(fmt::format("--{} needs --cache-judge URL", name), std::string(name));
+  const bool embedder = !o.embedding_url.empty() || !o.embedding_model.empty();
+  for (const char* name : {"cache-judge", "cache-comparator-error"})
+    if (given.contains(name) && !embedder)
+      return InvalidArgument(
+          fmt::format(
+              "--{} needs --embedding-model or --embedding-url: without an embedder no answers "
+              "are compared",
+              name),
+          name);
   if (o.cache_judge == kJudgeIsModel && !o.upstreams.empty() && o.upstream_model.empty())
     return InvalidArgument(
         "--cache-judge model needs --upstream-model NAME: the upstream is asked for it",

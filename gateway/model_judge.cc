@@ -7,6 +7,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <utility>
+#include <vector>
 
 #include "gateway/access_log.h"
 
@@ -19,7 +20,7 @@ using std::chrono::steady_clock;
 using Json = nlohmann::ordered_json;
 
 constexpr milliseconds kStep(100);
-constexpr int kTokensMax = 2048;  // for a model that thinks first; others stop after a word
+constexpr int kTokensMax = 2048;  // for a model that thinks first; others end after a word
 
 constexpr std::string_view kInstructions =
     "You check whether two answers to one question say the same. They do if whoever asked would "
@@ -32,33 +33,48 @@ constexpr std::string_view kInstructions =
 // Of the engine's prefix cache: no client's scope looks like it (prefix_scope.h).
 constexpr std::string_view kPrefixScope = "judge";
 
+std::unexpected<Error> Neither() {
+  return DataLoss("the judge's reply is neither SAME nor DIFFERENT");
+}
+
+// What the server of the judge said, shortened.
+std::string FailureText(const AnswerSource::Outcome& outcome) {
+  constexpr size_t kShown = 200;
+  if (!outcome.refusal) return "the judge failed: " + outcome.error.substr(0, kShown);
+  const Json body = Json::parse(outcome.refusal->body, nullptr, /*allow_exceptions=*/false);
+  std::string message = "no message";
+  if (body.is_object() && body.contains("error")) {
+    const Json& error = body["error"];
+    if (error.is_object() && error.contains("message") && error["message"].is_string())
+      message = error["message"].get<std::string>();
+  }
+  return fmt::format("the judge: status {}, {}", outcome.refusal->status,
+                     message.substr(0, kShown));
+}
+
 bool IsLetter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
 }  // namespace
 
-std::optional<JudgedAs> ReadJudgement(std::string_view reply, bool whole) {
-  constexpr std::string_view kThink = "<think>", kThought = "</think>";
-  const auto undecided = [&] { return whole ? std::optional(JudgedAs::kNeither) : std::nullopt; };
-  const auto skip = [&](std::string_view what) {
-    reply.remove_prefix(std::min(reply.size(), reply.find_first_not_of(what)));
-  };
-  skip(" \t\r\n");
-  if (reply.empty() || (reply.size() < kThink.size() && kThink.starts_with(reply)))
-    return undecided();
-  if (reply.starts_with(kThink)) {
-    const size_t end = reply.find(kThought);
-    if (end == std::string_view::npos) return undecided();
+JudgedAs ReadJudgement(std::string_view reply) {
+  constexpr std::string_view kThought = "</think>";
+  if (const size_t end = reply.rfind(kThought); end != std::string_view::npos)
     reply.remove_prefix(end + kThought.size());
+  std::vector<std::string> words(1);  // in capitals
+  for (const char c : reply) {
+    if (IsLetter(c))
+      words.back() += static_cast<char>(c & ~('a' - 'A'));
+    else if (!words.back().empty())
+      words.emplace_back();
   }
-  skip(" \t\r\n*_`\"'.:(");
-  const auto* const end = std::ranges::find_if_not(reply, IsLetter);
-  if (end == reply.end() && !whole) return std::nullopt;
-  std::string word(reply.begin(), end);
-  std::ranges::transform(word, word.begin(),
-                         [](char c) { return static_cast<char>(c & ~('a' - 'A')); });
-  if (word == "SAME") return JudgedAs::kSame;
-  if (word == "DIFFERENT") return JudgedAs::kDifferent;
-  return JudgedAs::kNeither;
+  std::erase(words, "");
+  const auto says = [&](std::string_view word) {
+    return std::ranges::find(words, word) != words.end();
+  };
+  const bool same = says("SAME"), different = says("DIFFERENT");
+  if (words.empty() || same == different) return JudgedAs::kNeither;
+  if (words.front() == "SAME") return JudgedAs::kSame;
+  return words.front() == "DIFFERENT" ? JudgedAs::kDifferent : JudgedAs::kNeither;
 }
 
 ModelJudge::ModelJudge(Generator& generator, std::string model, Read read)
@@ -73,7 +89,7 @@ std::string ModelJudge::Body(std::string_view question, std::string_view stored,
       {"question", question}, {"first_answer", stored}, {"second_answer", generated}};
   Json body = {{"messages",
                 {{{"role", "system"}, {"content", kInstructions}},
-                 {{"role", "user"}, {"content", dump(texts) + "\n\nSAME or DIFFERENT?"}}}},
+                 {{"role", "user"}, {"content", dump(texts) + "\n\nReply with one word."}}}},
                {"temperature", 0},
                {"max_tokens", kTokensMax}};
   if (!model_.empty()) body["model"] = model_;
@@ -84,31 +100,24 @@ Result<bool> ModelJudge::Same(std::string_view question, std::string_view stored
                               std::string_view generated, Deadline deadline) {
   ASSIGN_OR_RETURN(openai::ApiRequest request, read_(Body(question, stored, generated)));
   request.prefix_scope = kPrefixScope;
+  request.forwarded_cache_control = "no-store, no-cache";  // its server may be a nextgate
   ASSIGN_OR_RETURN(const std::unique_ptr<AnswerSource> source,
                    generator_.Start(std::make_shared<const openai::ApiRequest>(std::move(request)),
                                     "judge-" + RandomId()));
   std::string reply;
-  std::optional<JudgedAs> judged;
   const AnswerSource::Listener listener = {
       .delta = [&](const cache::AnswerDelta& delta) { reply += delta.text; },
       .finish = [](int32_t /*index*/, const cache::AnswerChoice& /*choice*/) {}};
-  for (bool more = true; more && !judged;) {
+  for (bool more = true; more;) {
     const auto left = duration_cast<milliseconds>(deadline - steady_clock::now());
     if (left <= milliseconds(0) || closed_.load(std::memory_order_relaxed))
       return MakeError(ErrorCode::kDeadlineExceeded, "the judge did not answer in time");
     more = source->Pump(std::min(left, kStep), listener);
-    judged = ReadJudgement(reply, /*whole=*/false);
-    if (more || judged) continue;
-    const AnswerSource::Outcome outcome = source->Finish();
-    if (!outcome.complete)
-      return MakeError(
-          ErrorCode::kUnavailable,
-          outcome.refusal ? fmt::format("the judge refused with status {}", outcome.refusal->status)
-                          : "the judge failed: " + outcome.error);
-    judged = ReadJudgement(reply, /*whole=*/true);
   }
-  if (judged == JudgedAs::kNeither)
-    return DataLoss("the judge's reply is neither SAME nor DIFFERENT");
+  const AnswerSource::Outcome outcome = source->Finish();
+  if (!outcome.complete) return MakeError(ErrorCode::kUnavailable, FailureText(outcome));
+  const JudgedAs judged = ReadJudgement(reply);
+  if (judged == JudgedAs::kNeither) return Neither();
   return judged == JudgedAs::kSame;
 }
 

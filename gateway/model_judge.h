@@ -1,6 +1,6 @@
 // A language model as the judge of two answers (cache/semantic/answer_comparator.h): it is shown the
 // question and both answers, at temperature 0, and asked for one word, SAME or DIFFERENT. Anything else
-// is no label. A reply that begins with <think> is read behind </think>.
+// is no label. What a model thinks before </think> is not read.
 //
 // The texts are handed over as JSON, so that none of them can end itself and go on as an instruction;
 // what they say may still mislead a model. How often it is wrong has to be counted
@@ -12,7 +12,6 @@
 
 #include <atomic>
 #include <functional>
-#include <optional>
 #include <string>
 #include <string_view>
 
@@ -45,8 +44,8 @@ class ModelJudge final : public cache::AnswerJudge {
   std::atomic<bool> closed_ = false;
 };
 
-// What a reply says as far as it is there; nothing: not enough of it. `whole`: no more will come.
+// What a whole reply says: its first word, behind the last </think>, if the other word does not follow.
 enum class JudgedAs { kSame, kDifferent, kNeither };
-std::optional<JudgedAs> ReadJudgement(std::string_view reply, bool whole);
+JudgedAs ReadJudgement(std::string_view reply);
 
 }  // namespace nextgate::gateway

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "base/status.h"
 #include "gateway/generator.h"
@@ -17,6 +18,7 @@ namespace nextgate::gateway {
 struct OpenedJudge {
   std::unique_ptr<Upstream> server;   // null: the judge is what is served
   std::unique_ptr<ModelJudge> judge;  // null: none is asked for
+  std::string id;                     // of the model: equal for those who judge alike
 };
 
 // `served` makes the answers of this server, whose requests `limits` belong to; both outlive the judge.

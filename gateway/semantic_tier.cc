@@ -16,6 +16,12 @@ std::chrono::milliseconds CompareBudget(bool has_judge) {
   return has_judge ? kJudgeBudget : kCompareBudget;
 }
 
+std::string ComparatorId(const SemanticTier::Services& services) {
+  if (services.judge != nullptr) return "judge " + services.judge_id;
+  const cache::EmbedderInfo& info = services.embedder.info();
+  return "embedder " + info.id + " " + info.revision;
+}
+
 cache::ComparatorError ErrorOf(const ServeOptions& o, const cache::EmbedderInfo& embedder,
                                const cache::AnswerJudge* judge) {
   if (o.cache_comparator_error) return *o.cache_comparator_error;
@@ -68,6 +74,7 @@ SemanticTier::SemanticTier(const ServeOptions& options, const Services& services
           cache::SemanticCache::Options{
               .name_space = options.cache_namespace,
               .secret = services.secret,
+              .comparator = ComparatorId(services),
               .embed_budget = std::chrono::milliseconds(options.embedding_timeout_ms),
               .compare_budget = CompareBudget(services.judge != nullptr),
               .entries_max = options.cache_semantic_entries_max,
@@ -81,23 +88,37 @@ SemanticTier::SemanticTier(const ServeOptions& options, const Services& services
                                          .client = services.redis,
                                          .tail = services.tail,
                                          .keys = services.keys})) {
-  if (Serves(options) && verifier_.options().mode == cache::Verifier::Mode::kVerified &&
-      verifier_.options().comparator == cache::ComparatorError::Unknown())
-    LogWarning(
-        "nothing is served by meaning: how often what compares answers is wrong is not known; "
-        "`nextgate "
-        "admin comparator` counts it for --cache-comparator-error");
+  WarnOfComparator(options);
   if (services.catalogue != nullptr)
     reembedder_ = std::make_unique<cache::Reembedder>(
         cache::Reembedder::Options{.name_space = options.cache_namespace}, *cache_,
         *services.catalogue, *services.redis);
 }
 
-std::optional<cache::ComparatorTrial> SemanticTier::TryComparator() {
+void SemanticTier::WarnOfComparator(const ServeOptions& options) const {
+  const cache::Verifier::Options& verifier = verifier_.options();
+  const cache::ComparatorError& error = verifier.comparator;
+  if (!Serves(options) || verifier.mode != cache::Verifier::Mode::kVerified) return;
+  if (error == cache::ComparatorError::Unknown())
+    LogWarning(
+        "nothing is served by meaning: how often what compares answers is wrong is not known; "
+        "`nextgate "
+        "admin comparator` counts it for --cache-comparator-error");
+  else if (static_cast<double>(error.false_different) >
+           verifier.error_max * static_cast<double>(error.num_right))
+    LogWarning(
+        "little or nothing will be served by meaning: what compares answers calls {} of {} right "
+        "ones "
+        "different, which count as wrong hits, and --cache-semantic-error-max is {}",
+        error.false_different, error.num_right, verifier.error_max);
+}
+
+std::optional<cache::ComparatorTrial> SemanticTier::TryComparator(
+    const std::function<bool()>& stop) {
   const std::unique_lock lock(trial_mutex_, std::try_to_lock);
   if (!lock.owns_lock()) return std::nullopt;
   return cache::TryComparator(comparator_, cache::HandWrittenAnswers(),
-                              CompareBudget(comparator_.has_judge()));
+                              CompareBudget(comparator_.has_judge()), stop);
 }
 
 }  // namespace nextgate::gateway

@@ -2,6 +2,7 @@
 // from ServeOptions.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -27,6 +28,7 @@ class SemanticTier {
     cache::Embedder& embedder;
     cache::ExactCache& exact;
     cache::AnswerJudge* judge = nullptr;  // null: the embedder compares answers
+    std::string judge_id;                 // equal for those who judge alike
     cache::RedisClient* redis = nullptr;  // both or none
     cache::RedisTail* tail = nullptr;
     cache::RedisCatalogue* catalogue = nullptr;  // with the two
@@ -42,10 +44,15 @@ class SemanticTier {
   const cache::AnswerComparator& comparator() const { return comparator_; }
 
   // Asks what compares answers about all pairs of which the truth is known; some minutes, with a slow
-  // judge. Nothing: somebody else is doing that just now.
-  std::optional<cache::ComparatorTrial> TryComparator();
+  // judge; `stop` is asked between two pairs. Nothing: somebody else is doing that just now.
+  std::optional<cache::ComparatorTrial> TryComparator(const std::function<bool()>& stop);
+
+  // The server stops: whoever waits for the judge returns soon.
+  void Close() { comparator_.Close(); }
 
  private:
+  void WarnOfComparator(const ServeOptions& options) const;
+
   cache::Verifier verifier_;
   cache::AnswerComparator comparator_;
   std::mutex trial_mutex_;

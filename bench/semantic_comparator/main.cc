@@ -95,7 +95,7 @@ Status Run(const std::string& model) {
   cache::AnswerComparator comparator({.cosine_min = -1}, &embedder, nullptr);
   const auto& answers = cache::HandWrittenAnswers();
   const cache::ComparatorTrial trial =
-      cache::TryComparator(comparator, answers, std::chrono::seconds(10));
+      cache::TryComparator(comparator, answers, std::chrono::seconds(10), [] { return false; });
   std::vector<Pair> pairs;
   for (size_t i = 0; i < answers.size(); ++i)
     pairs.push_back({answers[i], trial.verdicts[i].value_or(cache::AnswerVerdict())});

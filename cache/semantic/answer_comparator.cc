@@ -118,7 +118,7 @@ int64_t AnswerComparator::count(AnswerVerdict::Reason reason) const {
 }
 
 AnswerVerdict AnswerComparator::Decide(std::string_view question, std::string_view stored,
-                                       std::string_view generated, Deadline deadline) {
+                                       std::string_view generated, Deadline deadline) const {
   const auto plain = DecideByFacts(options_.facts(stored), options_.facts(generated));
   if (judge_ == nullptr) return DecideByCosine(stored, generated, plain, deadline);
   // Asked also where the texts alone decide, or a judge that is away would leave those labels only.
@@ -136,7 +136,7 @@ AnswerVerdict AnswerComparator::Decide(std::string_view question, std::string_vi
 
 AnswerVerdict AnswerComparator::DecideByCosine(std::string_view stored, std::string_view generated,
                                                std::optional<AnswerVerdict> plain,
-                                               Deadline deadline) {
+                                               Deadline deadline) const {
   if (embedder_ == nullptr) return NoLabel(Reason::kNoEmbedder);
   std::vector<std::string> texts = PiecesOf(stored);
   const size_t of_stored = texts.size();

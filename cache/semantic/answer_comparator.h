@@ -104,6 +104,10 @@ class AnswerComparator {
   AnswerVerdict Compare(std::string_view question, std::string_view stored,
                         std::string_view generated, Deadline deadline);
 
+  // The same, counted nowhere.
+  AnswerVerdict Decide(std::string_view question, std::string_view stored,
+                       std::string_view generated, Deadline deadline) const;
+
   bool has_judge() const { return judge_ != nullptr; }
   // Whoever waits for the judge returns soon, without a label.
   void Close();
@@ -112,10 +116,8 @@ class AnswerComparator {
   int64_t count(AnswerVerdict::Reason reason) const;
 
  private:
-  AnswerVerdict Decide(std::string_view question, std::string_view stored,
-                       std::string_view generated, Deadline deadline);
   AnswerVerdict DecideByCosine(std::string_view stored, std::string_view generated,
-                               std::optional<AnswerVerdict> plain, Deadline deadline);
+                               std::optional<AnswerVerdict> plain, Deadline deadline) const;
 
   const Options options_;
   Embedder* const embedder_;

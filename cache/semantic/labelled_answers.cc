@@ -52,9 +52,9 @@ const std::vector<LabelledAnswers>& HandWrittenAnswers() {
   return kPairs;
 }
 
-ComparatorTrial TryComparator(AnswerComparator& comparator,
+ComparatorTrial TryComparator(const AnswerComparator& comparator,
                               const std::vector<LabelledAnswers>& pairs,
-                              std::chrono::milliseconds budget) {
+                              std::chrono::milliseconds budget, const std::function<bool()>& stop) {
   ComparatorTrial trial;
   trial.verdicts.resize(pairs.size());
   std::atomic<size_t> next = 0;
@@ -63,10 +63,11 @@ ComparatorTrial TryComparator(AnswerComparator& comparator,
     std::vector<std::jthread> threads;
     for (int t = 0; t < kThreads; ++t)
       threads.emplace_back([&] {
-        for (size_t i = next++; i < pairs.size() && unlabelled < kUnlabelledMax; i = next++) {
+        for (size_t i = next++; i < pairs.size() && unlabelled < kUnlabelledMax && !stop();
+             i = next++) {
           const LabelledAnswers& pair = pairs[i];
-          trial.verdicts[i] = comparator.Compare(pair.question, pair.first, pair.second,
-                                                 std::chrono::steady_clock::now() + budget);
+          trial.verdicts[i] = comparator.Decide(pair.question, pair.first, pair.second,
+                                                std::chrono::steady_clock::now() + budget);
           if (trial.verdicts[i]->label != AnswerVerdict::Label::kNone)
             unlabelled = 0;
           else if (IsAway(trial.verdicts[i]->reason))

@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string_view>
 #include <vector>
@@ -32,12 +33,13 @@ const std::vector<LabelledAnswers>& HandWrittenAnswers();
 struct ComparatorTrial {
   ComparatorError error;    // of the pairs that got a label
   int64_t no_label = 0;     // of those that were asked about
-  bool broken_off = false;  // embedder or judge is away: not all were asked about
+  bool broken_off = false;  // stopped, or who was asked is away: not all were asked about
   std::vector<std::optional<AnswerVerdict>> verdicts;  // by pair; nothing: it was not asked about
 };
-// Asks about each pair, four at a time, each for `budget` at most.
-ComparatorTrial TryComparator(AnswerComparator& comparator,
+// Asks about each pair, four at a time, each for `budget` at most, until `stop` says so. Counts in none of the
+// comparator's counters.
+ComparatorTrial TryComparator(const AnswerComparator& comparator,
                               const std::vector<LabelledAnswers>& pairs,
-                              std::chrono::milliseconds budget);
+                              std::chrono::milliseconds budget, const std::function<bool()>& stop);
 
 }  // namespace nextgate::cache

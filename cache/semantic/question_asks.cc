@@ -62,7 +62,10 @@ Closed QuestionAnalyser::AskedFor(Closed c) const {
   if (c != Closed::kWhat && c != Closed::kWhich) return c;
   if (next == "reason") return Closed::kWhy;
   size_t last = items_.size();
-  while (last > 0 && items_[last - 1].kind == PieceKind::kStop) --last;
+  while (last > 0 &&
+         (items_[last - 1].kind == PieceKind::kStop || items_[last - 1].kind == PieceKind::kComma ||
+          RoleOf(items_[last - 1].text) == WordRole::kFiller))
+    --last;
   if (next == "is" && TextAt(last - 1) == "for" && last > at_ + 2) return Closed::kWhy;
   if (next == "is" && TextAt(at_ + 2) == "the" && TextAt(at_ + 3) == "need") return Closed::kWhy;
   if (Among(kTimes, next)) return Closed::kWhen;

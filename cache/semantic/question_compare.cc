@@ -123,13 +123,23 @@ void QuestionDifference::DropCompounds() {
   DropCompoundsOf(&only_stored_, &only_asked_, asked_);
 }
 
+namespace {
+
+Closed Turned(Closed direction) { return direction == Closed::kFrom ? Closed::kTo : Closed::kFrom; }
+bool Exchanges(const Question& question, std::string_view code, Closed direction) {
+  return std::ranges::any_of(question.exchanges, [&](const auto& exchange) {
+    return exchange.first == code && exchange.second == direction;
+  });
+}
+
+}  // namespace
+
 Refusal QuestionDifference::Numbers() const {
   if (asked_.numbers != stored_.numbers)
     return fmt::format("{} is not {}", List(asked_.numbers), List(stored_.numbers));
   for (const auto& [code, role] : asked_.exchanges)
-    for (const auto& [other, other_role] : stored_.exchanges)
-      if (code == other && role != other_role)
-        return fmt::format("from {} is not to {}", code, code);
+    if (!Exchanges(stored_, code, role) && Exchanges(stored_, code, Turned(role)))
+      return fmt::format("from {} is not to {}", code, code);
   if (asked_.dates != stored_.dates)
     return fmt::format("{} is not {}", List(asked_.dates), List(stored_.dates));
   return std::nullopt;
@@ -338,8 +348,10 @@ Refusal QuestionDifference::Roles() const {
   if (asked_.persons.size() >= 2 && stored_.persons.size() >= 2 &&
       asked_.persons != stored_.persons)
     return std::string("the persons change places");
-  if (((asked_.from & stored_.to) | (asked_.to & stored_.from)) != 0)
-    return std::string("from somebody is not to them");
+  const auto only = [](uint32_t bits, uint32_t others) { return bits & ~others; };
+  const uint32_t turned = (only(asked_.from, asked_.to) & only(stored_.to, stored_.from)) |
+                          (only(asked_.to, asked_.from) & only(stored_.from, stored_.to));
+  if (turned != 0) return std::string("from somebody is not to them");
   // "… for me" says no more than that somebody asks.
   constexpr uint32_t kFirst = uint32_t{1} << static_cast<uint32_t>(Closed::kFirstPerson);
   if (((asked_.objects ^ stored_.objects) & ~kFirst) != 0) return std::string("done to another");
@@ -348,42 +360,52 @@ Refusal QuestionDifference::Roles() const {
   return std::nullopt;
 }
 
+// What stands before a word that both have once.
+Refusal QuestionDifference::PlaceOf(const ContentWord& word, const ContentWord& other) const {
+  // "bought by Anna", "bought Anna"
+  const bool by = (word.before == Closed::kBy && other.before == Closed::kNone) ||
+                  (other.before == Closed::kBy && word.before == Closed::kNone);
+  if (by) return fmt::format("by {} is not {}", word.text, word.text);
+  // "with a card", "to a card"; "to an account", "to my account"
+  const bool with = ((word.preposition == "with" || word.used) && IsDirection(other.before)) ||
+                    ((other.preposition == "with" || other.used) && IsDirection(word.before));
+  if (with && !ConnectsTo(asked_) && !ConnectsTo(stored_))
+    return fmt::format("with {} is not to or from it", word.text);
+  const bool mine = word.owner != Closed::kNone && other.owner != Closed::kNone;
+  if (mine && word.owner != other.owner) return fmt::format("{} of another person", word.text);
+  const auto object = [](const ContentWord& w) {
+    return w.before == Closed::kNone &&
+           (w.determiner == Determiner::kOwn || w.determiner == Determiner::kIndefinite);
+  };
+  const auto means = [](const ContentWord& w) {
+    return w.preposition == "with" && w.determiner == Determiner::kNone;
+  };
+  if ((means(word) && object(other)) || (means(other) && object(word)))
+    return fmt::format("with {} is not {}", word.text, word.text);
+  const bool owned = word.determiner == Determiner::kOwn,
+             own = other.determiner == Determiner::kOwn;
+  const bool a_one =
+      word.determiner == Determiner::kIndefinite || other.determiner == Determiner::kIndefinite;
+  if (word.before == other.before && IsDirection(word.before) && owned != own && a_one &&
+      IsOwnable(word))
+    return fmt::format("one's own {} is not another", word.text);
+  const bool both = word.before != Closed::kNone && other.before != Closed::kNone;
+  if (word.before != other.before && both && IsHard(word.before) && IsHard(other.before))
+    return fmt::format("another preposition before {}", word.text);
+  return std::nullopt;
+}
+
 Refusal QuestionDifference::Order() const {
+  if (Refusal r = OrderOneWay()) return r;
+  return QuestionDifference(stored_, asked_).OrderOneWay();
+}
+
+Refusal QuestionDifference::OrderOneWay() const {
   const Words a = Shared(asked_, stored_), b = Shared(stored_, asked_);
   std::unordered_map<std::string_view, const ContentWord*> in_b;
   for (const ContentWord* word : b) in_b.emplace(word->stem, word);
   for (const ContentWord* word : a) {
-    const ContentWord* other = in_b.at(word->stem);
-    // "bought by Anna", "bought Anna"
-    const bool by = (word->before == Closed::kBy && other->before == Closed::kNone) ||
-                    (other->before == Closed::kBy && word->before == Closed::kNone);
-    if (by) return fmt::format("by {} is not {}", word->text, word->text);
-    // "with a card", "to a card"; "to an account", "to my account"
-    const bool with = ((word->preposition == "with" || word->used) && IsDirection(other->before)) ||
-                      ((other->preposition == "with" || other->used) && IsDirection(word->before));
-    if (with && !ConnectsTo(asked_) && !ConnectsTo(stored_))
-      return fmt::format("with {} is not to or from it", word->text);
-    const bool mine = word->owner != Closed::kNone && other->owner != Closed::kNone;
-    if (mine && word->owner != other->owner) return fmt::format("{} of another person", word->text);
-    const auto object = [](const ContentWord& w) {
-      return w.before == Closed::kNone &&
-             (w.determiner == Determiner::kOwn || w.determiner == Determiner::kIndefinite);
-    };
-    const auto means = [](const ContentWord& w) {
-      return w.preposition == "with" && w.determiner == Determiner::kNone;
-    };
-    if ((means(*word) && object(*other)) || (means(*other) && object(*word)))
-      return fmt::format("with {} is not {}", word->text, word->text);
-    const bool owned = word->determiner == Determiner::kOwn,
-               own = other->determiner == Determiner::kOwn;
-    const bool a_one =
-        word->determiner == Determiner::kIndefinite || other->determiner == Determiner::kIndefinite;
-    if (word->before == other->before && IsDirection(word->before) && owned != own && a_one &&
-        IsOwnable(*word))
-      return fmt::format("one's own {} is not another", word->text);
-    const bool both = word->before != Closed::kNone && other->before != Closed::kNone;
-    if (word->before != other->before && both && IsHard(word->before) && IsHard(other->before))
-      return fmt::format("another preposition before {}", word->text);
+    if (Refusal r = PlaceOf(*word, *in_b.at(word->stem))) return r;
   }
   size_t from = 0, to = a.size();
   while (from < to && a[from]->stem == b[from]->stem) ++from;

@@ -42,6 +42,8 @@ class QuestionDifference {
   Refusal ClosedClasses() const;
   Refusal Forms() const;  // question_form_compare.cc
   Refusal Roles() const;
+  Refusal PlaceOf(const ContentWord& word, const ContentWord& other) const;
+  Refusal OrderOneWay() const;
 
   const Question& asked_;
   const Question& stored_;

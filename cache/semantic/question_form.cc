@@ -119,7 +119,7 @@ void QuestionAnalyser::FindYesNo() {
     out_.form.subject = StemOf(text);
 }
 
-// "Cancel my card", "talk faster", "can you report it for me".
+// "Cancel my card", "talk faster".
 void QuestionAnalyser::FindOrder() {
   static constexpr std::string_view kVerbs[] = {
       "put",    "set",      "stop",   "cancel", "block", "freeze",   "unfreeze", "close",  "open",
@@ -162,6 +162,10 @@ void QuestionAnalyser::FindRefusal() {
 
 void QuestionAnalyser::FindForm() {
   FindYesNo();
+  const size_t first = FirstWord();
+  const Closed c = ClosedOf(TextAt(first));
+  out_.form.request = (c == Closed::kMay || c == Closed::kFuture || TextAt(first) == "would") &&
+                      TextAt(first + 1) == "you" && !HasWh();
   if (HasWh() || out_.form.yes_no) return;
   FindStatement();
   FindOrder();

@@ -48,6 +48,15 @@ Refusal OneWay(const Question& one, const Question& other) {
     return "how to is not to do";  // "unsubscribe"
   if (a.where_to && AsksNothing(b)) return "where to is not asked";
   if (a.asks == Closed::kWhy && b.order) return "why is not asked";
+  if (a.yes_no && b.order) return "whether is not to do";
+  const bool points = a.asks == Closed::kWho || a.asks == Closed::kWhen || a.asks == Closed::kWhere;
+  if (points && (b.request || b.statement)) return "who, when or where is not asked";
+  if (a.asks == Closed::kWhere && b.order) return "where is not asked";
+  if (a.asks == Closed::kWhy && b.request) return "why is not asked";
+  if (a.asks == Closed::kHow && b.request) return "how is not asked";
+  const bool han = one.script == Script::kHan && other.script == Script::kHan;
+  if (han && a.yes_no && AsksNothing(b)) return "whether is not asked";
+  if (han && a.asks == Closed::kHow && AsksNothing(b)) return "how is not asked";
   if (a.yes_no && b.statement) return "whether is not that";
   if (a.will_not && !SaysCan(one) && SaysCan(other)) return "will not is not cannot";
   if (a.what_is == Determiner::kIndefinite && b.what_is > Determiner::kIndefinite)

@@ -215,6 +215,8 @@ bool QuestionAnalyser::TakeDate() {
     const QuestionItem* next = At(at_ + 1);
     const bool number = (next != nullptr && next->kind == PieceKind::kNumber) ||
                         (at_ > 0 && items_[at_ - 1].kind == PieceKind::kNumber);
+    static constexpr std::string_view kPersons[] = {"i", "we", "he", "she", "they", "you", "it"};
+    if (item.text == "may" && Among(kPersons, TextAt(at_ + 1))) return false;
     const bool capital = !no_case_ && item.capital && !item.first;
     if (!number && !capital && !Among(kBeforeDate, Before())) return false;
   }

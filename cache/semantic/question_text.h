@@ -43,7 +43,7 @@ struct ContentWord {
   size_t place = 0;                           // index into words
 };
 
-// What kind of answer is wanted; English, but for `yes_no`.
+// What kind of answer is wanted; `yes_no` and `asks` also in Chinese, the rest in English.
 struct QuestionForm {
   bool yes_no = false;                     // asks whether, not who, how …
   std::string subject;                     // of that: "i", or a stem; "": not known
@@ -53,6 +53,7 @@ struct QuestionForm {
   bool where_to = false;                   // "where do I go"
   bool how_many = false;                   // also "what number of"
   Determiner what_is = Determiner::kNone;  // "what is a mortgage", "what is the rate"
+  bool request = false;                    // "can you send it"
   bool order = false;                      // "cancel my card"
   bool statement = false;                  // "my card was declined."
   bool will_not = false;                   // "I am not doing it", "I will not"

@@ -66,10 +66,11 @@ SemanticCache::SemanticCache(Options options, const Services& services)
       codec_(options_.secret, s_.keys),
       embedder_key_(KeyText(s_.embedder.info())),
       questions_log_("questions:" + HashBytes(embedder_key_).Hex().substr(0, 16)),
+      evidence_log_("evidence:" + HashBytes(options_.comparator).Hex().substr(0, 16)),
       index_({.dimension = s_.embedder.info().dimension, .entries_max = options_.entries_max}),
       random_(std::random_device{}()),
       queue_(options_.queue_max),
-      comparisons_(options_.queue_max) {
+      comparisons_(options_.compare_queue_max) {
   const std::string snapshot = SnapshotPath();
   RecordLog::Place resume;
   if (!snapshot.empty()) resume = LoadSnapshot(index_, snapshot, embedder_key_);
@@ -85,7 +86,7 @@ SemanticCache::SemanticCache(Options options, const Services& services)
     snapshots_ = std::make_unique<SnapshotKeeper>(index_, *questions_, snapshot, embedder_key_);
   // What was learned stays true whatever Redis forgets.
   evidence_ =
-      OpenLog({.name = std::string(kEvidenceLog), .records_max = kEvidenceMax},
+      OpenLog({.name = evidence_log_, .records_max = kEvidenceMax},
               {.heard = [this](std::string_view record, int64_t /*at*/) { HearEvidence(record); }});
   rejections_ =
       OpenLog({.name = std::string(kRejectionsLog), .records_max = kRejectionsMax},

@@ -12,7 +12,8 @@
 //
 // What the instances know of questions and evidence are logs that all fold in one order
 // (cache/redis/record_log.h): an index entry and the verifier's state are functions of what the logs
-// hold. An index entry is a hint; the answer is fetched and proven on its material at every hit, so a
+// hold. Evidence counts by what its labels' source is known to be wrong about, so every source (an embedder, a
+// judge) has a log of its own. An index entry is a hint; the answer is fetched and proven on its material at every hit, so a
 // stale one can only miss.
 //
 // Threads: all methods may be called from any thread. Two threads inside: "semantic" does what Finish
@@ -96,7 +97,8 @@ class SemanticCache {
  public:
   struct Options {
     std::string name_space = "nextgate";
-    std::string secret;                          // of the records' digests
+    std::string secret;      // of the records' digests
+    std::string comparator;  // who compares answers: evidence of others is not read
     std::chrono::milliseconds embed_budget{20};  // of Lookup
     std::chrono::milliseconds fetch_budget{40};  // of Lookup, in Redis
     std::chrono::milliseconds background_budget{2000};
@@ -105,6 +107,7 @@ class SemanticCache {
     GateSet gates = GateSet::all();
     float look_from = 0.5F;  // cosine below which nothing is a candidate
     size_t queue_max = 1024;
+    size_t compare_queue_max = 64;  // each holds two answers, for as long as a judge takes
     // Longer than any entry lives: what an embedder leaves behind that is not used any more.
     std::chrono::milliseconds questions_expiry = std::chrono::hours(24 * 8);
     std::string snapshot_dir;  // of the index' file (snapshot.h); "": none. Needs Redis
@@ -166,6 +169,7 @@ class SemanticCache {
 
   GateSet gates() const { return options_.gates; }                     // that are on
   const std::string& questions_log() const { return questions_log_; }  // of this embedder
+  const std::string& evidence_log() const { return evidence_log_; }    // of this comparator
   // How far the log of questions was folded.
   RecordLog::Place place() const { return questions_->place(); }
   const EmbedderInfo& embedder() const { return s_.embedder.info(); }
@@ -194,7 +198,6 @@ class SemanticCache {
     Finished finished;   // with a match
     double observe = 1;  // the probability with which it came to this
   };
-  static constexpr std::string_view kEvidenceLog = "evidence";
   static constexpr std::string_view kRejectionsLog = "rejections";
   static constexpr size_t kEvidenceMax = 200'000, kRejectionsMax = 100'000;  // records
   static constexpr int64_t kNotInTheLog = INT64_MAX;  // position of what only this process knows
@@ -234,7 +237,7 @@ class SemanticCache {
   const Services s_;
   const SemanticCodec codec_;
   const std::string embedder_key_;  // id, revision and dimension, in one text
-  const std::string questions_log_;
+  const std::string questions_log_, evidence_log_;
   QuestionIndex index_;
 
   mutable std::mutex mutex_;                       // guards what follows

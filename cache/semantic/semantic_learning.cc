@@ -150,7 +150,7 @@ void SemanticCache::Learn(const Comparison& comparison) {
                                            .observe = comparison.observe,
                                            .right = right,
                                            .source = Verifier::Evidence::Source::kShadow}};
-  evidence_->Append(codec_.Seal(kEvidenceLog, record));
+  evidence_->Append(codec_.Seal(evidence_log_, record));
 }
 
 Result<std::optional<float>> SemanticCache::Feedback(const CacheKey& asked, const CachePlan& plan,
@@ -179,7 +179,7 @@ Result<std::optional<float>> SemanticCache::Feedback(const CacheKey& asked, cons
         .right = right,
         .source = Verifier::Evidence::Source::kFeedback};
     evidence_->Append(
-        codec_.Seal(kEvidenceLog, EvidenceRecord{.id = RandomId(), .evidence = evidence}));
+        codec_.Seal(evidence_log_, EvidenceRecord{.id = RandomId(), .evidence = evidence}));
   }
   if (!right)
     rejections_->Append(
@@ -227,7 +227,7 @@ void SemanticCache::HearQuestion(std::string_view bytes, int64_t position) {
 }
 
 void SemanticCache::HearEvidence(std::string_view bytes) {
-  const auto record = codec_.Open(kEvidenceLog, bytes);
+  const auto record = codec_.Open(evidence_log_, bytes);
   const auto* evidence = record ? std::get_if<EvidenceRecord>(&*record) : nullptr;
   if (evidence == nullptr) return CountCorrupt();
   if (!HeardBefore(evidence->id)) s_.verifier.Observe(evidence->evidence);

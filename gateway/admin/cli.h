@@ -43,9 +43,12 @@ class AdminClient {
   // `key` may be empty.
   static Result<AdminClient> Open(const std::string& url, std::string key);
 
+  static constexpr int64_t kReadTimeoutMs = 120'000;  // without a byte
+
   // The body of a 2xx reply. An error carries the server's message.
   Result<std::string> Call(const std::string& method, const std::string& target,
-                           const std::string& body = "", const char* content_type = "") const;
+                           const std::string& body = "", const char* content_type = "",
+                           int64_t read_timeout_ms = kReadTimeoutMs) const;
   // The same with the body handed over in pieces.
   Status Stream(const std::string& target,
                 const std::function<bool(std::string_view)>& on_body) const;

@@ -317,6 +317,17 @@ std::string ThresholdsTable(const Json& thresholds) {
   return out + "\n" + Table(rows);
 }
 
+namespace {
+
+std::string NoLabels(const Json& counted) {
+  std::string text;
+  for (const auto& [reason, count] : Member(counted, "no_label").items())
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", count.dump(), Printable(reason));
+  return text.empty() ? "0" : text;
+}
+
+}  // namespace
+
 std::string ComparatorText(const Json& counted) {
   const auto share = [&](const char* name) {
     const Json& of = Member(counted, name);
@@ -327,7 +338,7 @@ std::string ComparatorText(const Json& counted) {
       {{"answers are compared by", Member(counted, "judge") == true ? "the judge" : "the embedder"},
        {"different, called the same", share("false_same")},
        {"the same, called different", share("false_different")},
-       {"no label", Text(counted, "no_label")},
+       {"no label", NoLabels(counted)},
        {"the server reckons with", Text(counted, "in_force")}});
   std::vector<std::vector<std::string>> rows = {{"SAID", "BY", "OF", "ANSWER", "ANSWER"}};
   for (const Json& mistake : Member(counted, "mistakes")) {
@@ -338,6 +349,10 @@ std::string ComparatorText(const Json& counted) {
                     answers[1].is_string() ? answers[1].get<std::string>() : "-"});
   }
   if (rows.size() > 1) out += "\n" + Table(rows);
+  if (!Member(counted, "flag").is_string())
+    return out +
+           "\nnothing to set: the server reckons with figures of pairs that nothing was chosen "
+           "on\n";
   return out + fmt::format("\nStart all instances with\n  {}\n", Printable(Text(counted, "flag")));
 }
 

@@ -63,19 +63,23 @@ Json ShareJson(int64_t hits, int64_t count) {
           {"high", Rounded(interval.high)}};
 }
 
-// Why pairs got no label: how many there are of each reason, and what the first was told.
-std::string NoLabelText(const cache::ComparatorTrial& trial) {
-  std::map<std::string_view, int> reasons;
-  std::string failure;
+// Of the pairs without a label, how many there are of each reason.
+Json NoLabelJson(const cache::ComparatorTrial& trial) {
+  Json reasons = Json::object();
   for (const auto& verdict : trial.verdicts) {
     if (!verdict || verdict->label != cache::AnswerVerdict::Label::kNone) continue;
-    ++reasons[NameOf(verdict->reason)];
-    if (failure.empty()) failure = verdict->failure;
+    const std::string name(NameOf(verdict->reason));
+    reasons[name] = reasons.value(name, 0) + 1;
   }
-  std::string text;
-  for (const auto& [reason, count] : reasons)
-    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", reason, count);
-  return failure.empty() ? text : fmt::format("{} ({})", text, failure);
+  return reasons;
+}
+
+// The same in words, with what the first was told.
+std::string NoLabelText(const cache::ComparatorTrial& trial) {
+  std::string text = NoLabelJson(trial).dump();
+  for (const auto& verdict : trial.verdicts)
+    if (verdict && !verdict->failure.empty()) return fmt::format("{} ({})", text, verdict->failure);
+  return text;
 }
 
 // What it was wrong about.
@@ -222,7 +226,8 @@ Status CountComparatorErrors(const AdminContext& c, const AdminRequest& request,
   QueryReader query(request.http, {});
   RETURN_IF_ERROR(query.status());
   if (c.semantic == nullptr) return NoTier();
-  const auto trial = c.semantic->TryComparator();
+  const auto trial = c.semantic->TryComparator(
+      [&] { return request.http.client_left && request.http.client_left(); });
   if (!trial)
     return MakeError(ErrorCode::kResourceExhausted,
                      "the comparator's errors are being counted already");
@@ -233,15 +238,18 @@ Status CountComparatorErrors(const AdminContext& c, const AdminRequest& request,
         ErrorCode::kUnavailable,
         fmt::format("{} of {} pairs of answers got no label: {}", trial->no_label,
                     trial->no_label + error.num_right + error.num_wrong, NoLabelText(*trial)));
+  // Counted on pairs that its cosine was not chosen on, which these are only half.
+  const bool known =
+      !judged && c.semantic->verifier().options().comparator == cache::kMeasuredComparator;
   LogInfo("audit who={} action=comparator error={} no_label={}", request.caller.label, error.Text(),
           trial->no_label);
   AnswerJson(reply, {{"judge", judged},
                      {"false_same", ShareJson(error.false_same, error.num_wrong)},
                      {"false_different", ShareJson(error.false_different, error.num_right)},
-                     {"no_label", trial->no_label},
+                     {"no_label", NoLabelJson(*trial)},
                      {"mistakes", MistakesJson(*trial)},
                      {"in_force", c.semantic->verifier().options().comparator.Text()},
-                     {"flag", "--cache-comparator-error " + error.Text()}});
+                     {"flag", known ? Json() : Json("--cache-comparator-error " + error.Text())}});
   return {};
 }
 

@@ -8,7 +8,9 @@ import os
 import pathlib
 import subprocess
 import threading
+import time
 
+import httpx
 import pytest
 from conftest import BINARY
 from semantic_test import MINILM, ask, content, known, semantic
@@ -77,7 +79,7 @@ def test_its_errors_are_counted_and_named(start, monkeypatch):
     with contextlib.closing(Judge(lambda q, a, b: "Same." if wrong_about in (a, b) or missed in (a, b) else known_truth[q, a, b].upper())) as judge:
         server = start(*flags(judge))
         counted = json.loads(comparator(server, "--json").stdout)
-        assert counted["judge"] is True and counted["no_label"] == 0
+        assert counted["judge"] is True and counted["no_label"] == {}
         assert counted["flag"] == "--cache-comparator-error 1/204,0/204" and counted["in_force"] == "1/1,1/1"
         assert [m["answers"] for m in counted["mistakes"]] == [["Your order has been shipped.", missed]]
         assert len(judge.requests) == 408
@@ -85,7 +87,34 @@ def test_its_errors_are_counted_and_named(start, monkeypatch):
             ("/v1/chat/completions", "Bearer sk-of-the-judge", "big", 0)}
         shown = comparator(server)
         assert shown.returncode == 0 and "1 of 204" in shown.stdout and missed in shown.stdout
+        assert httpx.get(server.admin_url + "/admin/cache/stats", params={"scope": "instance"}).json()["semantic"]["comparator"]["verdicts"] == {}
         assert "sk-of-the-judge" not in server.log() and missed not in server.log()
+
+
+def test_the_embedder_alone_is_counted_and_needs_no_flag(start):
+    done = comparator(start("--embedding-model", MINILM, "--embedding-timeout-ms", "5000"))
+    assert done.returncode == 0 and "80 unsupported" in done.stdout and "nothing to set" in done.stdout
+
+
+def test_who_gives_up_is_not_asked_on_and_a_stop_does_not_wait(start):
+    slow = threading.Event()
+    with contextlib.closing(Judge(lambda *_: "SAME" if slow.wait(20) else "SAME")) as judge:
+        server = start(*flags(judge))
+        waiting = subprocess.Popen([BINARY, "admin", "comparator", "--url", server.admin_url], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        until(lambda: len(judge.requests) >= 4)
+        second = comparator(server)
+        assert second.returncode == 1 and "already" in second.stderr
+        before = time.monotonic()
+        server.process.terminate()
+        assert server.process.wait(timeout=15) == 0
+        assert time.monotonic() - before < 15 and len(judge.requests) < 30
+        slow.set()
+        waiting.wait(timeout=20)
+
+
+def test_a_judge_that_is_away_or_refuses_is_named(start):
+    done = comparator(start("--embedding-model", MINILM, "--cache-judge", "http://127.0.0.1:9/v1", "--cache-judge-model", "big"))
+    assert done.returncode == 1 and "refused" in done.stderr
 
 
 def test_one_that_says_neither_word_is_not_taken_for_one(start):

@@ -26,18 +26,13 @@ TEST(ReadJudgement, ReadsTheFirstWord) {
         Case{"\"SAME\"", JudgedAs::kSame}, Case{"SAMEish", JudgedAs::kNeither},
         Case{"The same", JudgedAs::kNeither}, Case{"", JudgedAs::kNeither},
         Case{"不同", JudgedAs::kNeither}, Case{"42", JudgedAs::kNeither},
+        Case{"SAME or DIFFERENT? DIFFERENT", JudgedAs::kNeither},
+        Case{"SAME/DIFFERENT", JudgedAs::kNeither},
         Case{"<think>DIFFERENT?</think>\n\nSAME", JudgedAs::kSame},
-        Case{"<think>SAME, SAME", JudgedAs::kNeither}, Case{"<thin", JudgedAs::kNeither}}) {
-    EXPECT_EQ(ReadJudgement(c.reply, /*whole=*/true), c.judged) << c.reply;
+        Case{"They are the same, no, different.\n</think>\n\nDIFFERENT", JudgedAs::kDifferent},
+        Case{"<think>SAME, SAME", JudgedAs::kNeither}, Case{"</think>", JudgedAs::kNeither}}) {
+    EXPECT_EQ(ReadJudgement(c.reply), c.judged) << c.reply;
   }
-}
-
-TEST(ReadJudgement, SaysNothingBeforeItCan) {
-  for (const std::string reply :
-       {"", " ", "S", "SAME", "<", "<think>", "<think>SAME</think>", "**"})
-    EXPECT_EQ(ReadJudgement(reply, /*whole=*/false), std::nullopt) << reply;
-  EXPECT_EQ(ReadJudgement("SAME ", /*whole=*/false), JudgedAs::kSame);
-  EXPECT_EQ(ReadJudgement("I think ", /*whole=*/false), JudgedAs::kNeither);
 }
 
 class ModelJudgeTest : public ChatPipelineTest {
@@ -82,10 +77,13 @@ TEST_F(ModelJudgeTest, IsShownTheTextsAsJsonAtTemperatureZeroInAScopeOfItsOwn) {
                         R"("second_answer":"�"})"));
 }
 
-TEST_F(ModelJudgeTest, WhoSaysNoWordIsNotHeardOut) {
-  Replies("A place for ships." + std::string(300, 'x'));
-  EXPECT_FALSE(Judge());
-  EXPECT_EQ(engine_.open_generations, 0);
+TEST_F(ModelJudgeTest, WhatTheModelSaysOfItselfIsTold) {
+  engine_.submit_error = [](const engine::GenerationRequest&) {
+    return MakeError(ErrorCode::kResourceExhausted, "the queue is full");
+  };
+  const auto full = Judge();
+  ASSERT_FALSE(full);
+  EXPECT_THAT(full.error().message, HasSubstr("the queue is full"));
 }
 
 TEST_F(ModelJudgeTest, GivesUpAtTheDeadlineAndWhenItIsClosed) {

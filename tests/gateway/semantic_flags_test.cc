@@ -103,11 +103,12 @@ TEST(SemanticFlags, TheJudgeIsTheModelOrAServer) {
   const ServeOptions none = OptionsOfModel({});
   EXPECT_EQ(none.cache_judge, "");
   EXPECT_EQ(none.cache_comparator_error, std::nullopt);
-  EXPECT_EQ(OptionsOfModel({"--cache-judge", "model"}).cache_judge, "model");
+  EXPECT_EQ(OptionsOfModel({"--embedding-model", "minilm", "--cache-judge", "model"}).cache_judge,
+            "model");
   ::setenv("NEXTGATE_JUDGE_API_KEY", "sk-judge", 1);
   const ServeOptions url =
-      OptionsOfModel({"--cache-judge", "http://judge:8000/v1", "--cache-judge-model", "big",
-                      "--cache-comparator-error", "3/204,5/200"});
+      OptionsOfModel({"--embedding-model", "minilm", "--cache-judge", "http://judge:8000/v1",
+                      "--cache-judge-model", "big", "--cache-comparator-error", "3/204,5/200"});
   ::unsetenv("NEXTGATE_JUDGE_API_KEY");
   EXPECT_EQ(url.cache_judge, "http://judge:8000/v1");
   EXPECT_EQ(url.cache_judge_model, "big");
@@ -116,11 +117,16 @@ TEST(SemanticFlags, TheJudgeIsTheModelOrAServer) {
 
   EXPECT_THAT(FlagErrorOfModel({"--cache-judge", "gpt"}),
               AllOf(HasSubstr("--cache-judge"), HasSubstr("expected model, or a URL")));
-  EXPECT_THAT(FlagErrorOfModel({"--cache-judge", "http://judge"}),
+  EXPECT_THAT(FlagErrorOfModel({"--embedding-model", "minilm", "--cache-judge", "http://judge"}),
               HasSubstr("needs --cache-judge-model"));
   EXPECT_THAT(FlagErrorOfModel({"--cache-judge", "model", "--cache-judge-model", "m"}),
               HasSubstr("--cache-judge-model needs --cache-judge URL"));
-  const auto upstream = ParseServeFlags({{"--upstream", "http://a/v1", "--cache-judge", "model"}});
+  EXPECT_THAT(FlagErrorOfModel({"--cache-judge", "model"}),
+              HasSubstr("--cache-judge needs --embedding-model or --embedding-url"));
+  EXPECT_THAT(FlagErrorOfModel({"--cache-comparator-error", "0/4,0/4"}),
+              HasSubstr("--cache-comparator-error needs --embedding-model or --embedding-url"));
+  const auto upstream = ParseServeFlags(
+      {{"--upstream", "http://a/v1", "--embedding-model", "minilm", "--cache-judge", "model"}});
   ASSERT_FALSE(upstream);
   EXPECT_THAT(upstream.error().message, HasSubstr("needs --upstream-model"));
   for (const char* error : {"3", "3/204", "3/204,5", "5/4,0/1", "0/0,0/1", "-1/4,0/1", "a/4,0/1",

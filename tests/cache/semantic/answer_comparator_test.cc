@@ -93,8 +93,9 @@ TEST_F(AnswerComparatorTest, FactsThatDoNotAgreeAreDifferentHoweverAlikeTheTexts
 }
 
 TEST_F(AnswerComparatorTest, APossessiveIsTheSameName) {
-  EXPECT_EQ(Compare("The capital of Australia is Canberra.", "Canberra is Australia's capital.").label,
-            Label::kSame);
+  EXPECT_EQ(
+      Compare("The capital of Australia is Canberra.", "Canberra is Australia's capital.").label,
+      Label::kSame);
   EXPECT_EQ(Compare("It is Peru's.", "It is Chile’s.").reason, Reason::kNames);
 }
 

@@ -30,7 +30,8 @@ class Judge final : public AnswerJudge {
 
 ComparatorTrial Try(Judge& judge) {
   AnswerComparator comparator({}, nullptr, &judge);
-  return TryComparator(comparator, HandWrittenAnswers(), std::chrono::seconds(10));
+  return TryComparator(comparator, HandWrittenAnswers(), std::chrono::seconds(10),
+                       [] { return false; });
 }
 
 TEST(HandWrittenAnswers, AreEnoughOfEachAndWellFormed) {

@@ -83,6 +83,7 @@ struct Instance {
     semantic = std::make_unique<SemanticCache>(
         SemanticCache::Options{.name_space = "test",
                                .secret = "shared secret",
+                               .comparator = comparator_id,
                                .embed_budget = milliseconds(100),
                                .fetch_budget = milliseconds(5000),
                                .gates = GateSet::none(),
@@ -90,7 +91,7 @@ struct Instance {
         SemanticCache::Services{.embedder = embedder,
                                 .exact = *exact,
                                 .verifier = verifier,
-                                .comparator = comparator,
+                                .comparator = *compares,
                                 .client = redis ? &redis->client : nullptr,
                                 .tail = redis ? &redis->tail : nullptr});
     EXPECT_TRUE(semantic->WaitCaughtUp(milliseconds(20'000)));
@@ -136,6 +137,8 @@ struct Instance {
   std::unique_ptr<ExactCache> exact;
   Verifier verifier;
   AnswerComparator comparator{{}, &embedder, nullptr};
+  AnswerComparator* compares = &comparator;
+  std::string comparator_id = "words";
   CacheStats counts;
   std::string snapshot_dir;
   std::unique_ptr<SemanticCache> semantic;
@@ -260,6 +263,64 @@ TEST(SemanticCache, AnObservedHitIsGeneratedAndCompared) {
   EXPECT_EQ(counts.labels[static_cast<size_t>(Labelled::kServed)][1], 1);
 }
 
+// Says nothing until it is told to.
+class WaitingJudge final : public AnswerJudge {
+ public:
+  Result<bool> Same(std::string_view, std::string_view, std::string_view, Deadline) override {
+    ++asked;
+    while (!go && !closed) std::this_thread::sleep_for(milliseconds(1));
+    if (closed) return MakeError(ErrorCode::kUnavailable, "closed");
+    return true;
+  }
+  void Close() override { closed = true; }
+  std::atomic<int> asked = 0;
+  std::atomic<bool> go = false, closed = false;
+};
+
+TEST(SemanticCache, AJudgeThatTakesItsTimeKeepsNobodyFromBeingFound) {
+  WaitingJudge judge;
+  AnswerComparator comparator({}, nullptr, &judge);
+  Instance one;
+  one.compares = &comparator;
+  one.Open();
+  one.Generate(one.Key("harbour a"), "ships");
+  constexpr int kMore = 80;  // the queue of comparisons holds 64
+  for (int i = 0; i < kMore; ++i) {
+    const CacheKey key = one.Key("harbour number " + std::to_string(i));
+    const auto made = AnswerOf("ships " + std::to_string(i));
+    ASSERT_EQ(one.exact->Insert(key, made, one.Plan()), Reason::kNone);
+    ASSERT_TRUE(one.semantic->Finish({.key = key,
+                                      .plan = one.Plan(SemanticMode::kShadow),
+                                      .answer = made,
+                                      .generated = true,
+                                      .stored = true}));
+  }
+  EXPECT_TRUE(Until([&] { return one.semantic->stats().index.entries == 1 + kMore; }));
+  EXPECT_EQ(judge.asked, 1);
+  EXPECT_EQ(one.semantic->stats().comparisons, 0);
+  const int64_t uncompared = one.semantic->stats().uncompared;
+  EXPECT_GE(uncompared, kMore - 66);
+  judge.go = true;
+  ASSERT_TRUE(one.semantic->Flush(milliseconds(20'000)));
+  EXPECT_EQ(one.semantic->stats().comparisons + uncompared, kMore);
+}
+
+TEST(SemanticCache, AnEndDoesNotWaitForAJudge) {
+  WaitingJudge judge;
+  AnswerComparator comparator({}, nullptr, &judge);
+  Instance one;
+  one.compares = &comparator;
+  one.Open();
+  one.Generate(one.Key("harbour a"), "ships");
+  ASSERT_TRUE(one.semantic->Finish({.key = one.Key("harbour b"),
+                                    .plan = one.Plan(SemanticMode::kShadow),
+                                    .answer = AnswerOf("ships"),
+                                    .generated = true}));
+  EXPECT_TRUE(Until([&] { return judge.asked == 1; }));
+  one.semantic.reset();  // or the test never ends
+  EXPECT_TRUE(judge.closed);
+}
+
 TEST(SemanticCache, FeedbackForbidsThePairAndCountsAgainstTheEntry) {
   Instance one;
   one.Generate(one.Key("harbour a"), "ships");
@@ -339,23 +400,39 @@ TEST(SemanticCache, EvidenceThatIsReadAgainCountsOnce) {
   test::RedisServer server;
   Instance one(server.port());
   const SemanticCodec codec("shared secret");
+  const std::string log = one.semantic->evidence_log();
   constexpr int kRecords = 6000;
   std::vector<RedisCommand> adds;
   for (uint64_t id = 1; id <= kRecords; ++id)
-    adds.push_back(
-        {"XADD", "{test}:evidence", "*", "r",
-         codec.Seal("evidence", EvidenceRecord{.id = id,
-                                               .evidence = {.candidate = {.cosine = 0.95F},
-                                                            .served = true,
-                                                            .right = true}})});
+    adds.push_back({"XADD", "{test}:" + log, "*", "r",
+                    codec.Seal(log, EvidenceRecord{.id = id,
+                                                   .evidence = {.candidate = {.cosine = 0.95F},
+                                                                .served = true,
+                                                                .right = true}})});
   const auto replies = one.redis->client.Run(adds, steady_clock::now() + std::chrono::seconds(20));
   ASSERT_TRUE(replies);
   const auto observed = [&] { return one.verifier.ServedError().observed; };
   ASSERT_TRUE(Until([&] { return observed() == kRecords; }));
-  one.redis->Run({"XDEL", "{test}:evidence", replies->back().text});  // a write that was lost
+  one.redis->Run({"XDEL", "{test}:" + log, replies->back().text});  // a write that was lost
   ASSERT_TRUE(Until([&] { return one.semantic->stats().evidence.losses == 1; }));
   ASSERT_TRUE(Until([&] { return one.semantic->stats().evidence.heard == 2 * kRecords - 1; }));
   EXPECT_EQ(observed(), kRecords);
+}
+
+TEST(SemanticCache, WhatAnotherComparatorSaidIsNoEvidence) {
+  test::RedisServer server;
+  Instance one(server.port()), other(server.port()), judged(server.port());
+  judged.semantic.reset();
+  judged.comparator_id = "judge";
+  judged.Open();
+  one.Generate(one.Key("harbour a"), "ships");
+  EXPECT_TRUE(Until([&] { return one.semantic->stats().index.entries == 1; }));
+  one.Generate(one.Key("harbour b"), "ships", std::nullopt, SemanticMode::kShadow);
+  EXPECT_TRUE(Until([&] { return other.semantic->stats().evidence.heard == 1; }));
+  EXPECT_TRUE(Until([&] { return judged.semantic->stats().questions.heard == 2; }));
+  EXPECT_EQ(judged.semantic->stats().evidence.heard, 0);
+  EXPECT_EQ(other.verifier.size().entries, 1);
+  EXPECT_EQ(judged.verifier.size().entries, 0);
 }
 
 TEST(SemanticCache, AnEmbedderThatIsAwayLeavesTheWalkUndone) {

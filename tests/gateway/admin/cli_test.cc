@@ -85,13 +85,14 @@ TEST(AdminPrint, AnExplanationHasItsCheckpointsInALine) {
 TEST(AdminPrint, TheComparatorsMistakesAreShownWithTheFlag) {
   const std::string text = ComparatorText(nlohmann::ordered_json::parse(
       R"({"judge": true, "false_same": {"count": 3, "of": 204, "low": 0.003, "high": 0.042},
-          "false_different": {"count": 0, "of": 203, "low": 0, "high": 0.018}, "no_label": 1,
+          "false_different": {"count": 0, "of": 203, "low": 0, "high": 0.018}, "no_label": {"unsupported": 80},
           "mistakes": [{"said": "same", "by": "judge", "kind": "step", "question": "q",
                         "answers": ["Open it.", "Close\u001b it."]}],
           "in_force": "1/1,1/1", "flag": "--cache-comparator-error 3/204,0/203"})"));
   EXPECT_THAT(text, HasSubstr("the judge\n"));
   EXPECT_THAT(text, HasSubstr("3 of 204, 0.3 % to 4.2 % at 95 %\n"));
   EXPECT_THAT(text, HasSubstr("same  judge  step  Open it.  Close? it.\n"));
+  EXPECT_THAT(text, HasSubstr("80 unsupported\n"));
   EXPECT_THAT(text, HasSubstr("\n  --cache-comparator-error 3/204,0/203\n"));
 }
 

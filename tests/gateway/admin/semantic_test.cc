@@ -217,13 +217,14 @@ TEST_F(AdminSemanticTest, TheJudgesErrorsAreCounted) {
   const json counted = Call(CountComparatorErrors, context);
   EXPECT_EQ(counted["judge"], true);
   EXPECT_EQ(counted["false_same"]["of"], 204);
-  EXPECT_EQ(counted["no_label"], 0);
+  EXPECT_EQ(counted["no_label"], json::object());
   EXPECT_EQ(counted["in_force"], "1/1,1/1");  // nothing is known until somebody says so
   const cache::ComparatorError error = {counted["false_same"]["count"], 204,
                                         counted["false_different"]["count"], 204};
   EXPECT_EQ(counted["flag"], "--cache-comparator-error " + error.Text());
   EXPECT_EQ(std::ssize(counted["mistakes"]), error.false_same + error.false_different);
   EXPECT_LE(error.false_same, 1);
+  EXPECT_EQ(SemanticStatsJson(context)["comparator"]["verdicts"], json::object());  // of traffic
 
   judge.away = true;
   const json away = Call(CountComparatorErrors, context);
