@@ -92,7 +92,7 @@ def test_its_errors_are_counted_and_named(start, monkeypatch):
 
 
 def test_the_embedder_alone_is_counted_and_needs_no_flag(start):
-    done = comparator(start("--embedding-model", MINILM, "--embedding-timeout-ms", "5000"))
+    done = comparator(start("--embedding-model", "minilm", "--embedding-timeout-ms", "5000"))
     assert done.returncode == 0 and "80 unsupported" in done.stdout and "nothing to set" in done.stdout
 
 
