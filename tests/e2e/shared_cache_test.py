@@ -81,7 +81,8 @@ def test_a_redis_that_dies_hangs_and_comes_back_fails_no_request(pair, redis):
             assert again.status_code == 200
         until(lambda: not stats(a)["shared"]["available"])
         assert a.metric("answer_cache_shared_available") == 0
-        assert a.chat(f"Define word number 3 of {breakdown.__name__}.").headers["X-Cache"] == "HIT"
+        # Of the flight, if the writer still waits for Redis to take the answer.
+        assert a.chat(f"Define word number 3 of {breakdown.__name__}.").headers["X-Cache"] in ("HIT", "COALESCED")
         repair()
         until(lambda: stats(a)["shared"]["available"] and stats(b)["shared"]["available"], timeout_s=60)
         stored = stats(a)["shared"]["stored"]
