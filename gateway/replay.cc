@@ -43,14 +43,14 @@ bool ReplayStream(const cache::Answer& answer, openai::AnswerWriter& writer,
   for (size_t i = 0; i < answer.num_deltas(); ++i) {
     const cache::AnswerDelta delta = answer.delta(i);
     if (options.tokens_per_s > 0) {
-      // The n-th token comes n / tokens_per_s after the beginning; the first at once.
-      const auto due = began + nanoseconds(tokens * 1'000'000'000 / options.tokens_per_s);
+      // The n-th token comes n / tokens_per_s after the beginning, the first at once; a delta with its last.
+      tokens += std::max<int64_t>(1, static_cast<int64_t>(delta.token_ids.size()));
+      const auto due = began + nanoseconds((tokens - 1) * 1'000'000'000 / options.tokens_per_s);
       if (due > steady_clock::now() + kTogether) {
         if (!events.empty() && !out.Write(events)) return false;
         events.clear();
         if (!WaitUntil(due, out)) return false;
       }
-      tokens += std::max<int64_t>(1, static_cast<int64_t>(delta.token_ids.size()));
     }
     events += writer.Delta(delta);
     const auto c = static_cast<size_t>(delta.choice);
