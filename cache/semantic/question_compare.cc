@@ -153,9 +153,7 @@ bool Comes(const Question& question) {
       "receive", "received", "receives",  "receiving", "get",      "gets",  "got",    "getting",
       "arrive",  "arrived",  "arrives",   "come",      "comes",    "came",  "sent",   "obtain",
       "have",    "here",     "delivered", "delivery",  "incoming", "where", "missing"};
-  return std::ranges::any_of(question.words, [&](const std::string& word) {
-    return std::ranges::find(kWords, std::string_view(word)) != std::end(kWords);
-  });
+  return HasAny(question, kWords);
 }
 
 }  // namespace

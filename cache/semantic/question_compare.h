@@ -13,9 +13,6 @@
 
 namespace nextgate::cache {
 
-// Of a person, tense, mood or question word, in English; "" for others.
-std::string_view NameOf(Closed c);
-
 class QuestionDifference {
  public:
   using Refusal = std::optional<std::string>;

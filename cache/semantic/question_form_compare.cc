@@ -10,12 +10,6 @@ namespace {
 
 using Refusal = QuestionDifference::Refusal;
 
-bool HasAny(const Question& question, std::span<const std::string_view> words) {
-  return std::ranges::any_of(question.words, [&](const std::string& word) {
-    return std::ranges::find(words, std::string_view(word)) != words.end();
-  });
-}
-
 // "… for my daughter"
 bool IsFor(const Question& question, std::string_view stem) {
   return !stem.empty() && std::ranges::any_of(question.content, [&](const ContentWord& word) {
@@ -69,47 +63,6 @@ Refusal OneWay(const Question& one, const Question& other) {
 }
 
 }  // namespace
-
-std::string_view NameOf(Closed c) {
-  switch (c) {
-    case Closed::kFirstPerson:
-      return "I";
-    case Closed::kSecondPerson:
-      return "you";
-    case Closed::kThirdHe:
-      return "he";
-    case Closed::kThirdShe:
-      return "she";
-    case Closed::kThirdThey:
-      return "they";
-    case Closed::kPast:
-      return "past";
-    case Closed::kPresent:
-      return "present";
-    case Closed::kFuture:
-      return "future";
-    case Closed::kMay:
-      return "may";
-    case Closed::kMust:
-      return "must";
-    case Closed::kWho:
-      return "who";
-    case Closed::kWhen:
-      return "when";
-    case Closed::kWhere:
-      return "where";
-    case Closed::kWhy:
-      return "why";
-    case Closed::kHow:
-      return "how";
-    case Closed::kWhat:
-      return "what";
-    case Closed::kWhich:
-      return "which";
-    default:
-      return "";
-  }
-}
 
 Refusal QuestionDifference::Forms() const {
   const Closed a = asked_.form.asks, b = stored_.form.asks;

@@ -1,5 +1,6 @@
 #include "cache/semantic/question_text.h"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -163,6 +164,12 @@ Question AnalyseQuestion(std::string_view text) {
   Question question = QuestionAnalyser(*pieces).Analyse();
   question.script = ScriptOf(*pieces);
   return question;
+}
+
+bool HasAny(const Question& question, std::span<const std::string_view> words) {
+  return std::ranges::any_of(question.words, [&](const std::string& word) {
+    return std::ranges::find(words, std::string_view(word)) != words.end();
+  });
 }
 
 }  // namespace nextgate::cache

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -84,5 +85,8 @@ struct Question {
 };
 
 Question AnalyseQuestion(std::string_view text);
+
+// Whether one of `words` is among the question's.
+bool HasAny(const Question& question, std::span<const std::string_view> words);
 
 }  // namespace nextgate::cache

@@ -395,4 +395,45 @@ size_t ChinesePrefix(std::string_view text) {
   return best;
 }
 
+std::string_view NameOf(Closed c) {
+  switch (c) {
+    case Closed::kFirstPerson:
+      return "I";
+    case Closed::kSecondPerson:
+      return "you";
+    case Closed::kThirdHe:
+      return "he";
+    case Closed::kThirdShe:
+      return "she";
+    case Closed::kThirdThey:
+      return "they";
+    case Closed::kPast:
+      return "past";
+    case Closed::kPresent:
+      return "present";
+    case Closed::kFuture:
+      return "future";
+    case Closed::kMay:
+      return "may";
+    case Closed::kMust:
+      return "must";
+    case Closed::kWho:
+      return "who";
+    case Closed::kWhen:
+      return "when";
+    case Closed::kWhere:
+      return "where";
+    case Closed::kWhy:
+      return "why";
+    case Closed::kHow:
+      return "how";
+    case Closed::kWhat:
+      return "what";
+    case Closed::kWhich:
+      return "which";
+    default:
+      return "";
+  }
+}
+
 }  // namespace nextgate::cache

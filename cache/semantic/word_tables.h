@@ -54,6 +54,8 @@ enum class Closed : uint8_t {
   kHard,   // another preposition that is not soft: "against", "versus"
 };
 Closed ClosedOf(std::string_view word);
+// Of a person, tense, mood or question word, in English; "" for others.
+std::string_view NameOf(Closed c);
 
 // "two", "twelve", "dozen", "half", 二, 两, 半: its value in decimal digits ("2", "0.5"); "first" gives "#1".
 std::string_view NumberWord(std::string_view word);
