@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "cache/semantic/confidence.h"
+#include "cache/semantic/threshold_test.h"
 #include "cache/semantic/verifier.h"
 
 namespace nextgate::semantic_verifier {
@@ -50,7 +51,7 @@ class Store {
   std::vector<uint8_t> stored_;
 };
 
-enum class Start { kFixed, kHindsight };
+enum class Start { kFixed, kHindsight, kAnytime };
 
 struct Label {
   float cosine;
@@ -85,6 +86,25 @@ double Calibrate(std::vector<Label> labels, const Scenario& scenario, Start star
   }
   return threshold;
 }
+
+// A static threshold that may be looked at at all times, as the verifier's may: the verifier's own test, on the
+// cosine alone.
+class AnytimeThreshold {
+ public:
+  explicit AnytimeThreshold(const Scenario& scenario)
+      : allowed_(cache::ObservedErrorMax(scenario.error_max, (1 - scenario.confidence) / 2,
+                                         scenario.comparator)),
+        alpha_(scenario.comparator.num_wrong > 0 ? (1 - scenario.confidence) / 2
+                                                 : 1 - scenario.confidence) {}
+  double Add(const Label& label) {
+    test_.Add(label.cosine, !label.right);
+    return cache::ThresholdTest::Threshold(test_.Passed(allowed_, alpha_));
+  }
+
+ private:
+  const double allowed_, alpha_;
+  cache::ThresholdTest test_;
+};
 
 void Count(Served& served, bool right) {
   ++served.hits;
@@ -123,21 +143,25 @@ Served PlayStatic(const Questions& questions, const Scenario& scenario,
                   Start start) {
   constexpr double kObserveServed = 0.02;
   Store store(questions, scenario);
+  AnytimeThreshold anytime(scenario);
   std::vector<Label> labels;
   size_t calibrated = 0;
   double threshold = kNoThreshold;
   Served served;
   for (size_t n = 0; n < order.size(); ++n) {
-    if (n == shadow && shadow > 0) threshold = Calibrate(labels, scenario, start);
-    if (shadow == 0 && labels.size() >= calibrated + kRecalibrate) {
+    const bool looks = start != Start::kAnytime;
+    if (looks && n == shadow && shadow > 0) threshold = Calibrate(labels, scenario, start);
+    if (looks && shadow == 0 && labels.size() >= calibrated + kRecalibrate) {
       calibrated = labels.size();
       threshold = Calibrate(labels, scenario, start);
     }
     const Neighbour candidate = store.Nearest(order[n]);
     const bool right = candidate.question >= 0 && questions.Same(order[n], candidate.question);
     const bool serve = n >= shadow && candidate.question >= 0 && candidate.cosine >= threshold;
-    if (candidate.question >= 0 && Draw(random, serve ? kObserveServed : 1))
+    if (candidate.question >= 0 && Draw(random, serve ? kObserveServed : 1)) {
       labels.push_back({candidate.cosine, Compared(right, scenario, random)});
+      if (!looks) threshold = anytime.Add(labels.back());
+    }
     if (serve)
       Count(served, right);
     else
@@ -160,6 +184,7 @@ Outcome Play(const Questions& questions, const Scenario& scenario, uint64_t seed
                             .comparator = scenario.comparator});
   Outcome outcome{.asked = static_cast<int64_t>(order.size() - shadow)};
   outcome.fixed = PlayStatic(questions, scenario, order, shadow, random, Start::kFixed);
+  outcome.anytime = PlayStatic(questions, scenario, order, shadow, random, Start::kAnytime);
   outcome.hindsight = PlayStatic(questions, scenario, order, shadow, random, Start::kHindsight);
 
   Store store(questions, scenario);

@@ -36,8 +36,8 @@ struct Outcome {
   int64_t asked = 0;   // after the shadow
   int64_t labels = 0;  // that the verifier saw
   Served verified;
-  Served fixed, hindsight;  // static thresholds; traffic.cc says which
-  int64_t regenerated = 0;  // served hits that were labelled
+  Served fixed, hindsight, anytime;  // static thresholds; traffic.cc says which
+  int64_t regenerated = 0;           // served hits that were labelled
 };
 
 // `seed` is the order, and what is drawn in it.
