@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "bench/semantic/candidates.h"
 #include "bench/semantic/question_sets.h"
+#include "bench/semantic/readers.h"
 #include "bench/semantic/vectors.h"
 #include "cache/semantic/gates.h"
 #include "cache/semantic/verifier.h"
@@ -215,6 +216,20 @@ void PrintAntonyms(const std::vector<LabelledPair>& pairs, const Vectors& vector
   }
 }
 
+// By readers, of this split's pairs.
+Status PrintReaders(const std::vector<QuestionSet>& sets,
+                    const std::vector<std::vector<Candidate>>& candidates, float threshold) {
+  ASSIGN_OR_RETURN(const Readings readings,
+                   ReadReadings(NEXTGATE_SOURCE_DIR "/bench/semantic/readers.tsv"));
+  fmt::print(
+      "\n## Readers: pairs of this split that were read and are served\n\n| set | round | read | "
+      "all say "
+      "wrong | one says wrong | right, % |\n|---|---|---|---|---|---|\n");
+  for (size_t i = 0; i < sets.size(); ++i)
+    PrintReadings(readings, sets[i], candidates[i], threshold);
+  return {};
+}
+
 Status PrintTraps(const cache::GateSettings& settings) {
   const std::string folder = NEXTGATE_SOURCE_DIR "/tests/cache/semantic/data/";
   fmt::print(
@@ -279,6 +294,7 @@ Status Run(const Arguments& arguments) {
   PrintShipped(names, report, threshold);
   fmt::print("\n## Curves of the report half: rate / precision of what is served, %\n");
   for (size_t i = 0; i < sets.size(); ++i) PrintCurves(names[i], report[i]);
+  RETURN_IF_ERROR(PrintReaders(sets, candidates, threshold));
   PrintAntonyms(antonyms, vectors, arguments.settings);
   return PrintTraps(arguments.settings);
 }
