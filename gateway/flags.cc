@@ -307,6 +307,15 @@ bool VisibleAscii(std::string_view key) {
   return std::ranges::all_of(key, [](char c) { return c > ' ' && c < 0x7f; });
 }
 
+// A secret that is sent in a header.
+Status ReadKey(std::string_view whom, const char* flag, const std::string& file,
+               const char* variable, std::string& key, std::vector<std::string>& warnings) {
+  RETURN_IF_ERROR(ReadSecret(flag, file, variable, key, warnings));
+  if (VisibleAscii(key)) return {};
+  return InvalidArgument(fmt::format("the key for {} must be visible ASCII characters", whom),
+                         flag);
+}
+
 // What there is of a model does not go with upstreams; what only tunes it does nothing.
 Status CheckUpstreams(const GivenFlags& given, ServeOptions& o,
                       std::vector<std::string>& warnings) {
@@ -325,12 +334,8 @@ Status CheckUpstreams(const GivenFlags& given, ServeOptions& o,
             "upstream is asked for",
             o.model),
         "upstream");
-  RETURN_IF_ERROR(ReadSecret("upstream-api-key-file", o.upstream_api_key_file,
-                             "NEXTGATE_UPSTREAM_API_KEY", o.upstream_api_key, warnings));
-  if (!VisibleAscii(o.upstream_api_key))
-    return InvalidArgument("the key for the upstreams must be visible ASCII characters",
-                           "upstream-api-key-file");
-  return {};
+  return ReadKey("the upstreams", "upstream-api-key-file", o.upstream_api_key_file,
+                 "NEXTGATE_UPSTREAM_API_KEY", o.upstream_api_key, warnings);
 }
 
 // A model of this process or a server, and of each only what it takes.
@@ -359,12 +364,8 @@ Status CheckEmbedder(const GivenFlags& given, ServeOptions& o, std::vector<std::
         "--embedding-url needs --embedding-dimension N, the number of values in its vectors: it is "
         "part of what stored answers are found by, also while the server is away",
         "embedding-dimension");
-  RETURN_IF_ERROR(ReadSecret("embedding-api-key-file", o.embedding_api_key_file,
-                             "NEXTGATE_EMBEDDING_API_KEY", o.embedding_api_key, warnings));
-  if (!VisibleAscii(o.embedding_api_key))
-    return InvalidArgument("the key for the embedder must be visible ASCII characters",
-                           "embedding-api-key-file");
-  return {};
+  return ReadKey("the embedder", "embedding-api-key-file", o.embedding_api_key_file,
+                 "NEXTGATE_EMBEDDING_API_KEY", o.embedding_api_key, warnings);
 }
 
 Status CheckJudge(const GivenFlags& given, ServeOptions& o, std::vector<std::string>& warnings) {
@@ -388,12 +389,8 @@ Status CheckJudge(const GivenFlags& given, ServeOptions& o, std::vector<std::str
   if (!url) return {};
   if (o.cache_judge_model.empty())
     return InvalidArgument("--cache-judge URL needs --cache-judge-model NAME", "cache-judge-model");
-  RETURN_IF_ERROR(ReadSecret("cache-judge-api-key-file", o.cache_judge_api_key_file,
-                             "NEXTGATE_JUDGE_API_KEY", o.cache_judge_api_key, warnings));
-  if (!VisibleAscii(o.cache_judge_api_key))
-    return InvalidArgument("the key for the judge must be visible ASCII characters",
-                           "cache-judge-api-key-file");
-  return {};
+  return ReadKey("the judge", "cache-judge-api-key-file", o.cache_judge_api_key_file,
+                 "NEXTGATE_JUDGE_API_KEY", o.cache_judge_api_key, warnings);
 }
 
 Status CheckCacheLimits(const ServeOptions& o) {

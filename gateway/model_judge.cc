@@ -33,10 +33,6 @@ constexpr std::string_view kInstructions =
 // Of the engine's prefix cache: no client's scope looks like it (prefix_scope.h).
 constexpr std::string_view kPrefixScope = "judge";
 
-std::unexpected<Error> Neither() {
-  return DataLoss("the judge's reply is neither SAME nor DIFFERENT");
-}
-
 // What the server of the judge said, shortened.
 std::string FailureText(const AnswerSource::Outcome& outcome) {
   constexpr size_t kShown = 200;
@@ -117,7 +113,8 @@ Result<bool> ModelJudge::Same(std::string_view question, std::string_view stored
   const AnswerSource::Outcome outcome = source->Finish();
   if (!outcome.complete) return MakeError(ErrorCode::kUnavailable, FailureText(outcome));
   const JudgedAs judged = ReadJudgement(reply);
-  if (judged == JudgedAs::kNeither) return Neither();
+  if (judged == JudgedAs::kNeither)
+    return DataLoss("the judge's reply is neither SAME nor DIFFERENT");
   return judged == JudgedAs::kSame;
 }
 

@@ -53,6 +53,7 @@ class QuestionAnalyser {
   void FindRefusal();
   void NoteModal(size_t first);
   void FindStatement();
+  bool AsksYou(size_t at) const;
   bool AsksWhether(size_t at) const;
   bool HasWh() const;
   size_t FirstWord() const;

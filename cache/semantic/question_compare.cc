@@ -342,24 +342,24 @@ bool ChangesVoice(const Question& a, const ContentWord& in_a, const Question& b,
 }  // namespace
 
 // Who does what to whom, as far as pronouns say it.
-Refusal QuestionDifference::Roles() const {
-  if (asked_.persons.size() >= 2 && stored_.persons.size() >= 2 &&
-      asked_.persons != stored_.persons)
+Refusal QuestionDifference::Roles(const Question& asked, const Question& stored) {
+  if (asked.persons.size() >= 2 && stored.persons.size() >= 2 && asked.persons != stored.persons)
     return std::string("the persons change places");
   const auto only = [](uint32_t bits, uint32_t others) { return bits & ~others; };
-  const uint32_t turned = (only(asked_.from, asked_.to) & only(stored_.to, stored_.from)) |
-                          (only(asked_.to, asked_.from) & only(stored_.from, stored_.to));
+  const uint32_t turned = (only(asked.from, asked.to) & only(stored.to, stored.from)) |
+                          (only(asked.to, asked.from) & only(stored.from, stored.to));
   if (turned != 0) return std::string("from somebody is not to them");
   // "… for me" says no more than that somebody asks.
   constexpr uint32_t kFirst = uint32_t{1} << static_cast<uint32_t>(Closed::kFirstPerson);
-  if (((asked_.objects ^ stored_.objects) & ~kFirst) != 0) return std::string("done to another");
-  if (((asked_.subjects ^ stored_.subjects) & (asked_.objects ^ stored_.objects)) != 0)
+  if (((asked.objects ^ stored.objects) & ~kFirst) != 0) return std::string("done to another");
+  if (((asked.subjects ^ stored.subjects) & (asked.objects ^ stored.objects)) != 0)
     return std::string("I is not me");
   return std::nullopt;
 }
 
 // What stands before a word that both have once.
-Refusal QuestionDifference::PlaceOf(const ContentWord& word, const ContentWord& other) const {
+Refusal QuestionDifference::PlaceOf(const Question& asked, const Question& stored,
+                                    const ContentWord& word, const ContentWord& other) {
   // "bought by Anna", "bought Anna"
   const bool by = (word.before == Closed::kBy && other.before == Closed::kNone) ||
                   (other.before == Closed::kBy && word.before == Closed::kNone);
@@ -367,7 +367,7 @@ Refusal QuestionDifference::PlaceOf(const ContentWord& word, const ContentWord& 
   // "with a card", "to a card"; "to an account", "to my account"
   const bool with = ((word.preposition == "with" || word.used) && IsDirection(other.before)) ||
                     ((other.preposition == "with" || other.used) && IsDirection(word.before));
-  if (with && !ConnectsTo(asked_) && !ConnectsTo(stored_))
+  if (with && !ConnectsTo(asked) && !ConnectsTo(stored))
     return fmt::format("with {} is not to or from it", word.text);
   const bool mine = word.owner != Closed::kNone && other.owner != Closed::kNone;
   if (mine && word.owner != other.owner) return fmt::format("{} of another person", word.text);
@@ -394,16 +394,16 @@ Refusal QuestionDifference::PlaceOf(const ContentWord& word, const ContentWord& 
 }
 
 Refusal QuestionDifference::Order() const {
-  if (Refusal r = OrderOneWay()) return r;
-  return QuestionDifference(stored_, asked_).OrderOneWay();
+  if (Refusal r = OrderOneWay(asked_, stored_)) return r;
+  return OrderOneWay(stored_, asked_);
 }
 
-Refusal QuestionDifference::OrderOneWay() const {
-  const Words a = Shared(asked_, stored_), b = Shared(stored_, asked_);
+Refusal QuestionDifference::OrderOneWay(const Question& asked, const Question& stored) {
+  const Words a = Shared(asked, stored), b = Shared(stored, asked);
   std::unordered_map<std::string_view, const ContentWord*> in_b;
   for (const ContentWord* word : b) in_b.emplace(word->stem, word);
   for (const ContentWord* word : a) {
-    if (Refusal r = PlaceOf(*word, *in_b.at(word->stem))) return r;
+    if (Refusal r = PlaceOf(asked, stored, *word, *in_b.at(word->stem))) return r;
   }
   size_t from = 0, to = a.size();
   while (from < to && a[from]->stem == b[from]->stem) ++from;
@@ -411,18 +411,18 @@ Refusal QuestionDifference::OrderOneWay() const {
   if (from == to) {
     // "the dog bit", "the dog was bitten"
     for (size_t i = 1; i < a.size(); ++i)
-      if (ChangesVoice(asked_, *a[i], stored_, *b[i]))
+      if (ChangesVoice(asked, *a[i], stored, *b[i]))
         return fmt::format("{} is not {}", a[i]->text, b[i]->text);
-    return Roles();
+    return Roles(asked, stored);
   }
   std::string seen = fmt::format("{} and {} change places", a[from]->text, b[from]->text);
   const size_t cut = BlockSwap(a, b, from, to);
   if (cut == 0) return seen;
   // "change my oil", "my oil was changed"
   const ContentWord* verb = cut == from + 1 ? a[from] : cut + 1 == to ? a[cut] : nullptr;
-  if (verb != nullptr && ChangesVoice(asked_, *verb, stored_, *in_b.at(verb->stem)) &&
-      IsPassive(cut == from + 1 ? stored_ : asked_, cut == from + 1 ? *in_b.at(verb->stem) : *verb))
-    return Roles();
+  if (verb != nullptr && ChangesVoice(asked, *verb, stored, *in_b.at(verb->stem)) &&
+      IsPassive(cut == from + 1 ? stored : asked, cut == from + 1 ? *in_b.at(verb->stem) : *verb))
+    return Roles(asked, stored);
   // "fee for a transfer", "transfer fee", "in the app, how": one of the two blocks is a phrase of its own.
   bool phrase = false;
   int tagged_asked = 0, tagged_stored = 0;
@@ -436,10 +436,10 @@ Refusal QuestionDifference::OrderOneWay() const {
     tagged_stored += y && !x ? 1 : 0;
   }
   if (tagged_asked == 1 && tagged_stored == 1) return seen;  // "dogs in cats", "cats in dogs"
-  if (from == 0 && to == a.size() && IsTopicSwap(asked_, stored_)) return Roles();
+  if (from == 0 && to == a.size() && IsTopicSwap(asked, stored)) return Roles(asked, stored);
   const bool coordinated = a[cut]->joined && b[from + (to - cut)]->joined;
   if (!phrase && !coordinated) return seen;
-  return Roles();
+  return Roles(asked, stored);
 }
 
 Refusal QuestionDifference::Language() const {

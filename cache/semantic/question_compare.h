@@ -38,9 +38,10 @@ class QuestionDifference {
   void DropCompounds();
   Refusal ClosedClasses() const;
   Refusal Forms() const;  // question_form_compare.cc
-  Refusal Roles() const;
-  Refusal PlaceOf(const ContentWord& word, const ContentWord& other) const;
-  Refusal OrderOneWay() const;
+  static Refusal Roles(const Question& asked, const Question& stored);
+  static Refusal PlaceOf(const Question& asked, const Question& stored, const ContentWord& word,
+                         const ContentWord& other);
+  static Refusal OrderOneWay(const Question& asked, const Question& stored);
 
   const Question& asked_;
   const Question& stored_;

@@ -44,13 +44,18 @@ size_t QuestionAnalyser::FirstWord() const {
   return first;
 }
 
+// "can you", "will you", "would you"
+bool QuestionAnalyser::AsksYou(size_t at) const {
+  const Closed c = ClosedOf(TextAt(at));
+  return (c == Closed::kMay || c == Closed::kFuture || TextAt(at) == "would") &&
+         TextAt(at + 1) == "you";
+}
+
 // Whether "Is …", "Does …", "Can I …" begins at `at`, and does not ask somebody to do something.
 bool QuestionAnalyser::AsksWhether(size_t at) const {
   const Closed c = ClosedOf(TextAt(at));
   const bool request =
-      (TextAt(at) == "do" && TextAt(at + 1) == "you" && TextAt(at + 2) == "know") ||
-      ((c == Closed::kMay || c == Closed::kFuture || TextAt(at) == "would") &&
-       TextAt(at + 1) == "you");
+      AsksYou(at) || (TextAt(at) == "do" && TextAt(at + 1) == "you" && TextAt(at + 2) == "know");
   const bool aux = c == Closed::kPast || c == Closed::kPresent || c == Closed::kFuture ||
                    c == Closed::kMay || c == Closed::kMust || TextAt(at) == "has" ||
                    TextAt(at) == "have";
@@ -64,12 +69,12 @@ void QuestionAnalyser::NoteModal(size_t first) {
                       (TextAt(first + 2) == "have" || TextAt(first + 2) == "need") &&
                       TextAt(first + 3) == "to";
   if (has_to) add(Closed::kMust);
-  const bool way = TextAt(first) == "is" && TextAt(first + 1) == "there" &&
-                   (TextAt(first + 2) == "way" || TextAt(first + 3) == "way");
-  if (way) add(Closed::kMay);
-  const bool reason = TextAt(first) == "is" && TextAt(first + 1) == "there" &&
-                      (TextAt(first + 2) == "reason" || TextAt(first + 3) == "reason");
-  if (!reason) return;
+  const auto is_there = [&](std::string_view what) {
+    return TextAt(first) == "is" && TextAt(first + 1) == "there" &&
+           (TextAt(first + 2) == what || TextAt(first + 3) == what);
+  };
+  if (is_there("way")) add(Closed::kMay);
+  if (!is_there("reason")) return;
   add(Closed::kWhy);
   out_.form.asks = Closed::kWhy;
 }
@@ -162,10 +167,7 @@ void QuestionAnalyser::FindRefusal() {
 
 void QuestionAnalyser::FindForm() {
   FindYesNo();
-  const size_t first = FirstWord();
-  const Closed c = ClosedOf(TextAt(first));
-  out_.form.request = (c == Closed::kMay || c == Closed::kFuture || TextAt(first) == "would") &&
-                      TextAt(first + 1) == "you" && !HasWh();
+  out_.form.request = AsksYou(FirstWord()) && !HasWh();
   if (HasWh() || out_.form.yes_no) return;
   FindStatement();
   FindOrder();

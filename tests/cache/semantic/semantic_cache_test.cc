@@ -277,13 +277,22 @@ class WaitingJudge final : public AnswerJudge {
   std::atomic<bool> go = false, closed = false;
 };
 
-TEST(SemanticCache, AJudgeThatTakesItsTimeKeepsNobodyFromBeingFound) {
+// An instance with that judge, which has one answer.
+struct Judged {
+  Judged() {
+    one.compares = &comparator;
+    one.Open();
+    one.Generate(one.Key("harbour a"), "ships");
+  }
   WaitingJudge judge;
-  AnswerComparator comparator({}, nullptr, &judge);
+  AnswerComparator comparator{{}, nullptr, &judge};
   Instance one;
-  one.compares = &comparator;
-  one.Open();
-  one.Generate(one.Key("harbour a"), "ships");
+};
+
+TEST(SemanticCache, AJudgeThatTakesItsTimeKeepsNobodyFromBeingFound) {
+  Judged judged;
+  WaitingJudge& judge = judged.judge;
+  Instance& one = judged.one;
   constexpr int kMore = 80;  // the queue of comparisons holds 64
   for (int i = 0; i < kMore; ++i) {
     const CacheKey key = one.Key("harbour number " + std::to_string(i));
@@ -306,12 +315,9 @@ TEST(SemanticCache, AJudgeThatTakesItsTimeKeepsNobodyFromBeingFound) {
 }
 
 TEST(SemanticCache, AnEndDoesNotWaitForAJudge) {
-  WaitingJudge judge;
-  AnswerComparator comparator({}, nullptr, &judge);
-  Instance one;
-  one.compares = &comparator;
-  one.Open();
-  one.Generate(one.Key("harbour a"), "ships");
+  Judged judged;
+  WaitingJudge& judge = judged.judge;
+  Instance& one = judged.one;
   ASSERT_TRUE(one.semantic->Finish({.key = one.Key("harbour b"),
                                     .plan = one.Plan(SemanticMode::kShadow),
                                     .answer = AnswerOf("ships"),
